@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAFE_AGGREGATE_H
+#define CAFE_AGGREGATE_H
+
+#include "cafe/alloc.h"
+#include "cafe/schema.h"
+#include "cafe/types.h"
+
+CAFE_BEGIN_DECLS
+
+/* What happened, once and for ever. Made by the library; BORROW: valid until the function that was handed it returns.
+ * Fields may be added at the end. */
+typedef struct cafe_event {
+  const cafe_schema *type;
+  const char *aggregate;  /* the stream is (aggregate, key) */
+  uint64_t key;
+  uint64_t version;       /* in its stream, from 1 without gaps */
+  int64_t time_ms;        /* UTC, of the decision */
+  cafe_position position; /* n is 0 while it isn't committed */
+  cafe_slice trace;       /* W3C traceparent of what caused it, or empty */
+  const void *data;       /* the struct that type describes */
+} cafe_event;
+
+/* What is asked for. BORROW, as an event. Fields may be added at the end. */
+typedef struct cafe_command {
+  const cafe_schema *type;
+  uint64_t key;
+  int64_t now_ms; /* UTC: the only clock a decision sees */
+  const void *data;
+} cafe_command;
+
+/* What became of a command. A refusal is an answer, not an error. */
+typedef enum cafe_verdict {
+  CAFE_ACCEPTED = 1,  /* events were decided */
+  CAFE_UNCHANGED = 2, /* it is so already; nothing new */
+  CAFE_PENDING = 3,   /* the answer is one of the command's outcomes, in this unit or a later one */
+  CAFE_REFUSED = 4
+} cafe_verdict;
+
+/* Collects what a decision says. */
+typedef struct cafe_decision cafe_decision;
+
+/* Adds an event. data is the struct that type describes; it is copied, its texts BORROW from the state, the command or
+ * static memory. A failure (no memory, a value outside its type) is kept and fails the command. Since 0.1. */
+CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data);
+
+/* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`. reason is a static kebab-case word for programs.
+ * Returns CAFE_REFUSED; events emitted before are committed all the same. Since 0.1. */
+CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...)
+    CAFE_PRINTF(3, 4);
+
+/* One event that answers a pending command. */
+typedef struct cafe_command_outcome {
+  const cafe_schema *event;
+  cafe_verdict verdict; /* CAFE_ACCEPTED, or CAFE_REFUSED with the event's name as reason */
+} cafe_command_outcome;
+
+typedef struct cafe_command_type {
+  const cafe_schema *command;
+  const cafe_command_outcome *outcomes; /* ended by {NULL, 0}; NULL for a command that never says CAFE_PENDING */
+} cafe_command_type;
+
+/*
+ * Tasks: what a state asks of the outside world (move money, send a message). A task is wanted as long as tasks() names
+ * it; the event that makes it wanted is committed before it is started, and the worker (below) answers with a command
+ * whose events end it. After a crash it is started again, with a higher attempt: so it must be repeatable, by its own
+ * idempotency key.
+ */
+struct cafe_reaction; /* policy.h */
+
+typedef struct cafe_tasks cafe_tasks;
+
+/* Names a wanted task: id is unique in its stream, for ever; type and data describe it as an event's; not before
+ * not_before_ms (UTC; 0: at once). Since 0.1. */
+CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data,
+                           int64_t not_before_ms);
+
+/*
+ * An aggregate: state, decide, evolve. All of it pure: no clock, no random, no I/O, no static variable; the heap only
+ * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static.
+ */
+typedef struct cafe_aggregate {
+  size_t size;                          /* CAFE_AGGREGATE sets it */
+  const char *name;                     /* "order": the first half of the stream's name, unique in a node */
+  const cafe_schema *state;             /* zeroed is the state of a stream without events */
+  const cafe_schema *const *events;     /* all it emits, ended by NULL */
+  const cafe_command_type *commands;    /* all it takes, ended by {NULL, NULL} */
+
+  /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict. command->type is one of commands. */
+  cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command);
+
+  /* REQUIRED. state becomes the state after event. Texts to keep are copied into the arena, which lives as long as the
+   * state. Returns CAFE_OK or CAFE_NOMEM, and can't refuse: what happened has happened. */
+  int (*evolve)(void *state, const cafe_event *event, cafe_arena *arena);
+
+  /* OPTIONAL. Names the tasks that this state wants. */
+  void (*tasks)(cafe_tasks *out, const void *state);
+} cafe_aggregate;
+
+#define CAFE_AGGREGATE sizeof(cafe_aggregate)
+
+/* How often and how soon something is tried again: after attempt a it waits U(0, min(max_ms, initial_ms * 2^(a-1)))
+ * (full jitter: Brooker, "Exponential Backoff And Jitter", 2015). */
+typedef struct cafe_retry {
+  int64_t initial_ms;
+  int64_t max_ms;
+  uint32_t max_attempts; /* 0: without end */
+  int64_t timeout_ms;    /* an attempt without an answer for so long is taken as failed; 0: none */
+} cafe_retry;
+
+/* One run of a task. BORROW: valid until it is answered. */
+typedef struct cafe_task {
+  uint64_t key;
+  const char *aggregate;
+  uint32_t id;
+  uint32_t attempt; /* from 1; more than 1: an earlier one may have taken effect */
+  const cafe_schema *type;
+  const void *data;
+  int64_t now_ms;            /* UTC, when it started */
+  const cafe_command *cause; /* the command whose unit made it wanted, secrets included; NULL after a restart */
+} cafe_task;
+
+/*
+ * Does the tasks of one type. On the loop thread; must not block. Answers each started task exactly once, by one of
+ * the two calls below, not inside start.
+ */
+typedef struct cafe_worker {
+  size_t size;               /* CAFE_WORKER sets it */
+  const cafe_schema *task;   /* the type it does */
+  cafe_retry retry;
+
+  /* REQUIRED. Begins. A failure returned counts as a failed attempt, and the task isn't answered then. */
+  int (*start)(void *user, cafe_task *task, cafe_err *err);
+
+  /* OPTIONAL. The attempt timed out or the node closes: let go of it. Afterwards it must not be answered. */
+  void (*stop)(void *user, cafe_task *task);
+
+  /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the command that says
+   * so. reason BORROW. */
+  void (*give_up)(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out);
+
+  void *user;
+} cafe_worker;
+
+#define CAFE_WORKER sizeof(cafe_worker)
+
+/* Answers a task by a command to its stream, whose data is copied. The task is gone afterwards. Loop thread.
+ * Since 0.1. */
+CAFE_EXPORT void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data);
+
+/* The attempt failed: again later, by the worker's retry. The task is gone afterwards. Loop thread. Since 0.1. */
+CAFE_EXPORT void cafe_task_fail(cafe_task *task, const cafe_err *reason);
+
+CAFE_END_DECLS
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAFE_SCHEMA_H
+#define CAFE_SCHEMA_H
+
+#include <stddef.h>
+
+#include "cafe/alloc.h"
+#include "cafe/err.h"
+#include "cafe/export.h"
+#include "cafe/types.h"
+
+CAFE_BEGIN_DECLS
+
+/*
+ * Every command, event, row and saga memory is a plain struct described once by a field table. From the table come its
+ * msgpack form, its SQL columns, and, by the visitor, JSON and Python. The struct member must have the C type given.
+ */
+typedef enum cafe_field_type {
+  CAFE_FIELD_BOOL = 1,  /* bool */
+  CAFE_FIELD_I64 = 2,   /* int64_t */
+  CAFE_FIELD_U64 = 3,   /* uint64_t, at most CAFE_KEY_MAX */
+  CAFE_FIELD_ENUM = 4,  /* int32_t or an enum of that size; a number below names_count. SQL and JSON show the name */
+  CAFE_FIELD_TEXT = 5,  /* cafe_slice, UTF-8 */
+  CAFE_FIELD_BYTES = 6, /* cafe_slice */
+  CAFE_FIELD_TIME = 7   /* int64_t, milliseconds since 1970-01-01 UTC; 0 is none */
+} cafe_field_type;
+
+typedef enum cafe_field_flag {
+  CAFE_FIELD_SECRET = 1 /* a credential: never logged, never visited, refused in events and views */
+} cafe_field_flag;
+
+typedef struct cafe_field {
+  uint16_t number;   /* from 1, rising without gap. Fixed for ever: it is the place in the msgpack array */
+  uint8_t type;      /* a cafe_field_type */
+  uint8_t flags;     /* cafe_field_flag */
+  uint32_t offset;   /* offsetof in the struct */
+  uint32_t width;    /* sizeof the member, so that a wrong type is found at registration */
+  uint32_t names_count;
+  const char *name;         /* snake_case, the C member's; JSON shows camelCase */
+  const char *const *names; /* ENUM: the name of each value; else NULL */
+} cafe_field;
+
+typedef struct cafe_schema {
+  const char *name; /* events and commands: unique among all services, CamelCase */
+  uint32_t width;   /* sizeof the struct */
+  uint32_t field_count;
+  const cafe_field *fields;
+} cafe_schema;
+
+#define CAFE_FIELD_OF(number_, kind, struct_, member)                                                        \
+  {                                                                                                          \
+    (number_), CAFE_FIELD_##kind, 0, (uint32_t)offsetof(struct_, member),                                    \
+        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                           \
+  }
+#define CAFE_FIELD_SECRET_OF(number_, kind, struct_, member)                                                 \
+  {                                                                                                          \
+    (number_), CAFE_FIELD_##kind, CAFE_FIELD_SECRET, (uint32_t)offsetof(struct_, member),                    \
+        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                           \
+  }
+#define CAFE_FIELD_ENUM_OF(number_, struct_, member, names_)                                                 \
+  {                                                                                                          \
+    (number_), CAFE_FIELD_ENUM, 0, (uint32_t)offsetof(struct_, member),                                      \
+        (uint32_t)sizeof(((struct_ *)0)->member), (uint32_t)(sizeof(names_) / sizeof((names_)[0])), #member, \
+        (names_)                                                                                             \
+  }
+#define CAFE_SCHEMA_OF(name_, struct_, fields_) \
+  { (name_), (uint32_t)sizeof(struct_), (uint32_t)(sizeof(fields_) / sizeof((fields_)[0])), (fields_) }
+
+/* Checks a table: numbers, widths, names, offsets inside the struct. CAFE_INVALID names the field. THREADSAFE.
+ * Since 0.1. */
+CAFE_EXPORT int cafe_schema_check(const cafe_schema *schema, cafe_err *err);
+
+/* The msgpack form: an array with field n at place n - 1, nil for an empty text or a zero of any other type; nil at the
+ * end is left out. The bytes are in the arena. CAFE_NOMEM; CAFE_INVALID for a value outside its type. Since 0.1. */
+CAFE_EXPORT int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
+                                   cafe_err *err);
+
+/* Reads it into *value (schema->width bytes, set whole). Places that the bytes lack are zero; places that the table
+ * lacks are skipped, of whatever type. Texts point into bytes: BORROW, valid as long as they. CAFE_INVALID for
+ * anything malformed, with value zeroed; reserves nothing. THREADSAFE. Since 0.1. */
+CAFE_EXPORT int cafe_schema_decode(void *value, const cafe_schema *schema, cafe_slice bytes, cafe_err *err);
+
+/* Copies the struct, and its texts and bytes into the arena. CAFE_OK or CAFE_NOMEM. Since 0.1. */
+CAFE_EXPORT int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe_arena *arena);
+
+/* One field's value, whatever its type. */
+typedef struct cafe_value {
+  const cafe_field *field;
+  int64_t number;   /* BOOL, I64, TIME, ENUM; U64 too, since it is below 2^63 */
+  cafe_slice bytes; /* TEXT, BYTES, and ENUM's name */
+} cafe_value;
+
+/* Reads field `index` of a struct. THREADSAFE. Since 0.1. */
+CAFE_EXPORT cafe_value cafe_schema_get(const cafe_schema *schema, const void *value, uint32_t index);
+
+/* Writes field `index` of a struct from a cafe_value (its number, or its bytes; ENUM takes the name if bytes has one).
+ * CAFE_INVALID for a value outside the type, or a name that is none. Texts BORROW. Since 0.1. */
+CAFE_EXPORT int cafe_schema_set(void *value, const cafe_schema *schema, uint32_t index, const cafe_value *from,
+                                cafe_err *err);
+
+/* The index of the field with that name, or -1. THREADSAFE. Since 0.1. */
+CAFE_EXPORT int cafe_schema_find(const cafe_schema *schema, cafe_slice name);
+
+CAFE_END_DECLS
+
+#endif

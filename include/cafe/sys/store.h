@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAFE_SYS_STORE_H
+#define CAFE_SYS_STORE_H
+
+#include "cafe/node.h"
+#include "cafe/schema.h"
+
+CAFE_BEGIN_DECLS
+
+/*
+ * The store: one log of events, rows in tables, clients' keys, checkpoints; all that a unit writes is written together
+ * or not at all. What every backend promises:
+ *
+ *  1. A unit is atomic. Its events and rows lie in one partition; a client's key and checkpoints may ride in it.
+ *  2. An event names its version, a row the version it replaces. A unit that finds another one there conflicts, alone:
+ *     the other units of its batch are not touched by it. Units of a batch see the units before them.
+ *  3. Positions in a shard start at 1 and have no gaps; a reader sees a prefix of the log, whatever is being committed.
+ *  4. log_id is random, made with the store, renewed by a restore.
+ *  5. When commit returns CAFE_OK, all units of the batch that say CAFE_UNIT_DONE survive kill -9 and power loss
+ *     (tier durable).
+ *  6. Event rows carry a checksum, verified on every read: damage is CAFE_CORRUPT, with the position named. A tail torn
+ *     by power loss is recovered. Damage elsewhere is refused at open or at the read, never skipped.
+ *  7. Tables are real ones (tier inspectable): events, client_keys, checkpoints, and each setup table under its name,
+ *     with a column per field; text is TEXT, ENUM is its name as TEXT, BYTES is BLOB, the rest INTEGER.
+ *  8. Migrations are the backend's own, transactional, at open; a newer schema is CAFE_UNSUPPORTED, a file that isn't
+ *     ours CAFE_INVALID, one that another process holds CAFE_DENIED with the holder's name.
+ *
+ * Methods block. The node calls `commit` on the write lane and all others on the read lane (sys/loop.h): commit and
+ * one reading method may run at the same time, two of the same lane never. A backend with `is_inline` doesn't block:
+ * all its methods run on the loop thread.
+ *
+ * The library's own: memory.h (tier core), sqlite.h (core, durable, inspectable). testing/store_contract.h holds the
+ * suite that says whether a backend is one.
+ */
+
+/* One table. BORROW: static. */
+typedef struct cafe_table {
+  const char *name;
+  const char *key_name;       /* the column of the key */
+  const char *sub_name;       /* the second key column, or NULL: then sub is 0 */
+  const cafe_schema *row;     /* the other columns */
+  const char *const *indexes; /* columns of row with an index, ended by NULL; or NULL */
+  bool is_loaded;             /* its rows come with cafe_store_ops.load */
+} cafe_table;
+
+typedef struct cafe_store_setup {
+  size_t size;
+  const char *owner;               /* who opens it, for a lock's message */
+  const cafe_table *const *tables; /* ended by NULL */
+} cafe_store_setup;
+
+/* An event to append, or as it was stored. BORROW: the unit's arena, or until the sink returns. */
+typedef struct cafe_stored_event {
+  const char *aggregate; /* with NUL */
+  const char *type;      /* with NUL */
+  uint64_t key;
+  uint64_t version;
+  int64_t time_ms;
+  cafe_slice trace;
+  cafe_slice data;       /* msgpack */
+  uint32_t shard;        /* set by the store */
+  uint64_t n;            /* position in the shard, set by the store */
+} cafe_stored_event;
+
+typedef struct cafe_row_write {
+  const cafe_table *table;
+  uint64_t sub;
+  uint64_t expected; /* the row's version before: 0 there is none. It becomes expected + 1 */
+  const void *data;  /* the struct of table->row; NULL removes the row, expected is then above 0 */
+} cafe_row_write;
+
+typedef enum cafe_key_mode {
+  CAFE_KEY_CLAIM = 1, /* insert; conflicts if the key is there */
+  CAFE_KEY_REPLY = 2, /* set the reply of a key that is there; nothing if it is gone */
+  CAFE_KEY_BOTH = 3   /* insert with the reply */
+} cafe_key_mode;
+
+typedef struct cafe_key_write {
+  cafe_key_mode mode;
+  cafe_slice scope;
+  cafe_slice key;
+  cafe_slice fingerprint; /* CLAIM, BOTH */
+  uint64_t stream_key;    /* CLAIM, BOTH: what it was used for */
+  cafe_slice reply;       /* REPLY, BOTH */
+  int64_t time_ms;        /* UTC, for retention */
+} cafe_key_write;
+
+/* A client's key as stored. found is false where there is none. */
+typedef struct cafe_key_record {
+  bool found;
+  bool same_request; /* the fingerprints are equal, byte by byte */
+  bool has_reply;
+  uint64_t stream_key;
+  cafe_slice reply;  /* in the arena that was handed in */
+} cafe_key_record;
+
+/* Moves a checkpoint by compare-and-set. */
+typedef struct cafe_checkpoint {
+  const char *subscription;
+  uint64_t log_id;   /* of the source */
+  uint32_t shard;    /* of the source */
+  int32_t partition; /* of the source; -1: all of them, up to n */
+  uint64_t expected; /* 0: there is none */
+  uint64_t n;
+} cafe_checkpoint;
+
+typedef enum cafe_unit_result {
+  CAFE_UNIT_OPEN = 0,
+  CAFE_UNIT_DONE = 1,
+  CAFE_UNIT_STREAM_CONFLICT = 2,
+  CAFE_UNIT_ROW_CONFLICT = 3,
+  CAFE_UNIT_KEY_CONFLICT = 4, /* key_found then tells what is there */
+  CAFE_UNIT_CHECKPOINT_CONFLICT = 5,
+  CAFE_UNIT_LEASE_LOST = 6
+} cafe_unit_result;
+
+/* What is written together. All events and rows are of `key`. BORROW: until the batch is done. */
+typedef struct cafe_unit {
+  size_t size;
+  uint64_t key;
+  cafe_stored_event *events; /* a stream's events follow each other; the first one's version - 1 is what must be there */
+  uint32_t event_count;
+  uint32_t row_count;
+  const cafe_row_write *rows; /* a row at most once */
+  const cafe_key_write *client_key;       /* or NULL */
+  const cafe_checkpoint *checkpoints;
+  uint32_t checkpoint_count;
+  uint32_t lease;       /* a number, 0: none; shared stores only */
+  uint64_t lease_epoch;
+
+  cafe_unit_result result;   /* set by the store */
+  cafe_key_record key_found; /* set with CAFE_UNIT_KEY_CONFLICT */
+} cafe_unit;
+
+typedef struct cafe_batch {
+  size_t size;
+  cafe_unit *const *units; /* in the order in which they were decided */
+  uint32_t unit_count;
+  cafe_arena *arena;       /* for what the store sets; the commit's alone while it runs */
+} cafe_batch;
+
+/* Called for each thing read. Returns CAFE_OK, or a code that ends the read with it. */
+typedef int (*cafe_event_sink)(void *user, const cafe_stored_event *event);
+typedef int (*cafe_row_sink)(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                             const void *data);
+
+typedef struct cafe_log_query {
+  size_t size;
+  uint32_t shard;
+  uint64_t after;           /* n, exclusive */
+  uint32_t limit;           /* events handed to the sink */
+  const char *const *types; /* only these, ended by NULL; NULL: all */
+  uint64_t scanned;         /* set: everything up to this n was seen, wanted or not */
+  uint64_t head;            /* set: the shard's last n at the time of the read */
+} cafe_log_query;
+
+typedef struct cafe_condition {
+  int column;       /* index in the row's schema; -1: key, -2: sub */
+  bool at_most;     /* column <= value, else column = value */
+  cafe_value value; /* number; bytes for TEXT; ENUM by number */
+} cafe_condition;
+
+typedef struct cafe_row_query {
+  size_t size;
+  const cafe_table *table;
+  const cafe_condition *conditions;
+  uint32_t condition_count;
+  uint64_t after_key; /* exclusive, with after_sub */
+  uint64_t after_sub;
+  int order_by;       /* -1: by key and sub; else by this column, then key; after_* must be 0 then */
+  uint32_t limit;
+} cafe_row_query;
+
+typedef struct cafe_store_ops {
+  size_t size;
+  const char *name;
+  bool is_inline; /* see above */
+  uint32_t shards; /* shard of a unit = cafe_partition(key) mod shards */
+
+  /* REQUIRED. Once, before all others, on the loop thread. Makes or migrates the tables and gives log_id. A table whose
+   * columns lack a field gets it; one with a column too much is left so. */
+  int (*open)(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err);
+
+  /* REQUIRED. One durable write. CAFE_OK: each unit's result is set. A failure: nothing of the batch is written, or, if
+   * that can't be known (CAFE_UNAVAILABLE after an error while syncing), the store refuses all further calls with
+   * CAFE_UNAVAILABLE until it is opened anew. */
+  int (*commit)(cafe_store *self, cafe_batch *batch, cafe_err *err);
+
+  /* REQUIRED. Everything of one key: its events, of all streams, in the order of their positions; then its rows of the
+   * tables that are is_loaded. One snapshot. */
+  int (*load)(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
+              cafe_err *err);
+
+  /* REQUIRED. Events of a shard after a position, in order. CAFE_INVALID beyond the head. */
+  int (*read_log)(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err);
+
+  /* REQUIRED. Rows of a table. */
+  int (*read_rows)(cafe_store *self, const cafe_row_query *query, cafe_row_sink on_row, void *user, cafe_err *err);
+
+  /* REQUIRED. A client's key; the reply is copied into the arena. */
+  int (*read_key)(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,
+                  cafe_arena *arena, cafe_err *err);
+
+  /* REQUIRED. All checkpoints of a subscription. */
+  int (*read_checkpoints)(cafe_store *self, const char *subscription,
+                          int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+                          cafe_err *err);
+
+  /* REQUIRED. Closes and frees it. No method is running. */
+  void (*destroy)(cafe_store *self);
+} cafe_store_ops;
+
+/* A backend embeds this first. */
+struct cafe_store {
+  const cafe_store_ops *ops;
+};
+
+CAFE_END_DECLS
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAFE_SYS_TRANSPORT_H
+#define CAFE_SYS_TRANSPORT_H
+
+#include "cafe/node.h"
+#include "cafe/sys/store.h"
+
+CAFE_BEGIN_DECLS
+
+/*
+ * The transport: two verbs between services. `subscribe` carries everything asynchronous, from the publisher's log;
+ * `request` only what a caller waits for. Delivery is at least once, and in order within a source shard; effects are
+ * once, because the subscriber's checkpoint commits with the effect. A peer that is down, slow, or talks nonsense costs
+ * an error. All methods and callbacks: loop thread; no callback inside the method that asked for it.
+ *
+ * Draft: completed with the first network transport. Not frozen yet.
+ */
+
+/* One request. The caller's memory, in place until done. */
+typedef struct cafe_request {
+  const char *service;
+  cafe_slice body;     /* BORROW until done */
+  int64_t deadline_us; /* the loop's monotonic time */
+
+  /* Exactly once. err NULL: body is the answer, BORROW until it returns. CAFE_UNAVAILABLE: surely not done. CAFE_TIMEOUT:
+   * not known. */
+  void (*done)(struct cafe_request *request, const cafe_err *err, cafe_slice answer);
+  void *user;
+  void *transport_data[4];
+} cafe_request;
+
+/* A request as the other side sees it. The transport's memory until it is answered. */
+typedef struct cafe_incoming {
+  cafe_slice body;     /* BORROW until answered */
+  int64_t deadline_us;
+  /* Answers, exactly once; the bytes are copied. Loop thread, also inside serve. */
+  void (*answer)(struct cafe_incoming *incoming, const cafe_err *err, cafe_slice body);
+  void *transport_data[4];
+} cafe_incoming;
+
+/* A subscription's end at the subscriber. Its memory, in place from subscribe until unsubscribe. */
+typedef struct cafe_link {
+  const char *service;
+  const char *name;         /* the subscription's, for logs */
+  const char *const *types; /* wanted event types, ended by NULL */
+  uint32_t shard;
+  uint64_t log_id;          /* of the log that `after` belongs to; 0: not known yet, after is 0 */
+  uint64_t after;           /* the first n wanted is after + 1 */
+
+  /* One batch: wanted events in order; everything up to `scanned` was looked at. The next batch comes after `more`.
+   * BORROW until it returns. log_id is set in the link before the first. */
+  void (*on_events)(struct cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                    uint64_t head);
+  /* CAFE_INVALID: the position is refused for good (a restored log), the text says what to do. Any other: lost for now;
+   * the transport goes on by itself, from link->after. */
+  void (*on_lost)(struct cafe_link *link, const cafe_err *err);
+  void *user;
+  void *transport_data[4];
+} cafe_link;
+
+/* What a publisher is asked for: the events after a place, once there are any. */
+typedef struct cafe_pull {
+  const char *const *types;
+  uint32_t shard;
+  uint64_t log_id; /* 0: any */
+  uint64_t after;
+  uint32_t limit;
+  /* Answers, exactly once, also with no wanted event (scanned tells). The events are copied. */
+  void (*answer)(struct cafe_pull *pull, const cafe_err *err, uint64_t log_id, const cafe_stored_event *events,
+                 uint32_t count, uint64_t scanned, uint64_t head);
+  void *transport_data[4];
+  struct cafe_pull *next; /* the server's */
+} cafe_pull;
+
+/* What a node offers its peers. The node implements it. */
+typedef struct cafe_server {
+  void (*serve)(struct cafe_server *self, cafe_incoming *incoming);
+  void (*pull)(struct cafe_server *self, cafe_pull *pull);
+  /* The peer that asked is gone: don't answer. */
+  void (*forget_incoming)(struct cafe_server *self, cafe_incoming *incoming);
+  void (*forget_pull)(struct cafe_server *self, cafe_pull *pull);
+} cafe_server;
+
+typedef struct cafe_transport_ops {
+  size_t size;
+  const char *name;
+
+  /* REQUIRED. Offers these services (ended by NULL) by the server, until `close`. BORROW both. */
+  int (*open)(cafe_transport *self, cafe_loop *loop, const char *const *services, cafe_server *server, cafe_err *err);
+
+  /* REQUIRED. Sends. A failure returned: done isn't called. */
+  int (*request)(cafe_transport *self, cafe_request *request, cafe_err *err);
+  /* REQUIRED. Lets go: done isn't called any more. */
+  void (*cancel)(cafe_transport *self, cafe_request *request);
+
+  /* REQUIRED. Begins; the first batch comes without `more`. */
+  int (*subscribe)(cafe_transport *self, cafe_link *link, cafe_err *err);
+  /* REQUIRED. Asks for the next batch, after link->after. */
+  void (*more)(cafe_transport *self, cafe_link *link);
+  /* REQUIRED. Ends: nothing is called any more. */
+  void (*unsubscribe)(cafe_transport *self, cafe_link *link);
+
+  /* REQUIRED. Stops offering and forgets what came in. Requests and links must be canceled before. */
+  void (*close)(cafe_transport *self);
+  /* REQUIRED. Frees it. */
+  void (*destroy)(cafe_transport *self);
+} cafe_transport_ops;
+
+/* A transport embeds this first. */
+struct cafe_transport {
+  const cafe_transport_ops *ops;
+};
+
+CAFE_END_DECLS
+
+#endif

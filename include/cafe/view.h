@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CAFE_VIEW_H
+#define CAFE_VIEW_H
+
+#include "cafe/aggregate.h"
+
+CAFE_BEGIN_DECLS
+
+typedef enum cafe_fold {
+  CAFE_FOLD_SKIP = 1,  /* this event doesn't concern the row */
+  CAFE_FOLD_PUT = 2,   /* the row is as it stands now */
+  CAFE_FOLD_HIDE = 3,  /* the row changed, but isn't shown (yet, or any more) */
+  CAFE_FOLD_NOMEM = 4
+} cafe_fold;
+
+/*
+ * A read model: a table whose rows are pure folds of events. Inline, it is written in the units of the events, which
+ * are of the node's own services, and read with its own writes. Otherwise a subscription keeps it, over one or several
+ * services' logs, here or elsewhere. Rows are real columns in a table of the view's name, so any SQL client reads them.
+ */
+typedef struct cafe_view {
+  size_t size;                       /* CAFE_VIEW sets it */
+  const char *name;                  /* "orders": the table, unique in a node */
+  uint32_t version;                  /* from 1; a changed definition has a new one */
+  bool is_inline;
+  const char *const *sources;        /* the services, ended by NULL */
+  const cafe_schema *const *events;  /* ended by NULL */
+  const char *key_name;              /* "order_id": the column of the event's key */
+  const char *sub_name;              /* the second half of the row's key, or NULL for one row a key */
+  const cafe_schema *row;            /* the other columns */
+  const char *const *indexes;        /* columns that lists are filtered by, ended by NULL; or NULL */
+
+  /* REQUIRED if sub_name is set: which row of the key this event folds into, from 1. 0: none. */
+  uint64_t (*sub)(const cafe_event *event);
+
+  /* REQUIRED. row is zeroed before its first event. Texts to keep are copied into the arena. Over several sources the
+   * result mustn't depend on how their events interleave: keep columns per source. */
+  cafe_fold (*fold)(void *row, const cafe_event *event, cafe_arena *arena);
+} cafe_view;
+
+#define CAFE_VIEW sizeof(cafe_view)
+
+CAFE_END_DECLS
+
+#endif

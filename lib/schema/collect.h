@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SCHEMA_COLLECT_H
+#define SCHEMA_COLLECT_H
+
+#include "cafe/policy.h"
+
+/* The three collectors that pure functions are handed: cafe_decision, cafe_reaction, cafe_tasks. What is collected lives
+ * in the arena, complete with texts, in the order in which it was said. A failure is kept in err; nothing is added after
+ * it. Each is the owner's memory, zeroed but for the arena. */
+
+typedef struct collected {
+  struct collected *next;
+  const cafe_schema *type;
+  const void *data;        /* a copy: the struct, its texts too */
+  uint64_t key;            /* reactions */
+  uint32_t id;             /* tasks */
+  int64_t not_before_ms;   /* tasks */
+} collected;
+
+typedef struct collector {
+  cafe_arena *arena;
+  collected *first;
+  collected *last;
+  uint32_t count;
+  cafe_err err; /* code 0: none */
+} collector;
+
+struct cafe_decision {
+  collector events;
+  const char *reason; /* of the refusal; NULL */
+  const char *text;
+};
+
+struct cafe_reaction {
+  collector commands;
+};
+
+struct cafe_tasks {
+  collector wanted;
+};
+
+#endif
