@@ -1,0 +1,109 @@
+#!/bin/sh
+# setup.sh [--full]: installs what building and testing needs, if it is missing. With all there it changes
+# nothing and needs no network and no rights.
+set -eu
+
+# One line per need; alternatives, best first, where Debian and Ubuntu call it differently.
+needs='
+gcc
+g++
+libc6-dev
+make
+cmake
+ninja-build
+pkg-config|pkgconf
+libuv1-dev
+libmsgpack-c-dev|libmsgpack-dev
+uthash-dev
+libsqlite3-dev
+sqlite3
+libcmocka-dev
+libmicrohttpd-dev
+libjson-c-dev
+curl
+python3
+'
+needs_full='
+clang
+clang-tidy
+clang-format
+gcovr
+'
+[ "${1-}" != --full ] || needs="$needs$needs_full"
+
+say() { printf '%s\n' "$*" >&2; }
+
+installed() {
+    case $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) in
+    *' installed') return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# Succeeds if one of the alternatives $1 is installed.
+satisfied() {
+    for package in $(echo "$1" | tr '|' ' '); do
+        if installed "$package"; then
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Prints the first of the alternatives $1 that apt can install.
+available() {
+    for package in $(echo "$1" | tr '|' ' '); do
+        case $(apt-cache policy "$package" 2>/dev/null) in
+        *'Candidate: (none)'* | '') ;;
+        *)
+            echo "$package"
+            return 0
+            ;;
+        esac
+    done
+    return 1
+}
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    say 'This script installs packages on Debian and Ubuntu only. What is needed, by their names there:'
+    for need in $needs; do
+        say "  $(echo "$need" | sed 's/|/ or /g')"
+    done
+    exit 2
+fi
+
+missing=
+for need in $needs; do
+    satisfied "$need" || missing="$missing $need"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null; then
+    as_root=sudo
+else
+    say "These packages are missing, and there is neither root nor sudo to install them:$missing"
+    exit 2
+fi
+
+say "Missing:$missing"
+apt() {
+    # Another apt may be at work on a fresh machine: wait for its lock instead of failing.
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q "$@" >&2
+}
+apt update || say 'apt-get update failed; going on with the package lists that are there'
+
+packages=
+for need in $missing; do
+    if ! package=$(available "$need"); then
+        say "apt knows no package $(echo "$need" | sed 's/|/ or /g')"
+        exit 2
+    fi
+    packages="$packages $package"
+done
+# shellcheck disable=SC2086 # one word per package
+if ! apt install -y --no-install-recommends $packages; then
+    say "apt-get could not install:$packages"
+    exit 2
+fi
