@@ -23,7 +23,9 @@ def compiles(command, name):
     source = f"#include <{name}>\n#include <{name}>\nextern int cafe_headers_test;\n"
     done = subprocess.run(command + ["-"], input=source, capture_output=True, text=True)
     if done.returncode:
-        return f"{name}: {' '.join(command)}\n{done.stderr}"
+        # One missing name brings hundreds of lines after it.
+        first = "\n".join(done.stderr.splitlines()[:12])
+        return f"{name}: {' '.join(command)}\n{first}\n"
     return None
 
 
