@@ -64,6 +64,7 @@ typedef struct cafe_stored_event {
 
 typedef struct cafe_row_write {
   const cafe_table *table;
+  uint64_t key;      /* in the unit's partition */
   uint64_t sub;
   uint64_t expected; /* the row's version before: 0 there is none. It becomes expected + 1 */
   const void *data;  /* the struct of table->row; NULL removes the row, expected is then above 0 */
@@ -114,7 +115,8 @@ typedef enum cafe_unit_result {
   CAFE_UNIT_LEASE_LOST = 6
 } cafe_unit_result;
 
-/* What is written together. All events and rows are of `key`. BORROW: until the batch is done. */
+/* What is written together. All events and rows have keys of one partition, that of `key`. BORROW: until the batch is
+ * done. */
 typedef struct cafe_unit {
   size_t size;
   uint64_t key;
