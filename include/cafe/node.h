@@ -49,7 +49,7 @@ typedef struct cafe_node_options {
   cafe_log log;                     /* COPY; zeroed: none */
   uint32_t max_queued;              /* commands waiting or in a commit; beyond: CAFE_OVERLOADED. 0: 16,384 */
   uint32_t max_batch;               /* units in one durable write. 0: 512 */
-  uint32_t max_cached;              /* keys kept in memory beside those in use. 0: 65,536 */
+  uint32_t max_cached;              /* keys kept in memory beside those in use. 0: 16,384 */
   uint32_t id_block;                /* keys reserved at once. 0: 1,024 */
 } cafe_node_options;
 

@@ -82,6 +82,8 @@ typedef struct cafe_key_write {
   cafe_slice key;
   cafe_slice fingerprint; /* CLAIM, BOTH */
   uint64_t stream_key;    /* CLAIM, BOTH: what it was used for */
+  uint64_t replaces;      /* CLAIM, BOTH: 0, or the stream_key that the key holds now, without a reply, and that came to
+                             nothing: it is taken over; any other holder conflicts */
   cafe_slice reply;       /* REPLY, BOTH */
   int64_t time_ms;        /* UTC, for retention */
 } cafe_key_write;
