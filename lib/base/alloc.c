@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The arena is a chain of blocks. Blocks before `current` are full or passed over, blocks behind it are free: a reset
+ * only moves `current` back to the first, and the same work then takes the same blocks again without one call to the
+ * allocator. Each cached aggregate has an arena, so the first block is small and shares its memory with the arena
+ * itself; later ones double.
+ *
+ * What isn't given out is poisoned under AddressSanitizer: a text kept beyond its arena's reset is found at its use.
+ */
+#include "cafe/alloc.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN 1
+#endif
+#endif
+#ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
+enum {
+  ALIGNMENT = 16,          /* suits any type on every platform we know */
+  FIRST_BLOCK = 512,       /* with the arena itself: a coffee order's texts fit */
+  LARGEST_BLOCK = 64 * 1024 /* doubling ends here, so that at most that much is idle */
+};
+
+/* The block's bytes follow it. */
+typedef struct block {
+  _Alignas(ALIGNMENT) struct block *next;
+  size_t capacity; /* of its bytes, a multiple of ALIGNMENT */
+  size_t used;
+} block;
+
+struct cafe_arena {
+  cafe_allocator allocator;
+  block *current;
+  size_t next_size; /* of the next block to be made */
+  block first;
+};
+
+static char *data_of(block *b) { return (char *)(b + 1); }
+
+static void *default_resize(void *user, void *memory, size_t size) {
+  (void)user;
+  if (size == 0) {
+    free(memory);
+    return NULL;
+  }
+  return realloc(memory, size);
+}
+
+const cafe_allocator *cafe_allocator_default(void) {
+  static const cafe_allocator allocator = {default_resize, NULL};
+  return &allocator;
+}
+
+cafe_arena *cafe_arena_create(const cafe_allocator *allocator) {
+  if (!allocator) {
+    allocator = cafe_allocator_default();
+  }
+  cafe_arena *arena = allocator->resize(allocator->user, NULL, FIRST_BLOCK);
+  if (!arena) {
+    return NULL;
+  }
+  memset(arena, 0, sizeof(*arena));
+  arena->allocator = *allocator;
+  arena->current = &arena->first;
+  arena->next_size = (size_t)FIRST_BLOCK * 2;
+  arena->first.capacity = FIRST_BLOCK - sizeof(*arena);
+  ASAN_POISON_MEMORY_REGION(data_of(&arena->first), arena->first.capacity);
+  return arena;
+}
+
+void cafe_arena_destroy(cafe_arena *arena) {
+  if (!arena) {
+    return;
+  }
+  cafe_allocator allocator = arena->allocator;
+  for (block *b = arena->first.next; b;) {
+    block *next = b->next;
+    ASAN_UNPOISON_MEMORY_REGION(data_of(b), b->capacity);
+    allocator.resize(allocator.user, b, 0);
+    b = next;
+  }
+  ASAN_UNPOISON_MEMORY_REGION(data_of(&arena->first), arena->first.capacity);
+  allocator.resize(allocator.user, arena, 0);
+}
+
+void cafe_arena_reset(cafe_arena *arena) {
+  for (block *b = &arena->first; b; b = b->next) {
+    b->used = 0;
+    ASAN_POISON_MEMORY_REGION(data_of(b), b->capacity);
+  }
+  arena->current = &arena->first;
+}
+
+/* Makes `current` a block with room for size bytes, a multiple of ALIGNMENT. */
+static bool make_room(cafe_arena *arena, size_t size) {
+  block *next = arena->current->next;
+  if (next && next->capacity >= size) {
+    arena->current = next;
+    return true;
+  }
+  if (size > SIZE_MAX - sizeof(block)) {
+    return false;
+  }
+  size_t total = sizeof(block) + size;
+  if (total < arena->next_size) {
+    total = arena->next_size;
+  }
+  block *made = arena->allocator.resize(arena->allocator.user, NULL, total);
+  if (!made) {
+    return false;
+  }
+  made->capacity = (total - sizeof(block)) / ALIGNMENT * ALIGNMENT;
+  made->used = 0;
+  made->next = next;
+  arena->current->next = made;
+  arena->current = made;
+  if (arena->next_size < LARGEST_BLOCK) {
+    arena->next_size *= 2;
+  }
+  ASAN_POISON_MEMORY_REGION(data_of(made), made->capacity);
+  return true;
+}
+
+static size_t rounded(size_t size) { return (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
+
+void *arena_take(cafe_arena *arena, size_t size) {
+  if (size > SIZE_MAX - ALIGNMENT) {
+    return NULL;
+  }
+  /* Two blocks never have the same address, not even empty ones. */
+  size_t whole = size ? rounded(size) : ALIGNMENT;
+  if (arena->current->capacity - arena->current->used < whole && !make_room(arena, whole)) {
+    return NULL;
+  }
+  block *b = arena->current;
+  char *taken = data_of(b) + b->used;
+  b->used += whole;
+  ASAN_UNPOISON_MEMORY_REGION(taken, size);
+  return taken;
+}
+
+void arena_shrink(cafe_arena *arena, void *memory, size_t size, size_t kept) {
+  block *b = arena->current;
+  char *start = memory;
+  assert(kept <= size && start >= data_of(b) && start + rounded(size) == data_of(b) + b->used);
+  b->used = (size_t)(start - data_of(b)) + (kept ? rounded(kept) : ALIGNMENT);
+  ASAN_POISON_MEMORY_REGION(start + kept, rounded(size) - kept);
+}
+
+void *cafe_arena_alloc(cafe_arena *arena, size_t size) {
+  void *taken = arena_take(arena, size);
+  if (taken) {
+    memset(taken, 0, size);
+  }
+  return taken;
+}
+
+int cafe_arena_copy(cafe_slice *out, cafe_arena *arena, cafe_slice bytes) {
+  if (bytes.size == 0) {
+    *out = (cafe_slice){NULL, 0};
+    return CAFE_OK;
+  }
+  if (bytes.size == SIZE_MAX) {
+    return CAFE_NOMEM;
+  }
+  char *copy = arena_take(arena, bytes.size + 1);
+  if (!copy) {
+    return CAFE_NOMEM;
+  }
+  memcpy(copy, bytes.data, bytes.size);
+  copy[bytes.size] = '\0';
+  *out = (cafe_slice){copy, bytes.size};
+  return CAFE_OK;
+}

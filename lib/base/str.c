@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Text is UTF-8 everywhere inside. What is cut is cut between two characters, and what came from outside is believed
+ * to be UTF-8 only after str_is_utf8 said so: the other functions here don't check again.
+ */
+#include "base/str.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool is_continuation(char byte) { return ((unsigned char)byte & 0xC0u) == 0x80u; }
+
+size_t str_format(char *out, size_t size, const char *format, va_list args) {
+  int wanted = vsnprintf(out, size, format, args);
+  if (wanted < 0) {
+    out[0] = '\0';
+    return 0;
+  }
+  size_t length = (size_t)wanted;
+  if (length < size) {
+    return length;
+  }
+  length = size - 1;
+  /* What was cut off may have begun in the last three bytes kept: step back to a lead byte and see. */
+  size_t lead = length;
+  while (lead > 0 && length - lead < 3 && is_continuation(out[lead - 1])) {
+    lead--;
+  }
+  if (lead > 0) {
+    unsigned char byte = (unsigned char)out[lead - 1];
+    size_t needs = byte >= 0xF0u ? 4 : byte >= 0xE0u ? 3 : byte >= 0xC0u ? 2 : 1;
+    if (lead - 1 + needs > length) {
+      length = lead - 1;
+    }
+  }
+  out[length] = '\0';
+  return length;
+}
+
+char *arena_vprintf(cafe_arena *arena, const char *format, va_list args) {
+  va_list again;
+  va_copy(again, args);
+  int wanted = vsnprintf(NULL, 0, format, again);
+  va_end(again);
+  if (wanted < 0) {
+    return NULL;
+  }
+  char *out = cafe_arena_alloc(arena, (size_t)wanted + 1);
+  if (out) {
+    vsnprintf(out, (size_t)wanted + 1, format, args);
+  }
+  return out;
+}
+
+char *arena_printf(cafe_arena *arena, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *out = arena_vprintf(arena, format, args);
+  va_end(args);
+  return out;
+}
+
+/* The length of the sequence that begins at p, or 0 if it is none. The table of RFC 3629, section 4. */
+static size_t sequence(const unsigned char *p, size_t left) {
+  unsigned char first = p[0];
+  unsigned char low = 0x80u;
+  unsigned char high = 0xBFu;
+  size_t size = 0;
+  if (first < 0x80u) {
+    return 1;
+  }
+  if (first >= 0xC2u && first <= 0xDFu) {
+    size = 2;
+  } else if (first >= 0xE0u && first <= 0xEFu) {
+    size = 3;
+    low = first == 0xE0u ? 0xA0u : 0x80u;
+    high = first == 0xEDu ? 0x9Fu : 0xBFu;
+  } else if (first >= 0xF0u && first <= 0xF4u) {
+    size = 4;
+    low = first == 0xF0u ? 0x90u : 0x80u;
+    high = first == 0xF4u ? 0x8Fu : 0xBFu;
+  }
+  if (size == 0 || left < size || p[1] < low || p[1] > high) {
+    return 0;
+  }
+  for (size_t i = 2; i < size; i++) {
+    if (p[i] < 0x80u || p[i] > 0xBFu) {
+      return 0;
+    }
+  }
+  return size;
+}
+
+bool str_is_utf8(cafe_slice text) {
+  const uint64_t high_bits = UINT64_C(0x8080808080808080);
+  const unsigned char *p = (const unsigned char *)text.data;
+  size_t left = text.size;
+  while (left > 0) {
+    /* Nearly all text is ASCII, and this runs for every text that is read. */
+    while (left >= 8) {
+      uint64_t word;
+      memcpy(&word, p, 8);
+      if (word & high_bits) {
+        break;
+      }
+      p += 8;
+      left -= 8;
+    }
+    while (left > 0 && *p < 0x80u) {
+      p++;
+      left--;
+    }
+    if (left > 0) {
+      size_t size = sequence(p, left);
+      if (size == 0) {
+        return false;
+      }
+      p += size;
+      left -= size;
+    }
+  }
+  return true;
+}
+
+size_t str_count(cafe_slice text) {
+  size_t count = 0;
+  for (size_t i = 0; i < text.size; i++) {
+    count += !is_continuation(text.data[i]);
+  }
+  return count;
+}
+
+bool str_has_control(cafe_slice text) {
+  for (size_t i = 0; i < text.size; i++) {
+    unsigned char byte = (unsigned char)text.data[i];
+    if (byte < 0x20u || byte == 0x7Fu) {
+      return true;
+    }
+    /* U+0080 to U+009F are C2 80 to C2 9F; C2 is never a continuation. */
+    if (byte == 0xC2u && i + 1 < text.size && (unsigned char)text.data[i + 1] < 0xA0u) {
+      return true;
+    }
+  }
+  return false;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SCHEMA_CODEC_H
+#define SCHEMA_CODEC_H
+
+#include "cafe/schema.h"
+
+/* What encode.c and collect.c both need to know of a value before they touch it. */
+typedef struct codec_measure {
+  size_t encoded_max; /* the msgpack form has at most so many bytes */
+  uint32_t used;      /* fields up to the last one that isn't zero */
+} codec_measure;
+
+/* Whether the struct's values are within their types: CAFE_OK, or CAFE_INVALID, which names the field. */
+int codec_check(codec_measure *out, const cafe_schema *schema, const void *value, cafe_err *err);
+
+/* Why a value can't be this field's: CAFE_INVALID, with the type's rule as text. */
+int codec_refuse(const cafe_schema *schema, const cafe_field *field, cafe_err *err);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * What a pure function says is copied at once, texts too: what it said stays said, whatever becomes of the memory it
+ * spoke from. The first failure is kept and ends the collecting, so that a decision is taken whole or fails whole; who
+ * owns the collector looks at err before at anything else.
+ */
+#include "schema/collect.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "schema/codec.h"
+
+static collected *add(collector *to, const cafe_schema *type, const void *data) {
+  assert(type && data);
+  codec_measure measure;
+  if (to->err.code || codec_check(&measure, type, data, &to->err)) {
+    return NULL;
+  }
+  collected *item = cafe_arena_alloc(to->arena, sizeof(*item));
+  void *copy = cafe_arena_alloc(to->arena, type->width);
+  if (!item || !copy || cafe_schema_copy(copy, data, type, to->arena)) {
+    cafe_fail(&to->err, CAFE_NOMEM, "%s: no memory to keep it", type->name);
+    return NULL;
+  }
+  item->type = type;
+  item->data = copy;
+  if (to->last) {
+    to->last->next = item;
+  } else {
+    to->first = item;
+  }
+  to->last = item;
+  to->count++;
+  return item;
+}
+
+void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data) {
+  add(&decision->events, type, data);
+}
+
+cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  const char *text = arena_vprintf(decision->events.arena, format, args);
+  va_end(args);
+  if (text) {
+    decision->reason = reason;
+    decision->text = text;
+  } else if (!decision->events.err.code) {
+    cafe_fail(&decision->events.err, CAFE_NOMEM, "no memory to say why it is refused: %s", reason);
+  }
+  return CAFE_REFUSED;
+}
+
+void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data) {
+  if (!out->commands.err.code && (key == 0 || key > CAFE_KEY_MAX)) {
+    cafe_fail(&out->commands.err, CAFE_INVALID, "%s: its key must be from 1 to 2^53 - 1", command->name);
+  }
+  collected *item = add(&out->commands, command, data);
+  if (item) {
+    item->key = key;
+  }
+}
+
+void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data, int64_t not_before_ms) {
+  collected *item = add(&out->wanted, type, data);
+  if (item) {
+    item->id = id;
+    item->not_before_ms = not_before_ms;
+  }
+}
