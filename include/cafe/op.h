@@ -29,10 +29,11 @@ typedef struct cafe_outcome {
   uint64_t version;        /* of the stream */
   cafe_position position;  /* of the last event this answer rests on; n is 0 if none */
   const cafe_event *event; /* the outcome, or the stream's last event in this unit; NULL if none */
-  const void *state;       /* the aggregate's state; NULL with a replayed reply */
+  const void *state;       /* the aggregate's state after it; NULL with a replayed reply, and from cafe_node_call */
   const char *reason;      /* CAFE_REFUSED: for programs; else NULL */
   const char *text;        /* CAFE_REFUSED: for people; else NULL */
-  bool replayed;           /* the answer was kept under the client's key */
+  bool replayed;           /* the answer was kept under the client's key: only reply says what it was, and verdict is
+                              CAFE_UNCHANGED */
   cafe_slice reply;        /* what `reply` below made, now or then; empty without it */
 } cafe_outcome;
 
@@ -50,13 +51,15 @@ typedef struct cafe_submit {
   const cafe_client_key *client_key; /* COPY, or NULL */
 
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
-   * Pure. An empty slice keeps nothing, so that the key may try again. The bytes are taken from the arena. */
+   * Pure; position.n is 0. An empty slice keeps nothing, so that the key may try again. The bytes are taken from the
+   * arena. CAFE_OK or CAFE_NOMEM. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
+  void *reply_user;          /* BORROW: until the completion */
 } cafe_submit;
 
 #define CAFE_SUBMIT_INIT                                                        \
   {                                                                             \
-    sizeof(cafe_submit), NULL, 0, NULL, 0, {NULL, 0}, NULL, NULL                \
+    sizeof(cafe_submit), NULL, 0, NULL, 0, {NULL, 0}, NULL, NULL, NULL          \
   }
 
 /* Submits a command. *op (may be NULL) is valid until the completion. CAFE_INVALID, CAFE_OVERLOADED, CAFE_UNAVAILABLE
