@@ -148,6 +148,7 @@ typedef struct cafe_cancel_requested {
 } cafe_cancel_requested;
 typedef struct cafe_cancel_rejected {
   cafe_cancel_by by;
+  cafe_order_status status; /* what it is again, given by the store meanwhile */
 } cafe_cancel_rejected;
 typedef struct cafe_order_canceled {
   cafe_cancel_by by;

@@ -39,7 +39,7 @@ typedef enum cafe_payment_cancel_reason {
 
 /* ---- commands ---- */
 
-/* Outcomes: PaymentApproved; PaymentDeclined, AuthorizationFailed, PaymentCanceled (refusals). */
+/* Outcomes: PaymentApproved; PaymentDeclined, AuthorizationFailed, PaymentCanceled, PaymentFailed (refusals). */
 typedef struct cafe_authorize_payment {
   int64_t amount_minor;
   cafe_slice currency;
@@ -76,6 +76,8 @@ typedef struct cafe_payment_approved {
   cafe_slice reference;
 } cafe_payment_approved;
 typedef struct cafe_payment_declined {
+  int64_t amount_minor;
+  cafe_slice currency;
   cafe_slice text;
 } cafe_payment_declined;
 typedef struct cafe_authorization_failed {
@@ -114,6 +116,8 @@ typedef struct cafe_payment_refunded {
 } cafe_payment_refunded;
 typedef struct cafe_payment_failed {
   cafe_payment_operation operation;
+  int64_t amount_minor;
+  cafe_slice currency;
   cafe_slice text;
 } cafe_payment_failed;
 
