@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_MEMORY_STORE_H
+#define STORE_MEMORY_STORE_H
+
+#include <pthread.h>
+
+#include "base/map.h"
+#include "cafe/store/memory.h"
+#include "store/memory_log.h"
+#include "store/memory_rows.h"
+
+/* The parts of a memory store, for memory.c and memory_commit.c. */
+
+typedef struct subscription {
+  struct subscription *next;
+  sorted places; /* by log id, then shard and partition; checkpoint */
+  char name[];
+} subscription;
+
+typedef struct checkpoint {
+  uint64_t n; /* 0: there is none */
+} checkpoint;
+
+/* A client's key: never changed, another reply is another block. */
+typedef struct key_entry {
+  cafe_slice name; /* scope and key */
+  uint64_t stream_key;
+  int64_t time_ms;
+  bool has_reply;
+  cafe_slice fingerprint;
+  cafe_slice reply;
+  char bytes[];
+} key_entry;
+
+typedef enum undo_kind { UNDO_ROW = 1, UNDO_KEY = 2, UNDO_CHECKPOINT = 3 } undo_kind;
+
+/* One write, and what was there before it. */
+typedef struct undo {
+  undo_kind kind;
+  bool is_new;     /* ROW: its place was made by this write */
+  bool is_removal; /* ROW: its place is empty since this write */
+  union {
+    struct {
+      memory_table *table;
+      uint64_t key, sub;
+      memory_row *old;
+    } row;
+    struct {
+      key_entry *made;
+      key_entry *old; /* NULL: there was none */
+    } key;
+    struct {
+      checkpoint *place;
+      uint64_t old;
+    } checkpoint;
+  } of;
+} undo;
+
+typedef struct memory_store {
+  cafe_store base;
+  cafe_allocator allocator;
+  bool is_threaded;
+  pthread_mutex_t lock;
+  uint64_t log_id;
+  memory_log log;
+  memory_table *tables; /* in the order of the setup */
+  map *keys;            /* key_entry by name */
+  subscription *subscriptions;
+  undo *undos;
+  size_t undo_count;
+  size_t undo_room;
+  char *name; /* of the key in hand: scope and key in one */
+  size_t name_room;
+} memory_store;
+
+static inline void *memory_alloc(memory_store *self, size_t size) {
+  return self->allocator.resize(self->allocator.user, NULL, size);
+}
+
+static inline void memory_free(memory_store *self, void *block) {
+  if (block) {
+    (void)self->allocator.resize(self->allocator.user, block, 0);
+  }
+}
+
+/* NULL: the store wasn't opened with it. */
+memory_table *memory_find_table(const memory_store *self, const cafe_table *type);
+int memory_unknown_table(const cafe_table *type, cafe_err *err);
+
+/* Scope and key as one name. BORROW: until the next one. CAFE_OK or CAFE_NOMEM. */
+int memory_name_key(cafe_slice *out, memory_store *self, cafe_slice scope, cafe_slice key);
+
+/* Sets *out whole; entry NULL: there is none. CAFE_NOMEM leaves it zeroed. */
+int memory_describe_key(cafe_key_record *out, const key_entry *entry, cafe_slice fingerprint, cafe_arena *arena);
+
+/* NULL: it has no checkpoints. */
+const subscription *memory_find_subscription(const memory_store *self, const char *name);
+
+/* cafe_store_ops.commit of a batch that is well formed. */
+int memory_commit(memory_store *self, cafe_batch *batch, cafe_err *err);
+
+#endif
