@@ -26,7 +26,7 @@ typedef enum saga_phase {
   SAGA_COMPENSATING = 3,
   SAGA_ENDED = 4,        /* all branches done */
   SAGA_UNDONE = 5,       /* all compensated */
-  SAGA_PARKED = 6        /* an operator is needed */
+  SAGA_PARKED = 6        /* an operator is needed; an event, an answer or a resume may still move it: go on feeding it */
 } saga_phase;
 
 /* The row of the table `sagas`; key is the saga's, sub is saga_number. */
@@ -52,7 +52,8 @@ uint64_t saga_number(const char *name);
 typedef enum saga_ask_kind {
   SAGA_ASK_ACTION = 1,
   SAGA_ASK_COMPENSATION = 2,
-  SAGA_ASK_OTHER = 3 /* timeouts, guards, grant, refuse, unavailable: nobody waits for the answer */
+  SAGA_ASK_OTHER = 3 /* timeouts, guards, grant, refuse, unavailable: nobody waits for the answer, and none is asked
+                        again (but a guard, by saga_resume): to another node the request is the engine's to repeat */
 } saga_ask_kind;
 
 /* A command that the saga wants decided: by a local aggregate in this unit, or by request. */
@@ -60,13 +61,13 @@ typedef struct saga_ask {
   struct saga_ask *next;
   saga_ask_kind kind;
   uint32_t step;             /* index, for saga_answer; ACTION and COMPENSATION */
-  uint32_t attempt;          /* from 1 */
+  uint32_t attempt;          /* from 1; several commands of one attempt share it, and each is answered */
   int64_t deadline_ms;       /* UTC; 0: none but the retry's timeout */
   int64_t timeout_ms;        /* of this attempt */
   const collected *command;
 } saga_ask;
 
-/* What came out of one input. In the arena that was handed in. */
+/* What came out of one input, to be carried out in this order. Set whole by it; in the arena that was handed in. */
 typedef struct saga_asks {
   saga_ask *first;
   saga_ask *last;
@@ -80,15 +81,17 @@ saga_instance *saga_instance_create(const saga_plan *plan, uint64_t key, cafe_ar
 saga_phase saga_instance_phase(const saga_instance *instance);
 const void *saga_instance_data(const saga_instance *instance);
 
-/* An event of the saga's key: starts it, moves it, or is kept. One it doesn't name changes nothing. *changed tells
- * whether the row must be written. random: for jitter. CAFE_OK or CAFE_NOMEM; after a failure the instance is unusable. */
+/* An event of the saga's key: starts it, moves it, or is kept (before the start too: a row of SAGA_NONE is written then).
+ * One it doesn't name, one that was fed before (its type's last version, or an earlier one), and any after the end change
+ * nothing. *changed tells whether the row must be written. Here and below: CAFE_OK, CAFE_NOMEM, or CAFE_INVALID for a
+ * command that the definition names with a value outside its type; after a failure the instance is unusable. */
 int saga_signal(saga_instance *instance, const cafe_event *event, const cafe_command *cause, int64_t now_ms,
                 cafe_arena *scratch, saga_asks *out, bool *changed, cafe_err *err);
 
 /* How an ACTION or COMPENSATION was answered. The events that a local command caused have been fed as signals before.
  * code CAFE_OK: by the verdict. CAFE_TIMEOUT, CAFE_UNAVAILABLE, …: that attempt failed; it is asked again by the step's
- * retry, or `unavailable` is asked (definite failures and used-up attempts only). An answer to an earlier attempt or a
- * step that was left changes nothing. */
+ * retry, or `unavailable` is asked (used-up attempts that all failed definitely). An answer to an earlier attempt or a
+ * step that was left changes nothing. random: for jitter. */
 int saga_answer(saga_instance *instance, saga_ask_kind kind, uint32_t step, uint32_t attempt, int code,
                 cafe_verdict verdict, int64_t now_ms, uint64_t random, cafe_arena *scratch, saga_asks *out,
                 bool *changed, cafe_err *err);
@@ -98,15 +101,16 @@ int saga_tick(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga
               cafe_err *err);
 
 /* After a restart: asks again every action or compensation that was asked and not answered and whose command is for
- * another node (the engine drops those for local aggregates: their asking and answering was one unit). */
+ * another node (the engine drops those for local aggregates: their asking and answering was one unit); the guard that is
+ * asked, likewise; and what an operator is needed for, since a corrected program may have been started. */
 int saga_resume(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga_asks *out, bool *changed,
                 cafe_err *err);
 
 /* The earliest moment saga_tick is wanted, UTC; 0: none. */
 int64_t saga_due_ms(const saga_instance *instance);
 
-/* To and from the row. The row's bytes are in the arena. saga_load: CAFE_CORRUPT, CAFE_UNSUPPORTED (a step or version
- * the plan doesn't know). */
+/* To and from the row. The row's bytes are in the arena. saga_load, into an instance just created: CAFE_NOMEM,
+ * CAFE_CORRUPT, CAFE_UNSUPPORTED (a step or version the plan doesn't know). */
 int saga_save(saga_row *out, const saga_instance *instance, int64_t now_ms, cafe_arena *arena, cafe_err *err);
 int saga_load(saga_instance *instance, const saga_row *row, cafe_err *err);
 

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * How a saga asks, and asks again. What is kept here: an attempt is numbered in the row before it is sent, and only the
+ * answer to the last number counts, so an answer that was overtaken by a retry, a restart or a move can't settle
+ * anything. A crash after the commit leaves an attempt that is asked and not answered: saga_resume asks the next one,
+ * and the receiving aggregate answers by its state, whichever of them reached it.
+ *
+ * A failure is definite (the peer surely did nothing) or unknown. One unknown attempt makes the whole step unknown:
+ * what is asked when a peer surely did nothing may then never be asked, whatever later attempts say. An unknown step
+ * without attempts left is moved by its events or its timeouts; one that has no timeouts needs an operator.
+ *
+ * A compensation has neither deadline nor last attempt: nobody waits for it, and giving up would leave something
+ * behind.
+ */
+#include "saga/instance.h"
+
+enum { INITIAL_MS = 100, MAX_MS = 10 * 1000, TIMEOUT_MS = 5 * 1000 };
+
+static cafe_retry retry_of(const cafe_saga_step *step) {
+  cafe_retry retry = step->retry;
+  if (!retry.initial_ms && !retry.max_ms && !retry.max_attempts && !retry.timeout_ms) {
+    retry.timeout_ms = TIMEOUT_MS;
+  }
+  /* Without these a peer that is down would be asked in a circle. */
+  if (!retry.initial_ms) {
+    retry.initial_ms = INITIAL_MS;
+  }
+  if (!retry.max_ms) {
+    retry.max_ms = retry.initial_ms > MAX_MS ? retry.initial_ms : MAX_MS;
+  }
+  return retry;
+}
+
+/* Full jitter, as cafe_retry says. */
+static int64_t delay_ms(const cafe_retry *retry, uint32_t attempt, uint64_t random) {
+  int64_t ceiling = retry->initial_ms;
+  for (uint32_t i = 1; i < attempt && ceiling < retry->max_ms; i++) {
+    ceiling = ceiling > retry->max_ms / 2 ? retry->max_ms : ceiling * 2;
+  }
+  if (ceiling > retry->max_ms) {
+    ceiling = retry->max_ms;
+  }
+  return (int64_t)(random % ((uint64_t)ceiling + 1));
+}
+
+/* Appends what ask names; like says all but the command. *count is how many. */
+static int append(input *in, uint32_t *count, cafe_saga_ask ask, const saga_ask *like) {
+  cafe_reaction reaction;
+  memset(&reaction, 0, sizeof(reaction));
+  reaction.commands.arena = in->scratch;
+  ask(&reaction, in->self->data);
+  const cafe_err *err = &reaction.commands.err;
+  if (err->code) {
+    return cafe_fail(in->err, (cafe_code)err->code, "saga %s: %s", in->self->plan->saga->name, err->text);
+  }
+  for (const collected *command = reaction.commands.first; command; command = command->next) {
+    saga_ask *added = cafe_arena_alloc(in->scratch, sizeof(*added));
+    if (!added) {
+      return cafe_fail(in->err, CAFE_NOMEM, "saga %s: no memory to ask for %s", in->self->plan->saga->name,
+                       command->type->name);
+    }
+    *added = *like;
+    added->command = command;
+    if (in->out->last) {
+      in->out->last->next = added;
+    } else {
+      in->out->first = added;
+    }
+    in->out->last = added;
+    in->out->count++;
+  }
+  *count = reaction.commands.count;
+  return CAFE_OK;
+}
+
+int ask_other(input *in, uint32_t step, cafe_saga_ask ask) {
+  uint32_t count;
+  saga_ask like = {NULL, SAGA_ASK_OTHER, step, 1, 0, TIMEOUT_MS, NULL};
+  return ask ? append(in, &count, ask, &like) : CAFE_OK;
+}
+
+/* Nothing more is asked by itself. */
+static int give_up(input *in, uint32_t index) {
+  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
+  progress *p = &in->self->steps[index];
+  if (step->unavailable && !(p->flags & PROGRESS_UNKNOWN)) {
+    return ask_other(in, index, step->unavailable);
+  }
+  if (!step->timeouts) {
+    p->flags |= PROGRESS_STUCK;
+  }
+  return CAFE_OK;
+}
+
+static int64_t deadline_of(const input *in, uint32_t index) {
+  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
+  return step->deadline_ms ? step->deadline_ms(in->self->data) : 0;
+}
+
+int ask_action(input *in, uint32_t index) {
+  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
+  progress *p = &in->self->steps[index];
+  p->asked = 0;
+  p->retry_ms = 0;
+  int64_t deadline = deadline_of(in, index);
+  if (deadline && deadline <= in->now_ms) {
+    return give_up(in, index);
+  }
+  saga_ask like = {NULL, SAGA_ASK_ACTION, index, ++p->attempt, deadline, retry_of(step).timeout_ms, NULL};
+  if (deadline && (!like.timeout_ms || like.timeout_ms > deadline - in->now_ms)) {
+    like.timeout_ms = deadline - in->now_ms;
+  }
+  int code = append(in, &p->asked, step->action, &like);
+  if (!code && !p->asked && !step->completes) {
+    p->flags |= PROGRESS_ANSWERED;
+  }
+  return code;
+}
+
+int ask_compensation(input *in, uint32_t index) {
+  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
+  progress *p = &in->self->steps[index];
+  p->retry_ms = 0;
+  saga_ask like = {NULL, SAGA_ASK_COMPENSATION, index, ++p->attempt, 0, retry_of(step).timeout_ms, NULL};
+  int code = append(in, &p->asked, step->compensation, &like);
+  if (!code && !p->asked && !step->compensated) {
+    p->flags |= PROGRESS_ANSWERED;
+  }
+  return code;
+}
+
+int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int code) {
+  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
+  progress *p = &in->self->steps[index];
+  cafe_retry retry = retry_of(step);
+  uint32_t attempt = p->attempt - p->before;
+  bool is_unknown = code == CAFE_TIMEOUT || code == CAFE_CANCELED || code == CAFE_CORRUPT;
+  p->asked = 0;
+  if (is_unknown) {
+    p->flags |= PROGRESS_UNKNOWN;
+  }
+  if (cafe_code_is_retryable(code) || code == CAFE_CANCELED) {
+    int64_t due = in->now_ms + delay_ms(&retry, attempt, in->random);
+    int64_t deadline = kind == SAGA_ASK_ACTION ? deadline_of(in, index) : 0;
+    bool has_left = kind == SAGA_ASK_COMPENSATION || !retry.max_attempts || attempt < retry.max_attempts;
+    if (has_left && (!deadline || due < deadline)) {
+      p->retry_ms = due;
+      return CAFE_OK;
+    }
+  }
+  if (kind == SAGA_ASK_ACTION) {
+    return give_up(in, index);
+  }
+  p->flags |= PROGRESS_STUCK;
+  return CAFE_OK;
+}
