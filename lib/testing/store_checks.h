@@ -21,7 +21,8 @@ typedef struct store_check {
   cafe_store *rival;   /* destroyed at the end */
   uint64_t log_id;     /* of the last open */
   cafe_err err;        /* for every call */
-  check_key_name *key_names; /* client keys that units of this check named; check_dump looks them up */
+  check_key_name *key_names; /* client keys that were committed; check_dump looks them up */
+  uint64_t last_key;         /* of check_new_key */
   const char *where;   /* what is being tried, for the message; NULL */
   char *why;
   jmp_buf *leave;
@@ -34,7 +35,12 @@ typedef struct store_check_entry {
   bool needs_threads;   /* only where the store isn't is_inline */
 } store_check_entry;
 
-extern const store_check_entry store_checks_core[];
+/* Tier core by subject, then the other tiers. */
+extern const store_check_entry store_checks_units[];
+extern const store_check_entry store_checks_log[];
+extern const store_check_entry store_checks_rows[];
+extern const store_check_entry store_checks_keys[];
+extern const store_check_entry store_checks_faults[];
 extern const store_check_entry store_checks_durable[];
 extern const store_check_entry store_checks_inspectable[];
 
@@ -114,6 +120,12 @@ void check_restart(store_check *check, cafe_store_ending ending, uint64_t seed);
 /*
  * Units.
  */
+
+/* A key that this check hasn't used, of shard 0. */
+uint64_t check_new_key(store_check *check);
+/* The next one after `key` in the same partition. */
+uint64_t check_neighbour(uint64_t key);
+
 enum { CHECK_UNIT_EVENTS = 64, CHECK_UNIT_ROWS = 64, CHECK_UNIT_CHECKPOINTS = 64 };
 
 typedef struct check_unit {
@@ -130,14 +142,16 @@ void unit_event(store_check *check, check_unit *unit, uint64_t version);
 /* Adds any event. */
 void unit_append(store_check *check, check_unit *unit, const char *aggregate, uint64_t version, const char *type,
                  cafe_slice data);
+/* Adds a row of the unit's key; data NULL removes it. */
 void unit_row(store_check *check, check_unit *unit, const cafe_table *table, uint64_t sub, uint64_t expected,
               const void *data);
-/* Adds a row of check_lines whose columns are made from seed. */
+/* A row of check_lines whose columns are made from seed. */
+const check_line *check_line_of(store_check *check, uint32_t seed);
 void unit_line(store_check *check, check_unit *unit, uint64_t sub, uint64_t expected, uint32_t seed);
-/* Scope is "PUT /check" unless changed afterwards. Fingerprint for REPLY is not used. */
+/* Scope is "PUT /check" unless changed afterwards; stream_key is the unit's. */
 void unit_key(store_check *check, check_unit *unit, cafe_key_mode mode, cafe_slice key, cafe_slice fingerprint,
               cafe_slice reply);
-/* source log 77, shard 0. The subscription is one of "check-a", "check-b", "check-c". */
+/* Of source log 77, shard 0, unless changed afterwards. The subscription is one of "check-a", "check-ab", "check-b". */
 void unit_checkpoint(store_check *check, check_unit *unit, const char *subscription, int32_t partition,
                      uint64_t expected, uint64_t n);
 
@@ -181,11 +195,16 @@ int check_checkpoint_sink(void *found, const cafe_checkpoint *checkpoint);
 
 /* These have to succeed. */
 check_found *check_load(store_check *check, uint64_t key);
-/* The whole log of a shard, read in pieces of `limit` wanted events. */
+/* The whole log of a shard, read in pieces of `limit` wanted events; that it makes progress is checked. */
 check_found *check_log(store_check *check, uint32_t shard, const char *const *types, uint32_t limit);
 check_found *check_rows(store_check *check, const cafe_row_query *query);
 check_found *check_checkpoints(store_check *check, const char *subscription);
+/* In scope "PUT /check". */
 cafe_key_record check_key(store_check *check, cafe_slice key, cafe_slice fingerprint);
+check_found *found_new(store_check *check);
+
+/* Whether the rows of check_lines are equal, column by column. */
+bool check_lines_equal(const check_line *a, const check_line *b);
 
 /* Everything that the store holds of what this check can have written, as text with a line each: events by shard and
  * position, rows of both tables, checkpoints, client keys. Two stores that hold the same give the same text. */

@@ -47,7 +47,8 @@ typedef struct cafe_store_contract {
   size_t size;
   const char *name;      /* for messages */
   unsigned tiers;        /* cafe_store_tier, by or */
-  bool takes_allocator;  /* whatever it allocates comes from the one handed to create and restart */
+  bool is_inline;        /* as its cafe_store_ops say; else two threads are tried too */
+  bool takes_allocator;  /* it allocates from the one handed to create and restart */
   void *user;
 
   /* REQUIRED. A store without data, not opened. What an earlier create made is destroyed, and its data may be wiped.
@@ -75,7 +76,7 @@ typedef struct cafe_store_contract {
 } cafe_store_contract;
 
 #define CAFE_STORE_CONTRACT_INIT \
-  { sizeof(cafe_store_contract), NULL, CAFE_STORE_CORE, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+  { sizeof(cafe_store_contract), NULL, CAFE_STORE_CORE, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Why a check failed. */
 #define CAFE_STORE_WHY_MAX 1024
