@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The write lane: a batch of units is one transaction. The invariants:
+ *
+ *   - A unit is judged whole before anything of it is written, so one that conflicts leaves nothing behind and needs no
+ *     savepoint. Units after it are judged against what those before it wrote (sqlite_item.version), units themselves
+ *     against what they have claimed so far (unit_version).
+ *   - A row is written once, at the end, however often the batch changed it; so is a checkpoint. Events and clients'
+ *     keys are written as their unit passes, since later units look them up in the file.
+ *   - Every write states what it replaces: an event by UNIQUE, a new row by its primary key, an old one by its version.
+ *     That makes guessing safe. A unit that says "this is new" of something never met is taken at its word, without a
+ *     SELECT; if a write then finds otherwise, the batch is rolled back and judged once more, by asking for everything.
+ *
+ * What a crash leaves. Before COMMIT: nothing. Inside it: frames at the end of the WAL without a valid commit frame,
+ * which recovery drops, or with one, which it keeps: then a unit is there that nobody was told of, and its client asks
+ * again by its key. After it: the batch. An error before COMMIT is rolled back and known to be nothing. An error of
+ * COMMIT itself is not known, but for a full disk, which leaves the commit frame incomplete: the store refuses
+ * everything from there on, and only recovery at the next open tells.
+ */
+#include "store/sqlite_store.h"
+
+static const char *const sql_of[WRITER_STATEMENTS] = {
+    [WRITER_BEGIN] = "BEGIN IMMEDIATE",
+    [WRITER_COMMIT] = "COMMIT",
+    [WRITER_ROLLBACK] = "ROLLBACK",
+    [WRITER_DATA_VERSION] = "PRAGMA data_version",
+    [WRITER_HEAD] = "SELECT max(position) FROM events",
+    [WRITER_STREAM] = "SELECT max(version) FROM events WHERE \"key\" = ?1 AND aggregate = ?2",
+    [WRITER_EVENT] = "INSERT INTO events(position, \"key\", aggregate, version, type, time_ms, trace, data, checksum)"
+                     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [WRITER_KEY_FIND] = "SELECT fingerprint, stream_key, reply FROM client_keys WHERE scope = ?1 AND \"key\" = ?2",
+    [WRITER_KEY_INSERT] = "INSERT INTO client_keys(scope, \"key\", fingerprint, stream_key, reply, time_ms)"
+                          " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [WRITER_KEY_TAKE] = "UPDATE client_keys SET fingerprint = ?3, stream_key = ?4, reply = ?5, time_ms = ?6"
+                        " WHERE scope = ?1 AND \"key\" = ?2",
+    [WRITER_KEY_REPLY] = "UPDATE client_keys SET reply = ?3 WHERE scope = ?1 AND \"key\" = ?2",
+    [WRITER_CHECKPOINT_FIND] = "SELECT n FROM checkpoints WHERE subscription = ?1 AND log_id = ?2 AND shard = ?3"
+                               " AND \"partition\" = ?4",
+    [WRITER_CHECKPOINT_PUT] = "INSERT INTO checkpoints(subscription, log_id, shard, \"partition\", n)"
+                              " VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = ?5",
+};
+
+/* Not a cafe_code: a guess was wrong, the batch is to be judged by asking. */
+enum { GUESSED_WRONG = -1 };
+
+/* One commit. */
+typedef struct batch_run {
+  sqlite_store *store;
+  cafe_batch *batch;
+  cafe_err *err;
+  bool asks;             /* no guesses */
+  uint64_t unit;         /* counts from 1; never that of an earlier run, since items remember it */
+  sqlite_item **touched; /* of the unit being judged: one for each event, row and checkpoint */
+  sqlite_item *first;    /* rows and checkpoints to write */
+  sqlite_item *last;
+} batch_run;
+
+/* ---- statements ---- */
+
+static int statement_of(sqlite_store *store, sqlite_writer_statement which, sqlite3_stmt **out, cafe_err *err) {
+  int code = sqlite_prepare(store, store->writer, &store->writer_statements[which], sql_of[which], err);
+  *out = store->writer_statements[which];
+  return code;
+}
+
+/* Runs a statement without rows. SQLITE_OK or the failure. */
+static int run(sqlite3_stmt *statement) {
+  int code = sqlite3_step(statement);
+  int reset = sqlite3_reset(statement);
+  return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : reset;
+}
+
+static int run_plain(sqlite_store *store, sqlite_writer_statement which, const char *doing, cafe_err *err) {
+  sqlite3_stmt *statement;
+  int code = statement_of(store, which, &statement, err);
+  if (code == CAFE_OK && run(statement) != SQLITE_OK) {
+    code = sqlite_fail(store, store->writer, err, doing);
+  }
+  return code;
+}
+
+/* The one number of a prepared query, 0 without a row or for NULL. */
+static int ask(sqlite_store *store, sqlite3_stmt *statement, uint64_t *out, cafe_err *err) {
+  int code = sqlite3_step(statement);
+  *out = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+  code = code == SQLITE_ROW || code == SQLITE_DONE ? CAFE_OK
+                                                   : sqlite_fail(store, store->writer, err, "looking up a version");
+  sqlite3_reset(statement);
+  return code;
+}
+
+/* A guarded write failed: either what it replaces isn't there, or the disk is the reason. */
+static int fail_write(batch_run *r, int sqlite_code, const char *doing) {
+  if ((sqlite_code & 0xff) != SQLITE_CONSTRAINT) {
+    return sqlite_fail(r->store, r->store->writer, r->err, doing);
+  }
+  if (!r->asks) {
+    return GUESSED_WRONG;
+  }
+  return cafe_fail_detail(r->err, CAFE_CORRUPT, sqlite_code,
+                          "%s: a write of what isn't there was refused (%s): the file is damaged: restore it.",
+                          sqlite_short(r->store->path), sqlite3_errmsg(r->store->writer));
+}
+
+/* ---- what is there ---- */
+
+/* Makes the item's versions those of the file, unless they are known, or `wanted` says that it is new. A guess isn't
+ * taken for more than it is: who expects something else asks. */
+static int settle(batch_run *r, sqlite_item *item, bool is_new, bool says_new, sqlite3_stmt *statement) {
+  if (item->unit != r->unit) {
+    item->unit = r->unit;
+    if (is_new || (item->is_guess && !item->is_pending && !says_new)) {
+      item->is_guess = says_new && !r->asks;
+      item->version = 0;
+      if (!item->is_guess) {
+        int code = ask(r->store, statement, &item->version, r->err);
+        if (code != CAFE_OK) {
+          return code;
+        }
+      }
+      item->stored = item->version;
+    }
+    item->unit_version = item->version;
+  }
+  return CAFE_OK;
+}
+
+static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item **out) {
+  bool is_new;
+  sqlite_item *item = sqlite_known_stream(r->store->known, event->aggregate, event->key, &is_new);
+  if (!item) {
+    return sqlite_no_memory(r->err);
+  }
+  *out = item;
+  sqlite3_stmt *statement;
+  int code = statement_of(r->store, WRITER_STREAM, &statement, r->err);
+  if (code == CAFE_OK) {
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)event->key);
+    sqlite_bind_text(statement, 2, cafe_text(event->aggregate));
+    code = settle(r, item, is_new, event->version == 1, statement);
+  }
+  return code;
+}
+
+static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out) {
+  sqlite_store *store = r->store;
+  uint32_t index = 0;
+  while (index < store->table_count && store->tables[index].table != write->table) {
+    index++;
+  }
+  if (index == store->table_count) {
+    return cafe_fail(r->err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
+                     write->table->name);
+  }
+  bool is_new;
+  sqlite_item *item = sqlite_known_row(store->known, index, write->key, write->sub, &is_new);
+  if (!item) {
+    return sqlite_no_memory(r->err);
+  }
+  item->table = &store->tables[index];
+  *out = item;
+  if (!item->table->version) {
+    char *sql = sqlite_sql_version(write->table);
+    int code = sql ? sqlite_prepare(store, store->writer, &item->table->version, sql, r->err) : sqlite_no_memory(r->err);
+    sqlite3_free(sql);
+    if (code != CAFE_OK) {
+      return code;
+    }
+  }
+  sqlite3_bind_int64(item->table->version, 1, (sqlite3_int64)write->key);
+  if (write->table->sub_name) {
+    sqlite3_bind_int64(item->table->version, 2, (sqlite3_int64)write->sub);
+  }
+  return settle(r, item, is_new, write->expected == 0, item->table->version);
+}
+
+static void bind_checkpoint(sqlite3_stmt *statement, const cafe_checkpoint *checkpoint) {
+  sqlite_bind_text(statement, 1, cafe_text(checkpoint->subscription));
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)checkpoint->log_id);
+  sqlite3_bind_int64(statement, 3, checkpoint->shard);
+  sqlite3_bind_int(statement, 4, checkpoint->partition);
+}
+
+/* Never a guess: there are few, so asking is cheap, and its write guards nothing. */
+static int find_checkpoint(batch_run *r, const cafe_checkpoint *checkpoint, sqlite_item **out) {
+  bool is_new;
+  sqlite_item *item = sqlite_known_checkpoint(r->store->known, checkpoint, &is_new);
+  if (!item) {
+    return sqlite_no_memory(r->err);
+  }
+  *out = item;
+  sqlite3_stmt *statement;
+  int code = statement_of(r->store, WRITER_CHECKPOINT_FIND, &statement, r->err);
+  if (code == CAFE_OK) {
+    bind_checkpoint(statement, checkpoint);
+    code = settle(r, item, is_new, false, statement);
+  }
+  return code;
+}
+
+/* ---- judging ---- */
+
+static int judge_key(batch_run *r, cafe_unit *unit, bool *is_there) {
+  const cafe_key_write *write = unit->client_key;
+  *is_there = false;
+  if (!write || write->mode == CAFE_KEY_REPLY) {
+    return CAFE_OK;
+  }
+  sqlite3_stmt *statement;
+  int code = statement_of(r->store, WRITER_KEY_FIND, &statement, r->err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  sqlite_bind_text(statement, 1, write->scope);
+  sqlite_bind_text(statement, 2, write->key);
+  int step = sqlite3_step(statement);
+  if (step == SQLITE_ROW) {
+    *is_there = true;
+    uint64_t holder = (uint64_t)sqlite3_column_int64(statement, 1);
+    bool has_reply = sqlite3_column_type(statement, 2) != SQLITE_NULL;
+    if (!store_key_is_free(write, holder, has_reply)) {
+      unit->result = CAFE_UNIT_KEY_CONFLICT;
+      code = sqlite_read_key_columns(&unit->key_found, statement, write->fingerprint, r->batch->arena, r->err);
+    }
+  } else if (step != SQLITE_DONE) {
+    code = sqlite_fail(r->store, r->store->writer, r->err, "looking up a client's key");
+  }
+  sqlite3_reset(statement);
+  return code;
+}
+
+/* Sets the unit's result: DONE if nothing stands against it. Fills r->touched. */
+static int judge(batch_run *r, cafe_unit *unit, bool *key_is_there) {
+  sqlite_item **touched = r->touched;
+  unit->result = CAFE_UNIT_DONE;
+  memset(&unit->key_found, 0, sizeof(unit->key_found));
+  for (uint32_t i = 0; i < unit->event_count; i++) {
+    sqlite_item *item = NULL;
+    int code = find_stream(r, &unit->events[i], &item);
+    if (code != CAFE_OK) {
+      return code;
+    }
+    if (unit->events[i].version != item->unit_version + 1) {
+      unit->result = CAFE_UNIT_STREAM_CONFLICT;
+      return CAFE_OK;
+    }
+    item->unit_version++;
+    *touched++ = item;
+  }
+  for (uint32_t i = 0; i < unit->row_count; i++) {
+    const cafe_row_write *write = &unit->rows[i];
+    sqlite_item *item = NULL;
+    int code = find_row(r, write, &item);
+    if (code != CAFE_OK) {
+      return code;
+    }
+    if (write->expected != item->unit_version) {
+      unit->result = CAFE_UNIT_ROW_CONFLICT;
+      return CAFE_OK;
+    }
+    item->unit_version = write->data ? write->expected + 1 : 0;
+    *touched++ = item;
+  }
+  for (uint32_t i = 0; i < unit->checkpoint_count; i++) {
+    const cafe_checkpoint *checkpoint = &unit->checkpoints[i];
+    sqlite_item *item = NULL;
+    int code = find_checkpoint(r, checkpoint, &item);
+    if (code != CAFE_OK) {
+      return code;
+    }
+    if (checkpoint->expected != item->unit_version) {
+      unit->result = CAFE_UNIT_CHECKPOINT_CONFLICT;
+      return CAFE_OK;
+    }
+    item->unit_version = checkpoint->n;
+    *touched++ = item;
+  }
+  return judge_key(r, unit, key_is_there);
+}
+
+/* ---- writing ---- */
+
+static int write_event(batch_run *r, cafe_stored_event *event) {
+  sqlite_store *store = r->store;
+  sqlite3_stmt *statement;
+  int code = statement_of(store, WRITER_EVENT, &statement, r->err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  event->shard = 0;
+  event->n = store->head + 1;
+  sqlite3_bind_int64(statement, 1, (sqlite3_int64)event->n);
+  sqlite3_bind_int64(statement, 2, (sqlite3_int64)event->key);
+  sqlite_bind_text(statement, 3, cafe_text(event->aggregate));
+  sqlite3_bind_int64(statement, 4, (sqlite3_int64)event->version);
+  sqlite_bind_text(statement, 5, cafe_text(event->type));
+  sqlite3_bind_int64(statement, 6, event->time_ms);
+  if (event->trace.size) {
+    sqlite_bind_text(statement, 7, event->trace);
+  } else {
+    sqlite3_bind_null(statement, 7);
+  }
+  if (sqlite_bind_blob(statement, 8, event->data) == SQLITE_TOOBIG) {
+    return cafe_fail(r->err, CAFE_INVALID, "An event of type %s has %zu bytes: SQLite can't hold so many.", event->type,
+                     event->data.size);
+  }
+  sqlite3_bind_int64(statement, 9, sqlite_checksum(event));
+  code = run(statement);
+  if (code != SQLITE_OK) {
+    return fail_write(r, code, "writing an event");
+  }
+  store->head++;
+  return CAFE_OK;
+}
+
+static int write_key(batch_run *r, const cafe_key_write *write, bool is_there) {
+  sqlite3_stmt *statement;
+  bool is_reply = write->mode == CAFE_KEY_REPLY;
+  int code = statement_of(r->store, is_reply ? WRITER_KEY_REPLY : is_there ? WRITER_KEY_TAKE : WRITER_KEY_INSERT,
+                          &statement, r->err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  sqlite_bind_text(statement, 1, write->scope);
+  sqlite_bind_text(statement, 2, write->key);
+  if (is_reply) {
+    sqlite_bind_blob(statement, 3, write->reply);
+  } else {
+    sqlite_bind_blob(statement, 3, write->fingerprint);
+    sqlite3_bind_int64(statement, 4, (sqlite3_int64)write->stream_key);
+    if (write->mode == CAFE_KEY_BOTH) {
+      sqlite_bind_blob(statement, 5, write->reply);
+    } else {
+      sqlite3_bind_null(statement, 5);
+    }
+    sqlite3_bind_int64(statement, 6, write->time_ms);
+  }
+  code = run(statement);
+  return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "writing a client's key");
+}
+
+static void make_pending(batch_run *r, sqlite_item *item) {
+  item->version = item->unit_version;
+  if (!item->is_pending) {
+    item->is_pending = true;
+    item->next = NULL;
+    if (r->last) {
+      r->last->next = item;
+    } else {
+      r->first = item;
+    }
+    r->last = item;
+  }
+}
+
+/* The unit passed: its events and its key go to the file, its rows and checkpoints into the list. */
+static int apply(batch_run *r, cafe_unit *unit, bool key_is_there) {
+  sqlite_item **touched = r->touched;
+  for (uint32_t i = 0; i < unit->event_count; i++, touched++) {
+    int code = write_event(r, &unit->events[i]);
+    if (code != CAFE_OK) {
+      return code;
+    }
+    (*touched)->is_guess = false;
+    (*touched)->version = (*touched)->stored = unit->events[i].version;
+  }
+  for (uint32_t i = 0; i < unit->row_count; i++, touched++) {
+    (*touched)->row = &unit->rows[i];
+    make_pending(r, *touched);
+  }
+  for (uint32_t i = 0; i < unit->checkpoint_count; i++, touched++) {
+    (*touched)->checkpoint = &unit->checkpoints[i];
+    make_pending(r, *touched);
+  }
+  return unit->client_key ? write_key(r, unit->client_key, key_is_there) : CAFE_OK;
+}
+
+static int put_row(batch_run *r, const sqlite_item *item) {
+  sqlite_store *store = r->store;
+  sqlite_table *table = item->table;
+  const cafe_row_write *write = item->row;
+  if (!write->data && item->stored == 0) {
+    return CAFE_OK;
+  }
+  sqlite3_stmt **kept = !write->data ? &table->remove : item->stored == 0 ? &table->insert : &table->update;
+  int code = CAFE_OK;
+  if (!*kept) {
+    char *sql = !write->data        ? sqlite_sql_remove(table->table)
+                : item->stored == 0 ? sqlite_sql_insert(table->table)
+                                    : sqlite_sql_update(table->table);
+    code = sql ? sqlite_prepare(store, store->writer, kept, sql, r->err) : sqlite_no_memory(r->err);
+    sqlite3_free(sql);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  if (write->data) {
+    code = sqlite_bind_row(*kept, table->table, write->key, write->sub, item->version, write->data, r->err);
+    if (code != CAFE_OK) {
+      return code;
+    }
+  } else {
+    sqlite3_bind_int64(*kept, 1, (sqlite3_int64)write->key);
+    if (table->table->sub_name) {
+      sqlite3_bind_int64(*kept, 2, (sqlite3_int64)write->sub);
+    }
+  }
+  if (item->stored != 0) {
+    sqlite3_bind_int64(*kept, sqlite3_bind_parameter_count(*kept), (sqlite3_int64)item->stored);
+  }
+  code = run(*kept);
+  if (code == SQLITE_OK && sqlite3_changes(store->writer) != 1) {
+    code = SQLITE_CONSTRAINT;
+  }
+  return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "writing a row");
+}
+
+static int put_checkpoint(batch_run *r, const sqlite_item *item) {
+  sqlite3_stmt *statement;
+  int code = statement_of(r->store, WRITER_CHECKPOINT_PUT, &statement, r->err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  bind_checkpoint(statement, item->checkpoint);
+  sqlite3_bind_int64(statement, 5, (sqlite3_int64)item->version);
+  code = run(statement);
+  return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "moving a checkpoint");
+}
+
+static int put_pending(batch_run *r) {
+  for (sqlite_item *item = r->first; item; item = item->next) {
+    int code = item->table ? put_row(r, item) : put_checkpoint(r, item);
+    if (code != CAFE_OK) {
+      return code;
+    }
+  }
+  return CAFE_OK;
+}
+
+/* ---- the transaction ---- */
+
+static int read_head(sqlite_store *store, cafe_err *err) {
+  sqlite3_stmt *statement;
+  int code = statement_of(store, WRITER_HEAD, &statement, err);
+  return code == CAFE_OK ? ask(store, statement, &store->head, err) : code;
+}
+
+/* Somebody else wrote to the file: what is known of it is void. */
+static int notice_others(sqlite_store *store, cafe_err *err) {
+  sqlite3_stmt *statement;
+  uint64_t version = 0;
+  int code = statement_of(store, WRITER_DATA_VERSION, &statement, err);
+  if (code == CAFE_OK) {
+    code = ask(store, statement, &version, err);
+  }
+  if (code == CAFE_OK && (int64_t)version != store->data_version) {
+    sqlite_known_clear(store->known);
+    code = read_head(store, err);
+    store->data_version = code == CAFE_OK ? (int64_t)version : 0;
+  }
+  return code;
+}
+
+static int write_batch(batch_run *r) {
+  for (uint32_t i = 0; i < r->batch->unit_count; i++) {
+    cafe_unit *unit = r->batch->units[i];
+    bool key_is_there = false;
+    r->unit++;
+    int code = judge(r, unit, &key_is_there);
+    if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
+      code = apply(r, unit, key_is_there);
+    }
+    if (code != CAFE_OK) {
+      return code;
+    }
+  }
+  return put_pending(r);
+}
+
+/* Room for the items of the batch's largest unit. */
+static int make_room(batch_run *r) {
+  size_t most = 1;
+  for (uint32_t i = 0; i < r->batch->unit_count; i++) {
+    const cafe_unit *unit = r->batch->units[i];
+    size_t count = (size_t)unit->event_count + unit->row_count + unit->checkpoint_count;
+    most = count > most ? count : most;
+  }
+  r->touched = cafe_arena_alloc(r->batch->arena, most * sizeof(*r->touched));
+  return r->touched ? CAFE_OK : sqlite_no_memory(r->err);
+}
+
+/* Nothing of the batch is written. */
+static void roll_back(sqlite_store *store) {
+  if (!sqlite3_get_autocommit(store->writer)) {
+    sqlite3_stmt *statement;
+    if (statement_of(store, WRITER_ROLLBACK, &statement, NULL) != CAFE_OK || run(statement) != SQLITE_OK) {
+      sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
+    }
+    if (!sqlite3_get_autocommit(store->writer)) {
+      atomic_store(&store->refuses, true);
+    }
+  }
+  sqlite_known_clear(store->known);
+  store->data_version = 0;
+}
+
+/* Whatever SQLite called it: the batch may be durable, and the text says why nobody knows. */
+static int fail_unknown(cafe_err *err) {
+  if (err) {
+    err->code = CAFE_UNAVAILABLE;
+  }
+  return CAFE_UNAVAILABLE;
+}
+
+static int try_batch(batch_run *r) {
+  sqlite_store *store = r->store;
+  r->first = r->last = NULL;
+  int code = run_plain(store, WRITER_BEGIN, "beginning to write", r->err);
+  if (code == CAFE_OK) {
+    code = notice_others(store, r->err);
+  }
+  if (code == CAFE_OK) {
+    code = write_batch(r);
+  }
+  if (code != CAFE_OK) {
+    roll_back(store);
+    return code;
+  }
+  code = run_plain(store, WRITER_COMMIT, "making a batch durable", r->err);
+  if (code != CAFE_OK) {
+    bool is_full = (sqlite3_extended_errcode(store->writer) & 0xff) == SQLITE_FULL;
+    roll_back(store);
+    if (!is_full) {
+      atomic_store(&store->refuses, true);
+      code = fail_unknown(r->err);
+    }
+  }
+  return code;
+}
+
+static void settle_pending(const batch_run *r) {
+  for (sqlite_item *item = r->first; item; item = item->next) {
+    item->stored = item->version;
+    item->is_pending = false;
+    item->is_guess = false;
+    item->row = NULL;
+    item->checkpoint = NULL;
+  }
+}
+
+/* A checkpoint that fails does no harm: the WAL has everything, grows, and the next one does the work. */
+static void copy_wal(sqlite_store *store) {
+  if (store->wal_frames >= WAL_PAGES) {
+    sqlite3_wal_checkpoint_v2(store->writer, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+  }
+}
+
+int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
+  sqlite_store *store = (sqlite_store *)self;
+  batch_run r = {.store = store, .batch = batch, .err = err, .unit = store->units};
+  int code = sqlite_check_usable(store, err);
+  if (code == CAFE_OK) {
+    code = store_batch_check(batch, err);
+  }
+  if (code == CAFE_OK) {
+    code = make_room(&r);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  sqlite_known_trim(store->known);
+  code = try_batch(&r);
+  if (code == GUESSED_WRONG) {
+    r.asks = true;
+    code = try_batch(&r);
+  }
+  store->units = r.unit;
+  if (code != CAFE_OK) {
+    return code;
+  }
+  settle_pending(&r);
+  copy_wal(store);
+  return CAFE_OK;
+}
+
+int sqlite_writer_begin(sqlite_store *store, cafe_err *err) { return notice_others(store, err); }

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The tables: those that every store has, and one for each cafe_table of the setup. All that opening changes happens in
+ * one transaction, so a crash leaves the old schema or the new one; a file that isn't ours, or that a newer version
+ * made, is refused before anything is written.
+ *
+ * A column may be added, never taken away or retyped: what was written by an older program must stay readable, and what
+ * a newer one added stays in the file. Each column has a default, so that rows from before it read as if it had been
+ * empty.
+ *
+ * Keys are integers and the rowid itself; a table with two keys is WITHOUT ROWID, clustered by them, so that one tree
+ * holds it and a list by an indexed column comes in key order without a sort.
+ */
+#include "store/sqlite_store.h"
+
+static const char own_tables[] =
+    "CREATE TABLE meta(name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE events(position INTEGER PRIMARY KEY, \"key\" INTEGER NOT NULL, aggregate TEXT NOT NULL,"
+    " version INTEGER NOT NULL, type TEXT NOT NULL, time_ms INTEGER NOT NULL, trace TEXT, data BLOB NOT NULL,"
+    " checksum INTEGER NOT NULL, UNIQUE(\"key\", aggregate, version));"
+    "CREATE TABLE client_keys(scope TEXT NOT NULL, \"key\" TEXT NOT NULL, fingerprint BLOB NOT NULL,"
+    " stream_key INTEGER NOT NULL, reply BLOB, time_ms INTEGER NOT NULL, PRIMARY KEY(scope, \"key\"));"
+    "CREATE TABLE checkpoints(subscription TEXT NOT NULL, log_id INTEGER NOT NULL, shard INTEGER NOT NULL,"
+    " \"partition\" INTEGER NOT NULL, n INTEGER NOT NULL,"
+    " PRIMARY KEY(subscription, log_id, shard, \"partition\")) WITHOUT ROWID;";
+
+static const char *const own_names[] = {"meta", "events", "client_keys", "checkpoints"};
+
+static const char version_name[] = "row_version";
+
+/* ---- text of SQL ---- */
+
+static const char *type_of(const cafe_field *field) {
+  switch (field->type) {
+  case CAFE_FIELD_TEXT:
+  case CAFE_FIELD_ENUM:
+    return "TEXT";
+  case CAFE_FIELD_BYTES:
+    return "BLOB";
+  default:
+    return "INTEGER";
+  }
+}
+
+static void append_column(sqlite3_str *sql, const cafe_field *field) {
+  sqlite3_str_appendf(sql, "\"%w\" %s NOT NULL DEFAULT ", field->name, type_of(field));
+  switch (field->type) {
+  case CAFE_FIELD_TEXT:
+    sqlite3_str_appendall(sql, "''");
+    break;
+  case CAFE_FIELD_ENUM:
+    sqlite3_str_appendf(sql, "%Q", field->names[0] ? field->names[0] : "");
+    break;
+  case CAFE_FIELD_BYTES:
+    sqlite3_str_appendall(sql, "x''");
+    break;
+  default:
+    sqlite3_str_appendall(sql, "0");
+    break;
+  }
+}
+
+static char *sql_create(const cafe_table *table) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendf(sql, "CREATE TABLE \"%w\"(\"%w\" INTEGER%s", table->name, table->key_name,
+                      table->sub_name ? " NOT NULL" : " PRIMARY KEY");
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, ", \"%w\" INTEGER NOT NULL", table->sub_name);
+  }
+  sqlite3_str_appendf(sql, ", %s INTEGER NOT NULL", version_name);
+  for (uint32_t i = 0; i < table->row->field_count; i++) {
+    sqlite3_str_appendall(sql, ", ");
+    append_column(sql, &table->row->fields[i]);
+  }
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, ", PRIMARY KEY(\"%w\", \"%w\")) WITHOUT ROWID", table->key_name, table->sub_name);
+  } else {
+    sqlite3_str_appendall(sql, ")");
+  }
+  return sqlite3_str_finish(sql);
+}
+
+/* "key", "sub", row_version, fields: the order of sqlite_bind_row and sqlite_read_row. */
+static void append_columns(sqlite3_str *sql, const cafe_table *table) {
+  sqlite3_str_appendf(sql, "\"%w\"", table->key_name);
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, ", \"%w\"", table->sub_name);
+  }
+  sqlite3_str_appendf(sql, ", %s", version_name);
+  for (uint32_t i = 0; i < table->row->field_count; i++) {
+    sqlite3_str_appendf(sql, ", \"%w\"", table->row->fields[i].name);
+  }
+}
+
+/* The row by its keys, the first parameters. */
+static void append_where(sqlite3_str *sql, const cafe_table *table) {
+  sqlite3_str_appendf(sql, " WHERE \"%w\" = ?1", table->key_name);
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, " AND \"%w\" = ?2", table->sub_name);
+  }
+}
+
+char *sqlite_sql_version(const cafe_table *table) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendf(sql, "SELECT %s FROM \"%w\"", version_name, table->name);
+  append_where(sql, table);
+  return sqlite3_str_finish(sql);
+}
+
+char *sqlite_sql_insert(const cafe_table *table) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendf(sql, "INSERT INTO \"%w\"(", table->name);
+  append_columns(sql, table);
+  sqlite3_str_appendall(sql, ") VALUES(?, ?");
+  for (uint32_t i = table->sub_name ? 0 : 1; i < table->row->field_count + 1; i++) {
+    sqlite3_str_appendall(sql, ", ?");
+  }
+  sqlite3_str_appendall(sql, ")");
+  return sqlite3_str_finish(sql);
+}
+
+/* The last parameter is the version that must be there. */
+char *sqlite_sql_update(const cafe_table *table) {
+  int place = table->sub_name ? 3 : 2;
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendf(sql, "UPDATE \"%w\" SET %s = ?%d", table->name, version_name, place++);
+  for (uint32_t i = 0; i < table->row->field_count; i++) {
+    sqlite3_str_appendf(sql, ", \"%w\" = ?%d", table->row->fields[i].name, place++);
+  }
+  append_where(sql, table);
+  sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, place);
+  return sqlite3_str_finish(sql);
+}
+
+char *sqlite_sql_remove(const cafe_table *table) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendf(sql, "DELETE FROM \"%w\"", table->name);
+  append_where(sql, table);
+  sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, table->sub_name ? 3 : 2);
+  return sqlite3_str_finish(sql);
+}
+
+char *sqlite_sql_load(const cafe_table *table) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendall(sql, "SELECT ");
+  append_columns(sql, table);
+  sqlite3_str_appendf(sql, " FROM \"%w\" WHERE \"%w\" = ?1", table->name, table->key_name);
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, " ORDER BY \"%w\"", table->sub_name);
+  }
+  return sqlite3_str_finish(sql);
+}
+
+static const char *name_of(const cafe_table *table, int column) {
+  return column == -1 ? table->key_name : column == -2 ? table->sub_name : table->row->fields[column].name;
+}
+
+/* What the column is ordered by: an ENUM by its number, though its name is stored. */
+static void append_rank(sqlite3_str *sql, const cafe_table *table, int column) {
+  const cafe_field *field = column >= 0 ? &table->row->fields[column] : NULL;
+  if (!field || field->type != CAFE_FIELD_ENUM) {
+    sqlite3_str_appendf(sql, "\"%w\"", name_of(table, column));
+    return;
+  }
+  sqlite3_str_appendf(sql, "CASE \"%w\"", field->name);
+  for (uint32_t i = 0; i < field->names_count; i++) {
+    sqlite3_str_appendf(sql, " WHEN %Q THEN %u", field->names[i] ? field->names[i] : "", (unsigned)i);
+  }
+  sqlite3_str_appendall(sql, " END");
+}
+
+/* Parameters: the conditions' values in their order, then after_key and after_sub if there is one, then the limit. */
+char *sqlite_sql_list(const cafe_row_query *query) {
+  const cafe_table *table = query->table;
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  sqlite3_str_appendall(sql, "SELECT ");
+  append_columns(sql, table);
+  sqlite3_str_appendf(sql, " FROM \"%w\"", table->name);
+  const char *joint = " WHERE ";
+  for (uint32_t i = 0; i < query->condition_count; i++) {
+    const cafe_condition *condition = &query->conditions[i];
+    sqlite3_str_appendall(sql, joint);
+    if (condition->at_most) {
+      append_rank(sql, table, condition->column);
+      sqlite3_str_appendall(sql, " <= ?");
+    } else {
+      sqlite3_str_appendf(sql, "\"%w\" = ?", name_of(table, condition->column));
+    }
+    joint = " AND ";
+  }
+  if (query->after_key || query->after_sub) {
+    sqlite3_str_appendall(sql, joint);
+    if (table->sub_name) {
+      sqlite3_str_appendf(sql, "(\"%w\", \"%w\") > (?, ?)", table->key_name, table->sub_name);
+    } else {
+      sqlite3_str_appendf(sql, "\"%w\" > ?", table->key_name);
+    }
+  }
+  sqlite3_str_appendall(sql, " ORDER BY ");
+  if (query->order_by >= 0) {
+    append_rank(sql, table, query->order_by);
+    sqlite3_str_appendall(sql, ", ");
+  }
+  sqlite3_str_appendf(sql, "\"%w\"", table->key_name);
+  if (table->sub_name) {
+    sqlite3_str_appendf(sql, ", \"%w\"", table->sub_name);
+  }
+  sqlite3_str_appendall(sql, " LIMIT ?");
+  return sqlite3_str_finish(sql);
+}
+
+/* ---- is the setup one? ---- */
+
+static int check_table(const cafe_table *table, cafe_err *err) {
+  if (!table->name || !table->name[0] || !table->key_name || !table->key_name[0] || !table->row) {
+    return cafe_fail(err, CAFE_INVALID, "A table lacks its name, key_name or row.");
+  }
+  if (sqlite3_strnicmp(table->name, "sqlite_", 7) == 0) {
+    return cafe_fail(err, CAFE_INVALID, "The table %s can't be made: SQLite keeps such names for itself.", table->name);
+  }
+  for (size_t i = 0; i < sizeof(own_names) / sizeof(own_names[0]); i++) {
+    if (sqlite3_stricmp(table->name, own_names[i]) == 0) {
+      return cafe_fail(err, CAFE_INVALID, "The table %s can't be made: the store has one of that name.", table->name);
+    }
+  }
+  int code = cafe_schema_check(table->row, err);
+  if (code) {
+    return code;
+  }
+  const char *const keys[] = {version_name, table->key_name, table->sub_name};
+  for (size_t i = 0; i < 3 && keys[i]; i++) {
+    for (size_t j = 0; j < i; j++) {
+      if (sqlite3_stricmp(keys[i], keys[j]) == 0) {
+        return cafe_fail(err, CAFE_INVALID, "The table %s has two columns %s.", table->name, keys[i]);
+      }
+    }
+    for (uint32_t j = 0; j < table->row->field_count; j++) {
+      if (sqlite3_stricmp(keys[i], table->row->fields[j].name) == 0) {
+        return cafe_fail(err, CAFE_INVALID, "The table %s has two columns %s.", table->name, keys[i]);
+      }
+    }
+  }
+  for (const char *const *index = table->indexes; index && *index; index++) {
+    if (cafe_schema_find(table->row, cafe_text(*index)) < 0) {
+      return cafe_fail(err, CAFE_INVALID, "The table %s has an index on %s, but no such column.", table->name, *index);
+    }
+  }
+  return CAFE_OK;
+}
+
+static int check_setup(const cafe_store_setup *setup, cafe_err *err) {
+  for (uint32_t i = 0; setup->tables[i]; i++) {
+    int code = check_table(setup->tables[i], err);
+    if (code) {
+      return code;
+    }
+    for (uint32_t j = 0; j < i; j++) {
+      if (sqlite3_stricmp(setup->tables[i]->name, setup->tables[j]->name) == 0) {
+        return cafe_fail(err, CAFE_INVALID, "The table %s is there twice.", setup->tables[i]->name);
+      }
+    }
+  }
+  return CAFE_OK;
+}
+
+/* ---- the setup's tables ---- */
+
+/* Takes sql. */
+static int exec_own(sqlite_store *store, char *sql, cafe_err *err) {
+  int code = sql ? sqlite_exec(store, store->writer, sql, err) : sqlite_no_memory(err);
+  sqlite3_free(sql);
+  return code;
+}
+
+/* The declared type of a column, *found if there is one. */
+static int column_type(sqlite_store *store, const char *table, const char *column, char type[16], bool *found,
+                       cafe_err *err) {
+  static const char sql[] = "SELECT type FROM pragma_table_info(?1) WHERE name = ?2 COLLATE NOCASE";
+  sqlite3_stmt *statement = NULL;
+  int code = sqlite_prepare(store, store->writer, &statement, sql, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  sqlite_bind_text(statement, 1, cafe_text(table));
+  sqlite_bind_text(statement, 2, cafe_text(column));
+  code = sqlite3_step(statement);
+  *found = code == SQLITE_ROW;
+  if (*found) {
+    const unsigned char *text = sqlite3_column_text(statement, 0);
+    sqlite3_snprintf(16, type, "%s", text ? (const char *)text : "");
+  }
+  code = *found || code == SQLITE_DONE ? CAFE_OK : sqlite_fail(store, store->writer, err, "reading a table's columns");
+  sqlite3_finalize(statement);
+  return code;
+}
+
+static int require_column(sqlite_store *store, const cafe_table *table, const char *column, cafe_err *err) {
+  char type[16];
+  bool found;
+  int code = column_type(store, table->name, column, type, &found, err);
+  if (!code && !found) {
+    code = cafe_fail(err, CAFE_INVALID, "%s: its table %s has no column %s, so it is another table of that name.",
+                     sqlite_short(store->path), table->name, column);
+  }
+  return code;
+}
+
+static int migrate_columns(sqlite_store *store, const cafe_table *table, cafe_err *err) {
+  const char *const keys[] = {version_name, table->key_name, table->sub_name};
+  for (size_t i = 0; i < 3 && keys[i]; i++) {
+    int code = require_column(store, table, keys[i], err);
+    if (code) {
+      return code;
+    }
+  }
+  for (uint32_t i = 0; i < table->row->field_count; i++) {
+    const cafe_field *field = &table->row->fields[i];
+    char type[16];
+    bool found;
+    int code = column_type(store, table->name, field->name, type, &found, err);
+    if (!code && found && sqlite3_stricmp(type, type_of(field)) != 0) {
+      code = cafe_fail(err, CAFE_INVALID, "%s: the column %s.%s is %s in the file and %s in the program.",
+                       sqlite_short(store->path), table->name, field->name, type, type_of(field));
+    }
+    if (!code && !found) {
+      sqlite3_str *sql = sqlite3_str_new(NULL);
+      sqlite3_str_appendf(sql, "ALTER TABLE \"%w\" ADD COLUMN ", table->name);
+      append_column(sql, field);
+      code = exec_own(store, sqlite3_str_finish(sql), err);
+    }
+    if (code) {
+      return code;
+    }
+  }
+  return CAFE_OK;
+}
+
+static int open_table(sqlite_store *store, const cafe_table *table, cafe_err *err) {
+  char *sql = sqlite3_mprintf("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = %Q COLLATE NOCASE",
+                              table->name);
+  if (!sql) {
+    return sqlite_no_memory(err);
+  }
+  int64_t one;
+  bool found = false;
+  int code = sqlite_number(store, store->writer, sql, &one, &found, err);
+  sqlite3_free(sql);
+  if (code == CAFE_OK) {
+    code = found ? migrate_columns(store, table, err) : exec_own(store, sql_create(table), err);
+  }
+  for (const char *const *index = table->indexes; code == CAFE_OK && index && *index; index++) {
+    code = exec_own(store,
+                    sqlite3_mprintf("CREATE INDEX IF NOT EXISTS \"%w_%w\" ON \"%w\"(\"%w\")", table->name, *index,
+                                    table->name, *index),
+                    err);
+  }
+  return code;
+}
+
+/* ---- the file ---- */
+
+static int make_own_tables(sqlite_store *store, cafe_err *err) {
+  uint64_t log_id;
+  int code = store_random_id(&log_id, err);
+  if (code == CAFE_OK) {
+    code = sqlite_exec(store, store->writer, own_tables, err);
+  }
+  if (code == CAFE_OK) {
+    code = exec_own(store,
+                    sqlite3_mprintf("INSERT INTO meta(name, value) VALUES('log_id', %lld), ('shards', 1);"
+                                    "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                                    (long long)log_id, FILE_APPLICATION_ID, FILE_SCHEMA_VERSION),
+                    err);
+  }
+  return code;
+}
+
+/* Whose file it is. *is_new: nobody's yet. */
+static int identify(sqlite_store *store, bool *is_new, cafe_err *err) {
+  int64_t application = 0;
+  int64_t version = 0;
+  int64_t things = 0;
+  bool found;
+  int code = sqlite_number(store, store->writer, "PRAGMA application_id", &application, &found, err);
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "PRAGMA user_version", &version, &found, err);
+  }
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "SELECT count(*) FROM sqlite_schema", &things, &found, err);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  *is_new = application == 0 && version == 0 && things == 0;
+  if (!*is_new && application != FILE_APPLICATION_ID) {
+    return cafe_fail(err, CAFE_INVALID, "%s is a database of another program: name another file.",
+                     sqlite_short(store->path));
+  }
+  if (version > FILE_SCHEMA_VERSION) {
+    return cafe_fail(err, CAFE_UNSUPPORTED,
+                     "%s was written by a newer version (schema %lld, this one knows up to %d): upgrade.",
+                     sqlite_short(store->path), (long long)version, FILE_SCHEMA_VERSION);
+  }
+  return CAFE_OK;
+}
+
+static int migrate(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err) {
+  int code = sqlite_exec(store, store->writer, "BEGIN IMMEDIATE", err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  if (is_new) {
+    code = make_own_tables(store, err);
+  }
+  for (uint32_t i = 0; code == CAFE_OK && setup->tables[i]; i++) {
+    code = open_table(store, setup->tables[i], err);
+  }
+  if (code == CAFE_OK) {
+    code = sqlite_exec(store, store->writer, "COMMIT", err);
+  }
+  if (code != CAFE_OK && !sqlite3_get_autocommit(store->writer)) {
+    sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
+  }
+  return code;
+}
+
+int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
+  bool is_new = false;
+  int code = check_setup(setup, err);
+  if (code == CAFE_OK) {
+    code = identify(store, &is_new, err);
+  }
+  if (code == CAFE_OK) {
+    code = migrate(store, setup, is_new, err);
+  }
+  int64_t log_id = 0;
+  int64_t shards = 0;
+  bool found = false;
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'log_id'", &log_id, &found, err);
+  }
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'shards'", &shards, &found, err);
+  }
+  if (code == CAFE_OK && (log_id <= 0 || shards != 1)) {
+    code = cafe_fail(err, CAFE_CORRUPT, "%s: its table meta is damaged: restore the file from a backup.",
+                     sqlite_short(store->path));
+  }
+  if (code == CAFE_OK) {
+    store->log_id = (uint64_t)log_id;
+  }
+  return code;
+}

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef STORE_SQLITE_STORE_H
+#define STORE_SQLITE_STORE_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "base/map.h"
+#include "cafe/store/sqlite.h"
+#include "cafe/sys/store.h"
+#include "store/store.h"
+
+/*
+ * The SQLite store's own structures. Its files, in the order in which a store lives:
+ *
+ *   sqlite.c           the constructor, the table of methods, opening and closing
+ *   sqlite_lock.c      one node per file, and what that node was told is durable
+ *   sqlite_wal.c       is the WAL that a crash left whole?
+ *   sqlite_pages.c     a checksum on each page
+ *   sqlite_schema.c    tables: made, migrated, and their SQL
+ *   sqlite_row.c       a struct to a statement, a statement's row to a struct
+ *   sqlite_commit.c    the write lane
+ *   sqlite_known.c     what the write lane knows of versions without asking
+ *   sqlite_read.c      the read lane
+ *   sqlite_checksum.c  of an event
+ */
+
+enum {
+  FILE_APPLICATION_ID = 0x63616665, /* "cafe", in the file's header */
+  FILE_SCHEMA_VERSION = 1,          /* PRAGMA user_version: of the tables that every store has */
+  FILE_PAGE_SIZE = 4096,
+  WAL_PAGES = 4000,     /* a longer WAL is copied into the file, by the writer, after a commit */
+  FILE_BUSY_MS = 5000               /* for another program that writes or copies */
+};
+
+/* What was acknowledged, as the lock file tells it (sqlite_lock.c). */
+typedef struct sqlite_witness {
+  bool is_relaxed;      /* the writer didn't sync each commit: the rest is 0 and the WAL may end anywhere */
+  uint64_t log_id;      /* 0: nothing is told */
+  uint64_t head;        /* the log's last position */
+  uint32_t salt[2];     /* which WAL */
+  uint32_t frames;      /* of it; 0: none */
+  uint32_t checksum[2]; /* of the last of these */
+} sqlite_witness;
+
+typedef struct sqlite_lock {
+  int fd; /* -1: not held */
+  char *path;
+} sqlite_lock;
+
+/* A setup table and its statements. Those of the writer and of the reader are touched on their own lanes only. */
+typedef struct sqlite_table {
+  const cafe_table *table;
+  sqlite3_stmt *version; /* writer */
+  sqlite3_stmt *insert;
+  sqlite3_stmt *update;
+  sqlite3_stmt *remove;
+  sqlite3_stmt *load; /* reader */
+} sqlite_table;
+
+typedef enum sqlite_writer_statement {
+  WRITER_BEGIN,
+  WRITER_COMMIT,
+  WRITER_ROLLBACK,
+  WRITER_DATA_VERSION,
+  WRITER_HEAD,
+  WRITER_STREAM,
+  WRITER_EVENT,
+  WRITER_KEY_FIND,
+  WRITER_KEY_INSERT,
+  WRITER_KEY_TAKE,
+  WRITER_KEY_REPLY,
+  WRITER_CHECKPOINT_FIND,
+  WRITER_CHECKPOINT_PUT,
+  WRITER_STATEMENTS
+} sqlite_writer_statement;
+
+typedef enum sqlite_reader_statement {
+  READER_BEGIN,
+  READER_END,
+  READER_HEAD,
+  READER_STREAMS,
+  READER_LOG,
+  READER_KEY,
+  READER_CHECKPOINTS,
+  READER_STATEMENTS
+} sqlite_reader_statement;
+
+enum { LISTS_KEPT = 32 }; /* shapes of row queries that keep their statement */
+
+/* A row query's statement, found again by its text. */
+typedef struct sqlite_list {
+  char *sql;
+  sqlite3_stmt *statement;
+} sqlite_list;
+
+typedef struct sqlite_known sqlite_known;
+
+typedef struct sqlite_store {
+  cafe_store base;
+  cafe_allocator allocator;
+  cafe_sqlite_sync sync;
+  uint32_t cache_kib;
+  char *vfs_name; /* NULL: SQLite's default */
+  char *path;     /* as it was given, for messages */
+
+  bool is_open;
+  atomic_bool refuses; /* a commit's outcome isn't known: only a new open can tell */
+  char *file;          /* the path with links resolved */
+  uint64_t log_id;
+  sqlite_lock lock;
+  sqlite_table *tables;
+  uint32_t table_count;
+
+  sqlite3 *writer;
+  sqlite3_stmt *writer_statements[WRITER_STATEMENTS];
+  uint64_t head;         /* the log's last position, with what the batch has added */
+  int64_t data_version;  /* of the file; another one tells that somebody else wrote */
+  uint64_t units;        /* judged so far */
+  int wal_frames;        /* after the last commit */
+  sqlite_known *known;
+
+  sqlite3 *reader;
+  sqlite3_stmt *reader_statements[READER_STATEMENTS];
+  sqlite_list lists[LISTS_KEPT];
+  uint32_t next_list;
+  void *row; /* for one row of any table */
+} sqlite_store;
+
+/* ---- sqlite.c ---- */
+
+void *sqlite_alloc(const sqlite_store *store, size_t size); /* zeroed; NULL: no memory */
+void sqlite_free(const sqlite_store *store, void *memory);
+char *sqlite_copy_text(const sqlite_store *store, const char *text);
+int sqlite_no_memory(cafe_err *err);
+
+/* The reaction to one of SQLite's codes. */
+cafe_code sqlite_reaction(int sqlite_code);
+/* Describes the connection's last failure. `doing` completes "SQLite failed while …". */
+int sqlite_fail(const sqlite_store *store, sqlite3 *db, cafe_err *err, const char *doing);
+/* The path's end, where it is too long for a message. */
+const char *sqlite_short(const char *path);
+
+/* Prepares the statement on its first use. */
+int sqlite_prepare(const sqlite_store *store, sqlite3 *db, sqlite3_stmt **kept, const char *sql, cafe_err *err);
+/* Runs SQL that returns nothing of interest. */
+int sqlite_exec(const sqlite_store *store, sqlite3 *db, const char *sql, cafe_err *err);
+/* The integer that a query's first row begins with; *found is false without a row. */
+int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64_t *out, bool *found, cafe_err *err);
+
+/* ---- sqlite_lock.c ---- */
+
+/* Checks the folder, takes the lock and reads what the last holder left. CAFE_DENIED names who has it. */
+int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store *store, const char *owner,
+                     cafe_err *err);
+/* From here on: replaces what the last holder left. Synced if is_durable. */
+int sqlite_lock_write(const sqlite_lock *lock, const sqlite_witness *witness, bool is_durable, cafe_err *err);
+/* remove: nothing is left to tell. */
+void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove);
+/* Whether a file system of this type (statfs) is on another machine. */
+bool sqlite_is_remote(unsigned long type);
+
+/* ---- sqlite_schema.c ---- */
+
+/* Makes or migrates the tables; gives log_id. */
+int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err);
+/* Text of SQL, by sqlite3_free. NULL: no memory. */
+char *sqlite_sql_version(const cafe_table *table);
+char *sqlite_sql_insert(const cafe_table *table);
+char *sqlite_sql_update(const cafe_table *table);
+char *sqlite_sql_remove(const cafe_table *table);
+char *sqlite_sql_load(const cafe_table *table);
+char *sqlite_sql_list(const cafe_row_query *query);
+
+/* ---- sqlite_row.c ---- */
+
+/* A text that may be empty, and then isn't NULL. */
+int sqlite_bind_text(sqlite3_stmt *statement, int place, cafe_slice text);
+int sqlite_bind_blob(sqlite3_stmt *statement, int place, cafe_slice bytes);
+cafe_slice sqlite_column_slice(sqlite3_stmt *statement, int column);
+/* The value as a parameter. CAFE_INVALID: not of its type. */
+int sqlite_bind_value(sqlite3_stmt *statement, int place, const cafe_field *field, const cafe_value *value,
+                      cafe_err *err);
+/* key, sub, version (from place 1) and the struct's fields. */
+int sqlite_bind_row(sqlite3_stmt *statement, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                    const void *data, cafe_err *err);
+/* The row that the statement stands on, columns as sqlite_sql_load has them. Its texts BORROW from the statement. */
+int sqlite_read_row(const sqlite_store *store, uint64_t *key, uint64_t *sub, uint64_t *version, void *data,
+                    sqlite3_stmt *statement, const cafe_table *table, cafe_err *err);
+
+/* ---- sqlite_checksum.c ---- */
+
+uint32_t sqlite_checksum(const cafe_stored_event *event);
+uint32_t sqlite_checksum_bytes(const void *bytes, size_t size);
+
+/* ---- sqlite_known.c ---- */
+
+typedef enum known_kind {
+  KNOWN_STREAM = 1,
+  KNOWN_ROW = 2,
+  KNOWN_CHECKPOINT = 3
+} known_kind;
+
+/* A thing with a version: a stream, a row, a checkpoint. 0: it isn't there. */
+typedef struct sqlite_item {
+  uint64_t version;      /* as the batch has made it so far */
+  uint64_t stored;       /* as the file has it */
+  uint64_t unit_version; /* as unit `unit` of the batch wants it */
+  uint64_t unit;
+  bool is_guess;         /* nobody looked: a new thing was taken at its word */
+  bool is_pending;       /* in the list of what the batch writes at its end */
+  struct sqlite_item *next;
+  sqlite_table *table;
+  const cafe_row_write *row;
+  const cafe_checkpoint *checkpoint;
+} sqlite_item;
+
+sqlite_known *sqlite_known_create(const cafe_allocator *allocator);
+void sqlite_known_destroy(sqlite_known *known);
+/* Forgets everything. */
+void sqlite_known_clear(sqlite_known *known);
+/* Between batches: keeps memory within its bound. */
+void sqlite_known_trim(sqlite_known *known);
+/* The item, made if need be (*is_new). NULL: no memory. name: the aggregate or subscription. */
+sqlite_item *sqlite_known_stream(sqlite_known *known, const char *aggregate, uint64_t key, bool *is_new);
+sqlite_item *sqlite_known_row(sqlite_known *known, uint32_t table, uint64_t key, uint64_t sub, bool *is_new);
+sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint *checkpoint, bool *is_new);
+
+/* ---- sqlite_commit.c ---- */
+
+int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
+/* The writer's connection is open: reads the head. */
+int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
+
+/* ---- sqlite_read.c ---- */
+
+int sqlite_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
+                cafe_err *err);
+int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err);
+int sqlite_read_rows(cafe_store *self, const cafe_row_query *query, cafe_row_sink on_row, void *user, cafe_err *err);
+int sqlite_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,
+                    cafe_arena *arena, cafe_err *err);
+int sqlite_read_checkpoints(cafe_store *self, const char *subscription,
+                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+                            cafe_err *err);
+
+/* Both lanes: CAFE_OK, or why the store can't be used. */
+int sqlite_check_usable(const sqlite_store *store, cafe_err *err);
+/* What is under a client's key, from columns fingerprint, stream_key, reply of a statement. */
+int sqlite_read_key_columns(cafe_key_record *out, sqlite3_stmt *statement, cafe_slice fingerprint, cafe_arena *arena,
+                            cafe_err *err);
+
+#endif
