@@ -27,13 +27,13 @@
 #ifdef HAS_ASAN
 #include <sanitizer/asan_interface.h>
 #else
-#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_POISON_MEMORY_REGION(at, size)   ((void)(at), (void)(size))
 #define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
 #endif
 
 enum {
-  ALIGNMENT = 16,          /* suits any type on every platform we know */
-  FIRST_BLOCK = 512,       /* with the arena itself: a coffee order's texts fit */
+  ALIGNMENT = 16,           /* suits any type on every platform we know */
+  FIRST_BLOCK = 512,        /* with the arena itself: a coffee order's texts fit */
   LARGEST_BLOCK = 64 * 1024 /* doubling ends here, so that at most that much is idle */
 };
 
@@ -107,33 +107,34 @@ void cafe_arena_reset(cafe_arena *arena) {
   arena->current = &arena->first;
 }
 
-/* Makes `current` a block with room for size bytes, a multiple of ALIGNMENT. */
+/* Makes `current` a block with room for size bytes, a multiple of ALIGNMENT. A free block that is too small is made
+ * larger, not passed over: else every request larger than all before would leave another block behind for ever. */
 static bool make_room(cafe_arena *arena, size_t size) {
   block *next = arena->current->next;
-  if (next && next->capacity >= size) {
-    arena->current = next;
-    return true;
+  if (!next || next->capacity < size) {
+    size_t total = arena->next_size;
+    if (size > total - sizeof(block)) {
+      if (size > SIZE_MAX - sizeof(block)) {
+        return false;
+      }
+      total = size + sizeof(block);
+    }
+    block *after = next ? next->next : NULL;
+    if (next) {
+      ASAN_UNPOISON_MEMORY_REGION(data_of(next), next->capacity);
+    }
+    next = arena->allocator.resize(arena->allocator.user, next, total);
+    if (!next) {
+      return false;
+    }
+    *next = (block){after, total - sizeof(block), 0};
+    arena->current->next = next;
+    if (arena->next_size < LARGEST_BLOCK) {
+      arena->next_size *= 2;
+    }
+    ASAN_POISON_MEMORY_REGION(data_of(next), next->capacity);
   }
-  if (size > SIZE_MAX - sizeof(block)) {
-    return false;
-  }
-  size_t total = sizeof(block) + size;
-  if (total < arena->next_size) {
-    total = arena->next_size;
-  }
-  block *made = arena->allocator.resize(arena->allocator.user, NULL, total);
-  if (!made) {
-    return false;
-  }
-  made->capacity = (total - sizeof(block)) / ALIGNMENT * ALIGNMENT;
-  made->used = 0;
-  made->next = next;
-  arena->current->next = made;
-  arena->current = made;
-  if (arena->next_size < LARGEST_BLOCK) {
-    arena->next_size *= 2;
-  }
-  ASAN_POISON_MEMORY_REGION(data_of(made), made->capacity);
+  arena->current = next;
   return true;
 }
 

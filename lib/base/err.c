@@ -2,7 +2,7 @@
 
 /*
  * A cafe_err lives in the caller's memory and needs no allocation, so that "no memory" can be told too. Its text always
- * ends with NUL and is cut between two characters: it reaches JSON, which must stay UTF-8.
+ * is UTF-8, whatever it quotes, and ends with NUL: it reaches JSON.
  */
 #include "cafe/err.h"
 
@@ -14,7 +14,7 @@
 
 _Static_assert(sizeof(cafe_err) == 256, "cafe_err is frozen");
 
-static void fill(cafe_err *err, cafe_code code, int32_t detail, const char *format, va_list args) {
+static void CAFE_PRINTF(4, 0) fill(cafe_err *err, cafe_code code, int32_t detail, const char *format, va_list args) {
   /* The arguments may point into err itself: "loading 7: <err->text>". */
   char text[sizeof(err->text)];
   str_format(text, sizeof(text), format, args);
@@ -30,7 +30,7 @@ int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) {
     fill(err, code, 0, format, args);
     va_end(args);
   }
-  return code;
+  return (int)code;
 }
 
 int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *format, ...) {
@@ -40,7 +40,7 @@ int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *
     fill(err, code, detail, format, args);
     va_end(args);
   }
-  return code;
+  return (int)code;
 }
 
 void cafe_err_clear(cafe_err *err) {

@@ -33,7 +33,7 @@ void log_write(const cafe_log *log, cafe_log_level level, int64_t time_ms, const
       .time_ms = time_ms,
       .part = part,
       .key = key,
-      .trace = trace,
+      .trace = str_has_control(trace) ? (cafe_slice){NULL, 0} : trace,
       .text = text,
   };
   log->write(log->user, &record);

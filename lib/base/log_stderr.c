@@ -33,8 +33,8 @@ static void write_line(void *user, const cafe_log_record *record) {
   }
   /* A traceparent has 55 bytes; what pretends to be one and is longer is nobody's. */
   int trace_size = record->trace.size > 64 ? 64 : (int)record->trace.size;
-  fprintf(stderr, "%s %-5s %s:%s%s%.*s %s\n", time, level_name(record->level), record->part ? record->part : "cafe", key,
-          trace_size ? " trace=" : "", trace_size, trace_size ? record->trace.data : "", record->text);
+  fprintf(stderr, "%s %-5s %s:%s%s%.*s %s\n", time, level_name(record->level), record->part ? record->part : "cafe",
+          key, trace_size ? " trace=" : "", trace_size, trace_size ? record->trace.data : "", record->text);
 }
 
 cafe_log cafe_log_stderr(cafe_log_level level) {

@@ -13,8 +13,8 @@
 
 #include "base/hash.h"
 
-#define HASH_NONFATAL_OOM 1
-#define uthash_malloc(size) resize(m, NULL, (size))
+#define HASH_NONFATAL_OOM         1
+#define uthash_malloc(size)       resize(m, NULL, (size))
 #define uthash_free(memory, size) ((void)resize(m, (memory), 0))
 #include <uthash.h>
 
@@ -37,9 +37,7 @@ struct map {
 /* No key is so long: uthash keeps 32 bits of the length. */
 #define ANCHOR_SIZE UINT32_MAX
 
-static void *resize(map *m, void *memory, size_t size) {
-  return m->allocator.resize(m->allocator.user, memory, size);
-}
+static void *resize(map *m, void *memory, size_t size) { return m->allocator.resize(m->allocator.user, memory, size); }
 
 map *map_create(const cafe_allocator *allocator, map_keys keys) {
   if (!allocator) {
@@ -84,6 +82,9 @@ void map_destroy(map *m) {
 }
 
 size_t map_count(const map *m) { return HASH_COUNT(m->head) - 1; }
+
+/* {NULL, 0} is a key like another, but memcmp and memcpy want an address. */
+static cafe_slice with_address(cafe_slice key) { return key.size ? key : (cafe_slice){"", 0}; }
 
 static uint32_t hash_bytes(cafe_slice key) {
   uint32_t hash;
@@ -132,6 +133,7 @@ int map_put(map *m, uint64_t key, void *value) {
 
 int map_put_bytes(map *m, cafe_slice key, void *value) {
   assert(value);
+  key = with_address(key);
   if (key.size >= ANCHOR_SIZE) {
     return CAFE_NOMEM;
   }
@@ -146,9 +148,7 @@ int map_put_bytes(map *m, cafe_slice key, void *value) {
     return CAFE_NOMEM;
   }
   entry->value = value;
-  if (key.size) {
-    memcpy(entry->key.bytes, key.data, key.size);
-  }
+  memcpy(entry->key.bytes, key.data, key.size);
   return add(m, entry, key.size, hash);
 }
 
@@ -158,6 +158,7 @@ void *map_get(const map *m, uint64_t key) {
 }
 
 void *map_get_bytes(const map *m, cafe_slice key) {
+  key = with_address(key);
   map_entry *entry = find_bytes(m, key, hash_bytes(key));
   return entry ? entry->value : NULL;
 }
@@ -174,7 +175,10 @@ static void *take_out(map *m, map_entry *entry) {
 
 void *map_remove(map *m, uint64_t key) { return take_out(m, find(m, key)); }
 
-void *map_remove_bytes(map *m, cafe_slice key) { return take_out(m, find_bytes(m, key, hash_bytes(key))); }
+void *map_remove_bytes(map *m, cafe_slice key) {
+  key = with_address(key);
+  return take_out(m, find_bytes(m, key, hash_bytes(key)));
+}
 
 map_entry *map_first(const map *m) { return m->anchor.hh.next; }
 

@@ -9,8 +9,8 @@
 #include "cafe/types.h"
 
 /*
- * A map from keys to pointers that are the caller's. All keys of one map are numbers, or all are byte strings; which, is
- * said at creation. Walked in the order in which keys came in, so a seeded run repeats.
+ * A map from keys to pointers that are the caller's. All keys of one map are numbers, or all are byte strings; which,
+ * is said at creation. Walked in the order in which keys came in, so a seeded run repeats.
  */
 typedef struct map map;
 

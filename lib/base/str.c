@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Text is UTF-8 everywhere inside. What is cut is cut between two characters, and what came from outside is believed
- * to be UTF-8 only after str_is_utf8 said so: the other functions here don't check again.
+ * Text is UTF-8 everywhere inside. What came from outside is believed to be UTF-8 only after str_is_utf8 said so;
+ * str_count and str_has_control don't check again. Messages for people may quote anything, in pieces of any length, and
+ * end up in JSON and logs: so str_format makes UTF-8 of whatever it is given.
  */
 #include "base/str.h"
 
@@ -11,56 +12,6 @@
 #include <string.h>
 
 static bool is_continuation(char byte) { return ((unsigned char)byte & 0xC0u) == 0x80u; }
-
-size_t str_format(char *out, size_t size, const char *format, va_list args) {
-  int wanted = vsnprintf(out, size, format, args);
-  if (wanted < 0) {
-    out[0] = '\0';
-    return 0;
-  }
-  size_t length = (size_t)wanted;
-  if (length < size) {
-    return length;
-  }
-  length = size - 1;
-  /* What was cut off may have begun in the last three bytes kept: step back to a lead byte and see. */
-  size_t lead = length;
-  while (lead > 0 && length - lead < 3 && is_continuation(out[lead - 1])) {
-    lead--;
-  }
-  if (lead > 0) {
-    unsigned char byte = (unsigned char)out[lead - 1];
-    size_t needs = byte >= 0xF0u ? 4 : byte >= 0xE0u ? 3 : byte >= 0xC0u ? 2 : 1;
-    if (lead - 1 + needs > length) {
-      length = lead - 1;
-    }
-  }
-  out[length] = '\0';
-  return length;
-}
-
-char *arena_vprintf(cafe_arena *arena, const char *format, va_list args) {
-  va_list again;
-  va_copy(again, args);
-  int wanted = vsnprintf(NULL, 0, format, again);
-  va_end(again);
-  if (wanted < 0) {
-    return NULL;
-  }
-  char *out = cafe_arena_alloc(arena, (size_t)wanted + 1);
-  if (out) {
-    vsnprintf(out, (size_t)wanted + 1, format, args);
-  }
-  return out;
-}
-
-char *arena_printf(cafe_arena *arena, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  char *out = arena_vprintf(arena, format, args);
-  va_end(args);
-  return out;
-}
 
 /* The length of the sequence that begins at p, or 0 if it is none. The table of RFC 3629, section 4. */
 static size_t sequence(const unsigned char *p, size_t left) {
@@ -94,34 +45,66 @@ static size_t sequence(const unsigned char *p, size_t left) {
 }
 
 bool str_is_utf8(cafe_slice text) {
-  const uint64_t high_bits = UINT64_C(0x8080808080808080);
   const unsigned char *p = (const unsigned char *)text.data;
-  size_t left = text.size;
-  while (left > 0) {
-    /* Nearly all text is ASCII, and this runs for every text that is read. */
-    while (left >= 8) {
-      uint64_t word;
-      memcpy(&word, p, 8);
-      if (word & high_bits) {
-        break;
-      }
-      p += 8;
-      left -= 8;
+  if (str_is_ascii(text)) {
+    return true;
+  }
+  for (size_t left = text.size; left > 0;) {
+    size_t size = sequence(p, left);
+    if (size == 0) {
+      return false;
     }
-    while (left > 0 && *p < 0x80u) {
-      p++;
-      left--;
-    }
-    if (left > 0) {
-      size_t size = sequence(p, left);
-      if (size == 0) {
-        return false;
-      }
-      p += size;
-      left -= size;
-    }
+    p += size;
+    left -= size;
   }
   return true;
+}
+
+size_t str_format(char *out, size_t size, const char *format, va_list args) {
+  int wanted = vsnprintf(out, size, format, args);
+  if (wanted < 0) {
+    out[0] = '\0';
+    return 0;
+  }
+  bool cut = (size_t)wanted >= size;
+  size_t length = cut ? size - 1 : (size_t)wanted;
+  for (size_t i = 0; i < length;) {
+    size_t step = sequence((const unsigned char *)out + i, length - i);
+    if (step == 0 && cut && length - i < 4) {
+      length = i;
+      break;
+    }
+    if (step == 0) {
+      out[i] = '?';
+      step = 1;
+    }
+    i += step;
+  }
+  out[length] = '\0';
+  return length;
+}
+
+char *arena_vprintf(cafe_arena *arena, const char *format, va_list args) {
+  va_list again;
+  va_copy(again, args);
+  int wanted = vsnprintf(NULL, 0, format, again);
+  va_end(again);
+  if (wanted < 0) {
+    return NULL;
+  }
+  char *out = cafe_arena_alloc(arena, (size_t)wanted + 1);
+  if (out) {
+    vsnprintf(out, (size_t)wanted + 1, format, args);
+  }
+  return out;
+}
+
+char *arena_printf(cafe_arena *arena, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  char *out = arena_vprintf(arena, format, args);
+  va_end(args);
+  return out;
 }
 
 size_t str_count(cafe_slice text) {

@@ -76,8 +76,8 @@ int cafe_position_parse(cafe_position *out, cafe_slice token, cafe_err *err) {
   uint64_t shard;
   uint64_t n;
   if (!take_number(&log_id, &token, 36, UINT64_MAX) || !take_point(&token) ||
-      !take_number(&shard, &token, 10, UINT32_MAX) || !take_point(&token) ||
-      !take_number(&n, &token, 10, UINT64_MAX) || token.size != 0) {
+      !take_number(&shard, &token, 10, UINT32_MAX) || !take_point(&token) || !take_number(&n, &token, 10, UINT64_MAX) ||
+      token.size != 0) {
     return cafe_fail(err, CAFE_INVALID, "not a position: use a token as it was given out, unchanged");
   }
   *out = (cafe_position){log_id, (uint32_t)shard, n};
@@ -119,7 +119,7 @@ int cafe_currency_decimals(int *out, cafe_slice currency, cafe_err *err) {
 
 /* ISO 4217 knows 4 at most. */
 #define DECIMALS_MAX 12
-#define AMOUNT_MAX INT64_C(1000000000000)
+#define AMOUNT_MAX   INT64_C(1000000000000)
 /* Beyond any text that fits into memory, and far from overflow. */
 #define EXPONENT_MAX INT64_C(1000000000000000000)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The msgpack form is what is stored for ever: field n at place n - 1, nil for zero, no nil at the end. So one value has
- * one form, and a field that is added at the end changes nothing in what was written before.
+ * The msgpack form is what is stored for ever: field n at place n - 1, nil for zero, no nil at the end. So one value
+ * has one form, and a field that is added at the end changes nothing in what was written before.
  *
  * The size is bounded before the first byte is packed: the arena hands out the bytes once, and msgpack-c, which packs
  * them, can't run out of room.
@@ -63,7 +63,8 @@ static bool check_value(size_t *size, const cafe_field *field, const char *at) {
   case CAFE_FIELD_BYTES: {
     cafe_slice slice = field_slice(at);
     *size = slice.size ? slice.size + HEAD_MAX : 0;
-    return slice.size <= UINT32_MAX - HEAD_MAX && (field->type == CAFE_FIELD_BYTES || str_is_utf8(slice));
+    return slice.size <= UINT32_MAX - HEAD_MAX &&
+           (field->type == CAFE_FIELD_BYTES || str_is_ascii(slice) || str_is_utf8(slice));
   }
   case CAFE_FIELD_U64: {
     uint64_t number = (uint64_t)field_i64(at);

@@ -37,14 +37,14 @@ static uint32_t width_of(uint8_t type) {
 static uint32_t alignment_of(uint8_t type) {
   switch (type) {
   case CAFE_FIELD_BOOL:
-    return (uint32_t)_Alignof(bool);
+    return (uint32_t) _Alignof(bool);
   case CAFE_FIELD_ENUM:
-    return (uint32_t)_Alignof(int32_t);
+    return (uint32_t) _Alignof(int32_t);
   case CAFE_FIELD_TEXT:
   case CAFE_FIELD_BYTES:
-    return (uint32_t)_Alignof(cafe_slice);
+    return (uint32_t) _Alignof(cafe_slice);
   default:
-    return (uint32_t)_Alignof(int64_t);
+    return (uint32_t) _Alignof(int64_t);
   }
 }
 
@@ -113,8 +113,7 @@ static int check_field(const cafe_schema *schema, uint32_t index, cafe_err *err)
   }
   uint32_t width = width_of(field->type);
   if (width == 0) {
-    return cafe_fail(err, CAFE_INVALID, "%s.%s: %u is no field type", schema->name, field->name,
-                     (unsigned)field->type);
+    return cafe_fail(err, CAFE_INVALID, "%s.%s: %u is no field type", schema->name, field->name, (unsigned)field->type);
   }
   if (field->width != width) {
     return cafe_fail(err, CAFE_INVALID, "%s.%s: the member has %u bytes, its type %u", schema->name, field->name,
