@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Orders over HTTP: parse, submit, print. What is right and what isn't is the domain's to say, and what became of a
+ * payment is a committed fact before it is told.
+ */
+#include "app/app.h"
+#include "http/resource.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+enum {
+  COMMIT_MS = 20,         /* of the payment deadline, for the commit that ends a wait */
+  LAST_RESORT_MS = 30000, /* the store itself doesn't answer */
+  CANCEL_WAIT_DEFAULT_S = 1,
+  CANCEL_WAIT_MAX_S = 30
+};
+
+static const resource orders = {
+    .view = &cafe_orders_view,
+    .path = "/orders",
+    .ids = (const char *const[]){"orderId", NULL},
+    .filters = (const char *const[]){"customer_id", "status", NULL},
+    .key_filter = "orderId",
+    .aggregate = "order",
+};
+
+/* ---- POST /orders ---- */
+
+/* The currency stands before the amount, which is read by it. */
+static const json_taken place_fields[] = {
+    {"productId", "product_id", false},       {"qty", "qty", false},
+    {"customerId", "customer_id", false},     {"currency", "currency", false},
+    {"amount", "amount_minor", false},        {"storeId", "store_id", false},
+    {"pickupTime", "pickup_time_ms", false},  {"orderId", "client_reference", true},
+    {"paymentToken", "payment_token", false}, {NULL, NULL, false},
+};
+
+static void write_order(buffer *out, const cafe_outcome *outcome) {
+  const cafe_order *order = outcome->state;
+  cafe_order_row data = {
+      .product_id = order->product_id,
+      .qty = order->qty,
+      .customer_id = order->customer_id,
+      .amount_minor = order->amount_minor,
+      .currency = order->currency,
+      .store_id = order->store_id,
+      .pickup_time_ms = order->pickup_time_ms,
+      .client_reference = order->client_reference,
+      .status = order->status,
+      .created_at_ms = outcome->event->time_ms,
+      .updated_at_ms = outcome->event->time_ms,
+      .version = (int64_t)outcome->version,
+  };
+  cafe_row row = {.key = outcome->key, .data = &data};
+  resource_write(out, &orders, &row);
+}
+
+static bool is_declined(const cafe_outcome *outcome) {
+  if (outcome->event && outcome->event->type == &cafe_draft_dropped_type) {
+    const cafe_draft_dropped *dropped = outcome->event->data;
+    return dropped->reason == CAFE_DROP_DECLINED;
+  }
+  return outcome->reason && strcmp(outcome->reason, "payment-declined") == 0;
+}
+
+static void judge_place(http_verdict *out, const cafe_outcome *outcome) {
+  if (outcome->verdict != CAFE_REFUSED) {
+    out->status = 201;
+    if (outcome->event && outcome->event->type == &cafe_ordered_type) {
+      write_order(&out->body, outcome);
+    }
+  } else if (is_declined(outcome)) {
+    out->status = 402;
+    http_problem_open(&out->body, HTTP_PAYMENT_DECLINED, 402, cafe_text("There is no order; nothing was paid"));
+    json_integer(&out->body, "orderId", (int64_t)outcome->key);
+    json_close(&out->body, '}');
+  } else {
+    out->status = 503;
+  }
+}
+
+static void late_place(http_request *request) {
+  http_problem(request, HTTP_PAYMENT_UNAVAILABLE, "There is no order; the same Idempotency-Key may try again");
+}
+
+static void answer_place(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
+  char location[64];
+  if (verdict->status == 503) {
+    late_place(request);
+    return;
+  }
+  if (verdict->status == 201) {
+    (void)snprintf(location, sizeof location, "/orders/%" PRIu64, outcome->key);
+    http_add_header(request, "Location", location);
+    if (verdict->body.size == 0 && !verdict->body.failed) {
+      resource_as_of(request, &orders, 201, verdict->version);
+      return;
+    }
+    http_add_position(request, &outcome->position);
+  }
+  *http_body(request) = verdict->body;
+  verdict->body = (buffer){0};
+  http_send(request, verdict->status);
+}
+
+static const http_command place_command = {&cafe_place_order_type, place_fields, judge_place, answer_place, late_place};
+
+static void place(http_request *request) {
+  const app_config *config = request->config;
+  int64_t room_ms = config->payment_deadline_ms / 10 < COMMIT_MS ? config->payment_deadline_ms / 10 : COMMIT_MS;
+  cafe_place_order order = {
+      .amount_minor = -1, /* none: the domain refuses it */
+      .currency = cafe_text(config->currency),
+      .pay_timeout_ms = config->payment_deadline_ms - room_ms,
+      .accept_timeout_ms = config->accept_deadline_ms,
+  };
+  json_wrongs *wrongs = cafe_arena_alloc(request->arena, sizeof *wrongs);
+  if (!wrongs) {
+    http_problem(request, HTTP_OVERLOADED, "There is no memory to read the order");
+    return;
+  }
+  if (!http_read_json(request, &order, &cafe_place_order_type, place_fields, wrongs)) {
+    return;
+  }
+  if (wrongs->count && order.amount_minor >= 0) {
+    /* Asked all the same, with an amount that it must refuse: one answer then names what the domain finds wrong too. */
+    order.amount_minor = -1;
+    wrongs->muted = "amount";
+  }
+  http_submit(request, &place_command, 0, &order, config->payment_deadline_ms + LAST_RESORT_MS, wrongs);
+}
+
+/* ---- POST /orders/{id}/cancel ---- */
+
+static void judge_cancel(http_verdict *out, const cafe_outcome *outcome) {
+  if (outcome->verdict != CAFE_REFUSED) {
+    out->status = 200;
+    return;
+  }
+  out->status = 409;
+  http_problem_open(&out->body, HTTP_CANCEL_REJECTED, 409,
+                    cafe_text("Preparation has started, or the store has ended the order"));
+  json_integer(&out->body, "orderId", (int64_t)outcome->key);
+  json_close(&out->body, '}');
+}
+
+static void answer_cancel(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
+  (void)outcome;
+  if (verdict->status == 200) {
+    resource_as_of(request, &orders, 200, verdict->version);
+    return;
+  }
+  *http_body(request) = verdict->body;
+  verdict->body = (buffer){0};
+  http_send(request, verdict->status);
+}
+
+/* Not known yet: the store hasn't said whether it has started. */
+static void late_cancel(http_request *request) { resource_as_of(request, &orders, 202, UINT64_MAX); }
+
+static const json_taken cancel_fields[] = {{"reason", "reason", false}, {NULL, NULL, false}};
+static const http_command cancel_command = {&cafe_request_cancel_type, cancel_fields, judge_cancel, answer_cancel,
+                                            late_cancel};
+
+/* Prefer: wait=N (RFC 7240), in seconds. */
+static int64_t preferred_wait_ms(http_request *request) {
+  const char *prefer = http_header(request, "Prefer");
+  int64_t wait_s = CANCEL_WAIT_DEFAULT_S;
+  char applied[32];
+  for (const char *at = prefer; at && *at; at++) {
+    bool is_start = at == prefer || at[-1] == ',' || at[-1] == ' ' || at[-1] == ';';
+    if (is_start && strncasecmp(at, "wait=", 5) == 0 && at[5] >= '0' && at[5] <= '9') {
+      unsigned long given = strtoul(at + 5, NULL, 10);
+      wait_s = given > CANCEL_WAIT_MAX_S ? CANCEL_WAIT_MAX_S : (int64_t)given;
+      (void)snprintf(applied, sizeof applied, "wait=%d", (int)wait_s);
+      http_add_header(request, "Preference-Applied", applied);
+      break;
+    }
+  }
+  return wait_s > 0 ? wait_s * 1000 : 1;
+}
+
+static void cancel(http_request *request) {
+  cafe_request_cancel wanted = {.by = CAFE_CANCEL_BY_CUSTOMER};
+  if (http_read_optional(request, &wanted, &cafe_request_cancel_type, cancel_fields)) {
+    http_submit(request, &cancel_command, request->id, &wanted, preferred_wait_ms(request), NULL);
+  }
+}
+
+/* ---- GET /orders/{id}/events ---- */
+
+static void on_events(const cafe_err *err, const cafe_event *events, uint32_t count, void *user) {
+  http_request *request = user;
+  buffer *out = http_body(request);
+  uint32_t first = 0;
+  if (err) {
+    http_failure(request, err);
+    return;
+  }
+  while (first < count && events[first].type != &cafe_ordered_type) {
+    first++;
+  }
+  if (first == count) {
+    http_problem(request, HTTP_NOT_FOUND, "There is nothing at %s", request->path);
+    return;
+  }
+  json_open(out, NULL, '{');
+  json_open(out, "_embedded", '{');
+  json_open(out, "events", '[');
+  for (uint32_t i = first; i < count; i++) {
+    json_open(out, NULL, '{');
+    json_string(out, "event", events[i].type->name);
+    json_integer(out, "version", (int64_t)events[i].version);
+    json_moment(out, "at", events[i].time_ms);
+    json_open(out, "data", '{');
+    json_fields(out, events[i].type, events[i].data, NULL);
+    json_close(out, '}');
+    json_close(out, '}');
+  }
+  json_close(out, ']');
+  json_close(out, '}');
+  http_link_self(out, request->path);
+  json_close(out, '}');
+  http_send(request, 200);
+}
+
+static void list_events(http_request *request) {
+  cafe_op *op;
+  cafe_err err = {0};
+  if (cafe_node_history(&op, request->node, "order", request->id, 0, on_events, request, &err) != CAFE_OK) {
+    http_failure(request, &err);
+  } else {
+    http_await(request, op, HTTP_READ_TIMEOUT_MS);
+  }
+}
+
+static const http_route routes[] = {
+    {"POST", "/orders", place, NULL},
+    {"GET", "/orders", resource_list, &orders},
+    {"GET", "/orders/{id}", resource_get, &orders},
+    {"GET", "/orders/{id}/events", list_events, NULL},
+    {"POST", "/orders/{id}/cancel", cancel, NULL},
+    {NULL, NULL, NULL, NULL},
+};
+
+const http_service app_service = {"app", routes, &cafe_orders_view};

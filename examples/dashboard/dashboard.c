@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The read model over HTTP. It follows the services' logs, so it may be behind; whoever has just written and wants to
+ * read that hands in the position that the write was answered with.
+ */
+#include "dashboard/dashboard.h"
+#include "http/resource.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { AWAIT_MS = 2000 };
+
+static void write_position(buffer *out, const cafe_row *row);
+
+static const resource order_infos = {
+    .view = &cafe_order_infos_view,
+    .path = "/orderInfos",
+    .ids = (const char *const[]){"orderId", NULL},
+    .hidden = (const char *const[]){"order_time_ms", "order_n", "payment_time_ms", "payment_n", "fulfillment_time_ms",
+                                    "fulfillment_n", "is_visible", NULL},
+    .filters = (const char *const[]){"customer_id", "store_id", "status", NULL},
+    .key_filter = "orderId",
+    .more = write_position,
+};
+
+static void write_position(buffer *out, const cafe_row *row) {
+  const cafe_order_info_row *info = row->data;
+  char position[24];
+  uint64_t n = info->order_n;
+  n = info->payment_n > n ? info->payment_n : n;
+  n = info->fulfillment_n > n ? info->fulfillment_n : n;
+  (void)snprintf(position, sizeof position, "%" PRIu64, n);
+  json_string(out, "position", position);
+}
+
+static void (*read_of(const http_request *request))(http_request *) {
+  return request->id ? resource_get : resource_list;
+}
+
+static void on_reached(const cafe_err *err, void *user) {
+  http_request *request = user;
+  if (!err) {
+    read_of(request)(request);
+  } else if (err->code == CAFE_TIMEOUT) {
+    http_problem(request, HTTP_VIEW_BEHIND, "The view doesn't hold that write yet");
+  } else if (err->code == CAFE_INVALID) {
+    http_wrong_field(request, "after-position", err->text);
+  } else {
+    http_failure(request, err);
+  }
+}
+
+static void read_after(http_request *request) {
+  cafe_slice token = http_query(request, "after-position");
+  cafe_position position;
+  cafe_err err = {0};
+  if (token.size == 0) {
+    read_of(request)(request);
+  } else if (cafe_position_parse(&position, token, &err) != CAFE_OK ||
+             cafe_node_await(NULL, request->node, &cafe_order_infos_view, &position, AWAIT_MS, on_reached, request,
+                             &err) != CAFE_OK) {
+    on_reached(&err, request);
+  }
+}
+
+static const http_route routes[] = {
+    {"GET", "/orderInfos", read_after, &order_infos},
+    {"GET", "/orderInfos/{id}", read_after, &order_infos},
+    {NULL, NULL, NULL, NULL},
+};
+
+const http_service dashboard_service = {"dashboard", routes, &cafe_order_infos_view};

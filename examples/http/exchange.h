@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HTTP_EXCHANGE_H
+#define HTTP_EXCHANGE_H
+
+#include <microhttpd.h>
+
+#include "http/http.h"
+
+enum {
+  EXCHANGE_BODY_MAX = 65536,
+  EXCHANGE_DISCARD_MAX = 16777216, /* of a larger body so much is read, so that the answer reaches its sender */
+  EXCHANGE_HEADERS_MAX = 8
+};
+
+/* A request and its answer, as they lie between libmicrohttpd and the handlers. In the request's own arena. */
+typedef struct exchange {
+  http_request request; /* first: a request is its exchange */
+  http_server *server;
+  struct MHD_Connection *connection;
+  const char *method;
+  buffer received;
+  uint64_t discarded; /* bytes of a body that is too large */
+  bool is_dispatched;
+  bool is_suspended;
+  bool must_close;
+
+  cafe_op *op; /* what it waits for, or NULL */
+  uint64_t op_until_ms;
+
+  unsigned status; /* 0: not answered yet */
+  buffer body;
+  struct {
+    const char *name;
+    const char *value;
+  } headers[EXCHANGE_HEADERS_MAX];
+  uint32_t header_count;
+
+  /* command.c's */
+  const http_command *command;
+  json_wrongs *wrongs;
+} exchange;
+
+/* Answers what the head shows to be wrong. */
+void exchange_check_head(exchange *self, bool is_uri_too_long, bool is_uri_malformed);
+
+/* Finds the route and hands the request to it, or answers why not. */
+void exchange_dispatch(exchange *self);
+
+/* A problem with a status of its own (too-large has three). */
+void exchange_problem(exchange *self, unsigned status, http_problem_name name, const char *detail);
+
+/* The answer is complete: it goes out in this turn of the loop or the next. */
+void exchange_answered(exchange *self);
+
+#endif

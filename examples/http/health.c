@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two questions that mustn't be mixed: a supervisor that restarts a process because its store is slow makes an outage
+ * of a hiccup, so /livez tests nothing but that the loop turns. Peers that are down are named and change nothing: to
+ * answer without them is each service's job.
+ */
+#include "http/health.h"
+
+enum { STORE_TIMEOUT_MS = 1000 };
+
+static void livez(http_request *request) {
+  json_open(http_body(request), NULL, '{');
+  json_string(http_body(request), "status", "live");
+  json_close(http_body(request), '}');
+  http_send(request, 200);
+}
+
+static void on_read(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+  (void)rows;
+  (void)count;
+  (void)more;
+  http_request *request = user;
+  if (err) {
+    http_problem(request, HTTP_NOT_READY, "The store can't be read: %s", err->text);
+    return;
+  }
+  buffer *out = http_body(request);
+  json_open(out, NULL, '{');
+  json_string(out, "status", "ready");
+  json_open(out, "degraded", '[');
+  json_close(out, ']');
+  json_close(out, '}');
+  http_send(request, 200);
+}
+
+static void readyz(http_request *request) {
+  if (http_server_is_draining(request)) {
+    http_problem(request, HTTP_NOT_READY, "The service is draining");
+    return;
+  }
+  cafe_list list = CAFE_LIST_INIT;
+  cafe_err err = {0};
+  list.view = request->service->view;
+  list.limit = 1;
+  cafe_op *op;
+  if (cafe_node_list(&op, request->node, &list, on_read, request, &err) != CAFE_OK) {
+    http_problem(request, HTTP_NOT_READY, "The store can't be read: %s", err.text);
+    return;
+  }
+  http_await(request, op, STORE_TIMEOUT_MS);
+}
+
+const http_route health_routes[] = {
+    {"GET", "/livez", livez, NULL},
+    {"GET", "/readyz", readyz, NULL},
+    {NULL, NULL, NULL, NULL},
+};

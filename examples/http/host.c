@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A server process, from its start to its end. A start that fails changes nothing: addresses are taken before the store
+ * is opened. The end has an order: no more connections, then no more requests, then nothing in flight in the node, and
+ * only then the node's end; when patience runs out the node ends at once, and what isn't answered is told so.
+ */
+#include "http/host.h"
+#include "cafe/loop/uv.h"
+#include "cafe/store/memory.h"
+#include "cafe/store/sqlite.h"
+#include "http/moment.h"
+
+#include <assert.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+enum {
+  FILES_WANTED = 65536,
+  FILES_KEPT = 128, /* for the store and whatever else */
+  CONNECTIONS_MAX = 12288
+};
+
+static void say(const host *self, cafe_log_level level, const char *text) {
+  struct timespec now;
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  cafe_log_record record = {.size = sizeof record,
+                            .level = level,
+                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                            .part = self->name,
+                            .text = text};
+  if (self->log.write && level <= self->log.level) {
+    self->log.write(self->log.user, &record);
+  }
+}
+
+/* ---- opening ---- */
+
+static uint32_t raise_limits(int services) {
+  struct rlimit files = {.rlim_cur = 1024};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    rlim_t wanted = files.rlim_max < FILES_WANTED ? files.rlim_max : FILES_WANTED;
+    rlim_t had = files.rlim_cur;
+    files.rlim_cur = wanted > had ? wanted : had;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+      files.rlim_cur = had;
+    }
+  }
+  rlim_t each = files.rlim_cur > FILES_KEPT * 2 ? (files.rlim_cur - FILES_KEPT) / (rlim_t)services : 16;
+  return each < CONNECTIONS_MAX ? (uint32_t)each : CONNECTIONS_MAX;
+}
+
+static int open_store(host *self, const option *options, cafe_err *err) {
+  const char *url = option_value(options, "store");
+  if (strcmp(url, "memory:") == 0) {
+    return cafe_memory_create(&self->store, NULL, err);
+  }
+  if (strncmp(url, "sqlite:", 7) != 0 || !url[7]) {
+    return cafe_fail(err, CAFE_INVALID, "--store %s: a store is sqlite:FILE or memory:", url);
+  }
+  if (!option_find(options, "store")->is_given) {
+    (void)mkdir("var", 0777); /* the default's folder; whether it is there the store says */
+  }
+  static const char behind[] = ".sandbox";
+  char *ledger = malloc(strlen(url) + sizeof behind);
+  if (!ledger) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory to open the store");
+  }
+  (void)sprintf(ledger, "%s%s", url + 7, behind);
+  self->ledger = ledger;
+  return cafe_sqlite_create(&self->store, url + 7, NULL, err);
+}
+
+int host_open(host *self, const option *options, const char *name, int services, cafe_err *err) {
+  cafe_log_level level = CAFE_LOG_INFO;
+  *self = (host){.name = name};
+  int code = option_log_level(&level, options, "log-level", err);
+  if (code == CAFE_OK) {
+    code = option_duration(&self->drain_timeout_ms, options, "drain-timeout", err);
+  }
+  if (code == CAFE_OK) {
+    code = moment_set_zone(option_value(options, "time-zone"), err);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  (void)signal(SIGPIPE, SIG_IGN); /* who reads our output may leave */
+  self->connections = raise_limits(services);
+  self->log = cafe_log_stderr(level);
+  if (uv_loop_init(&self->uv) != 0) {
+    return cafe_fail(err, CAFE_UNAVAILABLE, "libuv can't make a loop");
+  }
+  self->has_uv = true;
+  code = cafe_uv_create(&self->loop, &self->uv, NULL, err);
+  if (code == CAFE_OK) {
+    code = open_store(self, options, err);
+  }
+  if (code == CAFE_OK) {
+    cafe_node_options node = CAFE_NODE_OPTIONS_INIT;
+    node.name = name;
+    node.loop = self->loop;
+    node.store = self->store;
+    node.log = self->log;
+    code = cafe_node_create(&self->node, &node, err);
+  }
+  return code;
+}
+
+int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
+                cafe_err *err) {
+  assert(self->server_count < HOST_SERVERS_MAX);
+  int code = http_server_open(&self->servers[self->server_count], &self->uv, address, port, self->connections, service,
+                              config, self->node, &self->log, err);
+  self->server_count += code == CAFE_OK;
+  return code;
+}
+
+/* ---- ending ---- */
+
+static void on_node_closed(void *user) {
+  host *self = user;
+  uv_stop(&self->uv);
+}
+
+static void close_node(host *self) {
+  cafe_err err = {0};
+  if (self->is_closing) {
+    return;
+  }
+  self->is_closing = true;
+  if (cafe_node_close(self->node, on_node_closed, self, &err) != CAFE_OK) {
+    say(self, CAFE_LOG_ERROR, err.text);
+    uv_stop(&self->uv);
+  }
+}
+
+static void on_node_drained(void *user) { close_node(user); }
+
+static void on_server_drained(void *user) {
+  host *self = user;
+  cafe_err err = {0};
+  if (--self->undrained > 0 || self->is_closing) {
+    return;
+  }
+  if (cafe_node_drain(self->node, on_node_drained, self, &err) != CAFE_OK) {
+    say(self, CAFE_LOG_ERROR, err.text);
+    close_node(self);
+  }
+}
+
+static void on_impatient(uv_timer_t *timer) {
+  host *self = timer->data;
+  say(self, CAFE_LOG_WARN, "the drain timeout has passed: what is in flight goes on at the next start");
+  close_node(self);
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+  (void)number;
+  host *self = handle->data;
+  if (self->is_draining) {
+    return;
+  }
+  self->is_draining = true;
+  say(self, CAFE_LOG_INFO, "draining");
+  (void)uv_timer_start(&self->patience, on_impatient, (uint64_t)self->drain_timeout_ms, 0);
+  self->undrained = self->server_count;
+  for (int i = 0; i < self->server_count; i++) {
+    http_server_drain(self->servers[i], on_server_drained, self);
+  }
+}
+
+int host_run(host *self, cafe_err *err) {
+  int code = cafe_node_start(self->node, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  (void)uv_signal_init(&self->uv, &self->term);
+  (void)uv_signal_init(&self->uv, &self->interrupt);
+  (void)uv_timer_init(&self->uv, &self->patience);
+  self->term.data = self->interrupt.data = self->patience.data = self;
+  if (uv_signal_start(&self->term, on_signal, SIGTERM) != 0 ||
+      uv_signal_start(&self->interrupt, on_signal, SIGINT) != 0) {
+    code = cafe_fail(err, CAFE_UNAVAILABLE, "libuv can't watch for signals");
+  } else {
+    for (int i = 0; i < self->server_count; i++) {
+      http_server_start(self->servers[i]);
+    }
+    say(self, CAFE_LOG_INFO, "serving");
+    (void)uv_run(&self->uv, UV_RUN_DEFAULT);
+    say(self, CAFE_LOG_INFO, "ended");
+  }
+  uv_close((uv_handle_t *)&self->term, NULL);
+  uv_close((uv_handle_t *)&self->interrupt, NULL);
+  uv_close((uv_handle_t *)&self->patience, NULL);
+  return code;
+}
+
+void host_close_node(host *self) {
+  for (int i = 0; i < self->server_count; i++) {
+    http_server_close(self->servers[i]);
+  }
+  self->server_count = 0;
+  cafe_node_destroy(self->node);
+  self->node = NULL;
+}
+
+void host_close(host *self) {
+  host_close_node(self);
+  cafe_store_destroy(self->store);
+  cafe_loop_destroy(self->loop);
+  if (self->has_uv) {
+    (void)uv_run(&self->uv, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&self->uv);
+  }
+  free((char *)(uintptr_t)self->ledger);
+  *self = (host){0};
+}

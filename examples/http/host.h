@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HTTP_HOST_H
+#define HTTP_HOST_H
+
+#include "http/http.h"
+#include "http/options.h"
+
+/* What every server process has: a loop, a store, a node, and HTTP servers; from its start to the end of its drain. */
+enum { HOST_SERVERS_MAX = 8 };
+
+typedef struct host {
+  const char *name;
+  uv_loop_t uv;
+  cafe_loop *loop;
+  cafe_store *store;
+  cafe_node *node;
+  cafe_log log;
+  http_server *servers[HOST_SERVERS_MAX];
+  int server_count;
+  int undrained;
+  uint32_t connections; /* for each server, at most */
+  uv_signal_t term;
+  uv_signal_t interrupt;
+  uv_timer_t patience; /* of the drain */
+  int64_t drain_timeout_ms;
+  bool has_uv;
+  bool is_draining;
+  bool is_closing;
+  const char *ledger; /* a file beside the store's for what isn't in it, or NULL */
+} host;
+
+/* What host_open reads of a table. */
+#define HOST_OPTIONS(listen_, listen_help, store_)                                                                     \
+  {.name = "listen", .argument = "HOST:PORT", .fallback = (listen_), .help = (listen_help)},                           \
+      {.name = "store", .argument = "URL", .fallback = (store_), .help = "sqlite:FILE, or memory:"},                   \
+      {.name = "drain-timeout",                                                                                        \
+       .argument = "DURATION",                                                                                         \
+       .fallback = "30s",                                                                                              \
+       .help = "for what is in flight at the end"},                                                                    \
+      {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"}, {    \
+    .name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"                 \
+  }
+
+/* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. */
+int host_open(host *self, const option *options, const char *name, int services, cafe_err *err);
+
+/* Listens for a service. Nobody is answered before host_run. */
+int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
+                cafe_err *err);
+
+/* Starts the node and serves until SIGTERM or SIGINT; then drains. */
+int host_run(host *self, cafe_err *err);
+
+/* The node is gone after the first, so that what it borrowed can be destroyed before the second. */
+void host_close_node(host *self);
+void host_close(host *self);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HTTP_RESOURCE_H
+#define HTTP_RESOURCE_H
+
+#include "http/http.h"
+
+/*
+ * A view shown as a HAL resource. A route whose handler is resource_get or resource_list has one as its argument, and
+ * needs no other code.
+ */
+typedef struct resource {
+  const cafe_view *view;
+  const char *path;           /* "/orders" */
+  const char *const *ids;     /* the members that show the row's key, ended by NULL; the first one is the id */
+  const char *const *hidden;  /* columns that aren't shown, ended by NULL; or NULL */
+  const char *const *filters; /* columns that a list is filtered by, ended by NULL; the key is one always */
+  const char *key_filter;     /* the argument that filters by the row's key: "orderId" */
+  const char *aggregate;      /* resource_as_of: the stream whose events the row folds; or NULL */
+  const char *sub_id;         /* the id's name where a key has several rows: "17-3"; or NULL */
+  /* OPTIONAL. Members that no column holds. */
+  void (*more)(buffer *out, const cafe_row *row);
+} resource;
+
+/* GET of one row, GET of a page of them. */
+void resource_get(http_request *request);
+void resource_list(http_request *request);
+
+/* Answers with the row of `id` as it was at the stream's version (UINT64_MAX: as it is), and with Cafe-Position. What a
+ * command did is shown even where more has happened since. */
+void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version);
+
+/* Writes a row as an object. */
+void resource_write(buffer *out, const resource *self, const cafe_row *row);
+
+#endif

@@ -1,0 +1,457 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * libmicrohttpd on a libuv loop: its epoll descriptor is polled, its timeout is a timer, and a connection whose command
+ * is in flight is suspended, so nothing blocks and nothing spins.
+ *
+ * Kept here: an exchange lives from its head until libmicrohttpd says that it is completed, which can't happen while
+ * the connection is suspended; so a completion always finds its exchange. A client that leaves changes nothing. Time
+ * limits are on a whole head and a whole body, not on silence, so a client that sends a byte now and then gains
+ * nothing.
+ */
+#include "http/exchange.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+enum {
+  HEAD_MS = 10000,
+  BODY_MS = 30000,
+  IDLE_MS = 60000,      /* between two requests */
+  DRAIN_IDLE_MS = 2000, /* the same while draining: time for what was on its way */
+  SWEEP_MS = 1000,
+  POOL_SIZE = 32768, /* libmicrohttpd's memory for a connection: it bounds the head */
+  URI_MAX = 8192
+};
+
+typedef struct connection {
+  struct connection *prev;
+  struct connection *next;
+  http_server *server;
+  int fd;
+  uint64_t until_ms; /* 0: no limit, a handler has it */
+  bool was_used;     /* it had a request before */
+  bool is_idle;      /* between two requests */
+  bool is_uri_too_long;
+  bool is_uri_malformed;
+  exchange *exchange; /* from its head to its completion */
+} connection;
+
+struct http_server {
+  const http_service *service;
+  const void *config;
+  cafe_node *node;
+  cafe_log log;
+  uv_loop_t *loop;
+  uv_poll_t readable;
+  uv_timer_t due;
+  uv_timer_t sweep;
+  uv_check_t after_poll; /* runs what was answered in this turn */
+  int open_handles;
+  struct MHD_Daemon *daemon;
+  int listener; /* -1: closed */
+  connection *connections;
+  bool is_started;
+  bool is_draining;
+  void (*drained)(void *user);
+  void *user;
+};
+
+/* ---- turning ---- */
+
+static void spin(http_server *server);
+
+static void on_readable(uv_poll_t *handle, int status, int events) {
+  (void)status;
+  (void)events;
+  spin(handle->data);
+}
+
+static void on_due(uv_timer_t *handle) { spin(handle->data); }
+
+static void on_after_poll(uv_check_t *handle) {
+  uv_check_stop(handle);
+  spin(handle->data);
+}
+
+static void spin(http_server *server) {
+  MHD_UNSIGNED_LONG_LONG timeout_ms;
+  (void)MHD_run(server->daemon);
+  if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES) {
+    (void)uv_timer_start(&server->due, on_due, timeout_ms, 0);
+  } else {
+    (void)uv_timer_stop(&server->due);
+  }
+  if (server->is_draining && !server->connections && server->drained) {
+    void (*drained)(void *) = server->drained;
+    server->drained = NULL;
+    drained(server->user);
+  }
+}
+
+void exchange_answered(exchange *self) {
+  self->op = NULL;
+  if (self->is_suspended) {
+    self->is_suspended = false;
+    MHD_resume_connection(self->connection);
+    (void)uv_check_start(&self->server->after_poll, on_after_poll);
+  }
+}
+
+void http_await(http_request *request, cafe_op *op, int64_t timeout_ms) {
+  exchange *self = (exchange *)request;
+  self->op = op;
+  self->op_until_ms = uv_now(self->server->loop) + (uint64_t)timeout_ms;
+}
+
+bool http_server_is_draining(const http_request *request) { return ((const exchange *)request)->server->is_draining; }
+
+/* ---- connections ---- */
+
+/* There is no call to drop a connection; the end of its stream does it. */
+static void drop(const connection *self) { (void)shutdown(self->fd, SHUT_RDWR); }
+
+static void on_sweep(uv_timer_t *handle) {
+  http_server *server = handle->data;
+  uint64_t now_ms = uv_now(server->loop);
+  for (connection *each = server->connections; each; each = each->next) {
+    exchange *waiting = each->exchange;
+    int unread = 0;
+    if (waiting && waiting->op && waiting->op_until_ms <= now_ms) {
+      cafe_op *op = waiting->op;
+      waiting->op = NULL;
+      cafe_op_cancel(op);
+    } else if (each->until_ms && each->until_ms <= now_ms &&
+               !(each->is_idle && ioctl(each->fd, FIONREAD, &unread) == 0 && unread > 0)) {
+      drop(each);
+    }
+  }
+  if (!server->connections) {
+    (void)uv_timer_stop(handle);
+  }
+}
+
+static connection *connection_of(struct MHD_Connection *handle) {
+  const union MHD_ConnectionInfo *info = MHD_get_connection_info(handle, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+  return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *user, struct MHD_Connection *handle, void **context,
+                          enum MHD_ConnectionNotificationCode code) {
+  http_server *server = user;
+  connection *self = *context;
+  if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(handle, MHD_CONNECTION_INFO_CONNECTION_FD);
+    self = calloc(1, sizeof *self);
+    *context = self;
+    if (!self) {
+      return; /* on_request refuses what comes */
+    }
+    self->server = server;
+    self->fd = info->connect_fd;
+    self->until_ms = uv_now(server->loop) + HEAD_MS;
+    DL_APPEND(server->connections, self);
+    if (!uv_is_active((uv_handle_t *)&server->sweep)) {
+      (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+    }
+  } else if (self) {
+    DL_DELETE(server->connections, self);
+    free(self);
+    *context = NULL;
+  }
+}
+
+/* The request line was read. */
+static void *on_uri(void *user, const char *uri, struct MHD_Connection *handle) {
+  http_server *server = user;
+  connection *self = connection_of(handle);
+  if (self) {
+    if (self->was_used) {
+      self->until_ms = uv_now(server->loop) + HEAD_MS;
+    }
+    self->is_idle = false;
+    self->is_uri_too_long = strlen(uri) > URI_MAX;
+    self->is_uri_malformed = strstr(uri, "%00") != NULL;
+  }
+  return NULL;
+}
+
+static void on_completed(void *user, struct MHD_Connection *handle, void **context,
+                         enum MHD_RequestTerminationCode code) {
+  (void)code;
+  http_server *server = user;
+  exchange *self = *context;
+  connection *on = connection_of(handle);
+  if (on) {
+    on->exchange = NULL;
+    on->was_used = true;
+    on->is_idle = true;
+    on->until_ms = uv_now(server->loop) + (server->is_draining ? DRAIN_IDLE_MS : IDLE_MS);
+  }
+  *context = NULL;
+  if (self) {
+    buffer_reset(&self->received);
+    buffer_reset(&self->body);
+    cafe_arena_destroy(self->request.arena);
+  }
+}
+
+/* ---- requests ---- */
+
+const char *http_header(const http_request *request, const char *name) {
+  return MHD_lookup_connection_value(((const exchange *)request)->connection, MHD_HEADER_KIND, name);
+}
+
+cafe_slice http_query(const http_request *request, const char *name) {
+  cafe_slice value = {NULL, 0};
+  (void)MHD_lookup_connection_value_n(((const exchange *)request)->connection, MHD_GET_ARGUMENT_KIND, name,
+                                      strlen(name), &value.data, &value.size);
+  return value;
+}
+
+static exchange *begin(http_server *server, struct MHD_Connection *handle, const char *path, const char *method) {
+  connection *on = connection_of(handle);
+  cafe_arena *arena = on ? cafe_arena_create(NULL) : NULL;
+  exchange *self = arena ? cafe_arena_alloc(arena, sizeof *self) : NULL;
+  if (!self) {
+    cafe_arena_destroy(arena);
+    return NULL;
+  }
+  self->request.arena = arena;
+  self->request.node = server->node;
+  self->request.config = server->config;
+  self->request.service = server->service;
+  self->request.path = path;
+  self->server = server;
+  self->connection = handle;
+  self->method = method;
+  on->exchange = self;
+  on->until_ms = uv_now(server->loop) + BODY_MS;
+  exchange_check_head(self, on->is_uri_too_long, on->is_uri_malformed);
+  return self;
+}
+
+static enum MHD_Result take_body(exchange *self, const char *bytes, size_t size) {
+  if (self->status == 0 && self->received.size + size > EXCHANGE_BODY_MAX) {
+    http_problem(&self->request, HTTP_TOO_LARGE, "The body is larger than %d bytes", EXCHANGE_BODY_MAX);
+  }
+  if (self->status != 0) {
+    self->discarded += size;
+    return self->discarded > EXCHANGE_DISCARD_MAX ? MHD_NO : MHD_YES;
+  }
+  buffer_add(&self->received, bytes, size);
+  return self->received.failed ? MHD_NO : MHD_YES;
+}
+
+static void note(const exchange *self) {
+  const http_server *server = self->server;
+  /* Reads are many, and change nothing; a trace is what somebody wants to follow. */
+  bool is_read = strcmp(self->method, "GET") == 0 || strcmp(self->method, "HEAD") == 0;
+  if (!server->log.write ||
+      server->log.level < (is_read && !self->request.trace.size ? CAFE_LOG_DEBUG : CAFE_LOG_INFO)) {
+    return;
+  }
+  struct timespec now;
+  char text[200];
+  (void)snprintf(text, sizeof text, "%s %s %u", self->method, self->request.path, self->status);
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  cafe_log_record record = {.size = sizeof record,
+                            .level = CAFE_LOG_INFO,
+                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                            .part = server->service->name,
+                            .key = self->request.id,
+                            .trace = self->request.trace,
+                            .text = text};
+  server->log.write(server->log.user, &record);
+}
+
+static enum MHD_Result send_answer(exchange *self) {
+  struct MHD_Response *response =
+      MHD_create_response_from_buffer(self->body.size, self->body.data, MHD_RESPMEM_MUST_FREE);
+  if (!response) {
+    return MHD_NO;
+  }
+  self->body = (buffer){0};
+  (void)MHD_add_response_header(response, "Content-Type",
+                                self->status < 400 ? "application/json" : "application/problem+json");
+  for (uint32_t i = 0; i < self->header_count; i++) {
+    (void)MHD_add_response_header(response, self->headers[i].name, self->headers[i].value);
+  }
+  if (self->must_close || self->server->is_draining) {
+    (void)MHD_add_response_header(response, "Connection", "close");
+  }
+  note(self);
+  enum MHD_Result queued = MHD_queue_response(self->connection, self->status, response);
+  MHD_destroy_response(response);
+  return queued;
+}
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *handle, const char *path, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **context) {
+  (void)version;
+  exchange *self = *context;
+  if (!self) {
+    self = begin(user, handle, path, method);
+    *context = self;
+    return !self ? MHD_NO : self->must_close ? send_answer(self) : MHD_YES;
+  }
+  if (*upload_size > 0) {
+    enum MHD_Result taken = take_body(self, upload, *upload_size);
+    *upload_size = 0;
+    return taken;
+  }
+  if (!self->is_dispatched) {
+    connection *on = connection_of(handle);
+    on->until_ms = 0;
+    self->is_dispatched = true;
+    if (self->status == 0) {
+      self->request.body = (cafe_slice){self->received.data, self->received.size};
+      exchange_dispatch(self);
+    }
+    if (self->status == 0) {
+      self->is_suspended = true;
+      MHD_suspend_connection(handle);
+      return MHD_YES;
+    }
+  }
+  return send_answer(self);
+}
+
+/* ---- opening and closing ---- */
+
+static int listen_at(int *out, const char *host, int port, cafe_err *err) {
+  char service[16];
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+  struct addrinfo *found = NULL;
+  int on = 1;
+  (void)snprintf(service, sizeof service, "%d", port);
+  int failure = getaddrinfo(host, service, &hints, &found);
+  if (failure != 0) {
+    return cafe_fail(err, CAFE_INVALID, "the address %s is unknown: %s", host, gai_strerror(failure));
+  }
+  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
+    int cause = errno;
+    if (fd >= 0) {
+      (void)close(fd);
+    }
+    freeaddrinfo(found);
+    return cafe_fail_detail(err, CAFE_DENIED, cause, "can't listen on %s:%d: %s", host, port, strerror(cause));
+  }
+  freeaddrinfo(found);
+  *out = fd;
+  return CAFE_OK;
+}
+
+int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, uint32_t connections,
+                     const http_service *service, const void *config, cafe_node *node, const cafe_log *log,
+                     cafe_err *err) {
+  int code;
+  *out = NULL;
+  http_server *server = calloc(1, sizeof *server);
+  if (!server) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a server");
+  }
+  server->service = service;
+  server->config = config;
+  server->node = node;
+  server->log = *log;
+  server->loop = loop;
+  server->listener = -1;
+  if ((code = listen_at(&server->listener, host, port, err)) != CAFE_OK) {
+    goto fail;
+  }
+  server->daemon = MHD_start_daemon(
+      MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
+      server->listener, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(IDLE_MS / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+      MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_END);
+  if (!server->daemon) {
+    code = cafe_fail(err, CAFE_UNAVAILABLE, "libmicrohttpd can't serve %s:%d", host, port);
+    goto fail;
+  }
+  *out = server;
+  return CAFE_OK;
+
+fail:
+  if (server->listener >= 0) {
+    (void)close(server->listener);
+  }
+  free(server);
+  return code;
+}
+
+void http_server_start(http_server *server) {
+  const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+  (void)uv_poll_init(server->loop, &server->readable, info->epoll_fd);
+  (void)uv_timer_init(server->loop, &server->due);
+  (void)uv_timer_init(server->loop, &server->sweep);
+  (void)uv_check_init(server->loop, &server->after_poll);
+  server->readable.data = server->due.data = server->sweep.data = server->after_poll.data = server;
+  server->open_handles = 4;
+  server->is_started = true;
+  (void)uv_poll_start(&server->readable, UV_READABLE, on_readable);
+  spin(server);
+}
+
+void http_server_drain(http_server *server, void (*done)(void *user), void *user) {
+  struct pollfd backlog = {.fd = server->listener, .events = POLLIN};
+  server->is_draining = true;
+  server->drained = done;
+  server->user = user;
+  /* Whoever is connected already was told that somebody listens. */
+  while (poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN)) {
+    connection *last = server->connections ? server->connections->prev : NULL;
+    (void)MHD_run(server->daemon);
+    if (last == (server->connections ? server->connections->prev : NULL)) {
+      break; /* at the limit of connections */
+    }
+  }
+  int fd = MHD_quiesce_daemon(server->daemon);
+  if (fd >= 0) {
+    (void)close(fd);
+  }
+  server->listener = -1;
+  uint64_t until_ms = uv_now(server->loop) + DRAIN_IDLE_MS;
+  for (connection *each = server->connections; each; each = each->next) {
+    if (!each->exchange && each->until_ms > until_ms) {
+      each->until_ms = until_ms;
+    }
+  }
+  (void)uv_timer_start(&server->due, on_due, 0, 0);
+}
+
+static void on_closed(uv_handle_t *handle) {
+  http_server *server = handle->data;
+  if (--server->open_handles == 0) {
+    free(server);
+  }
+}
+
+void http_server_close(http_server *server) {
+  if (!server) {
+    return;
+  }
+  (void)MHD_run(server->daemon); /* sends what was answered last */
+  MHD_stop_daemon(server->daemon);
+  if (server->listener >= 0) {
+    (void)close(server->listener);
+  }
+  if (!server->is_started) {
+    free(server);
+    return;
+  }
+  uv_close((uv_handle_t *)&server->readable, on_closed);
+  uv_close((uv_handle_t *)&server->due, on_closed);
+  uv_close((uv_handle_t *)&server->sweep, on_closed);
+  uv_close((uv_handle_t *)&server->after_poll, on_closed);
+}

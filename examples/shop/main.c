@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cafe-shop: all five services in one process, on one SQLite file. Each has the port and the paths that it has as a
+ * process of its own, so that nobody who calls them can tell the difference.
+ */
+#include "app/app.h"
+#include "cafe/channel/file.h"
+#include "cafe/gateway/sandbox.h"
+#include "customer/customer.h"
+#include "dashboard/dashboard.h"
+#include "http/host.h"
+#include "pay/pay.h"
+#include "store/store.h"
+
+#include <stdio.h>
+
+enum { SERVICES = 5, PORT_MAX = 65535 - SERVICES };
+
+static option options[] = {
+    HOST_OPTIONS("127.0.0.1:8080", "app at PORT + 1, then pay, store, customer, dashboard", "sqlite:var/shop.db"),
+    {.name = "payment-deadline", .argument = "DURATION", .fallback = "600ms", .help = "from an order to its answer"},
+    {.name = "accept-deadline", .argument = "DURATION", .fallback = "900s", .help = "for the store to accept a ticket"},
+    {.name = "currency", .argument = "CODE", .fallback = "KRW", .help = "where an order names none"},
+    {.name = "channel",
+     .argument = "URL",
+     .fallback = "console:",
+     .help = "console: or file:PATH; repeatable",
+     .is_repeatable = true},
+    {.name = NULL},
+};
+
+typedef struct shop {
+  host host;
+  cafe_gateway *sandbox;
+  cafe_channel *channels[OPTION_VALUES_MAX];
+  uint32_t channel_count;
+  cafe_shop *services;
+  app_config app;
+  pay_config pay;
+} shop;
+
+static int open_channel(shop *self, const char *url, cafe_err *err) {
+  cafe_channel **out = &self->channels[self->channel_count];
+  int code;
+  if (strcmp(url, "console:") == 0) {
+    code = cafe_console_create(out, self->host.loop, NULL, err);
+  } else if (strncmp(url, "file:", 5) == 0 && url[5]) {
+    code = cafe_file_channel_create(out, self->host.loop, url + 5, NULL, err);
+  } else {
+    code = cafe_fail(err, CAFE_INVALID, "--channel %s: a channel is console: or file:PATH", url);
+  }
+  self->channel_count += code == CAFE_OK;
+  return code;
+}
+
+static int read_config(shop *self, cafe_err *err) {
+  int decimals;
+  self->app.currency = option_value(options, "currency");
+  int code = cafe_currency_decimals(&decimals, cafe_text(self->app.currency), err);
+  if (code == CAFE_OK) {
+    code = option_duration(&self->app.payment_deadline_ms, options, "payment-deadline", err);
+  }
+  if (code == CAFE_OK) {
+    code = option_duration(&self->app.accept_deadline_ms, options, "accept-deadline", err);
+  }
+  return code;
+}
+
+static int open_services(shop *self, cafe_err *err) {
+  const option *channels = option_find(options, "channel");
+  int code = cafe_sandbox_create(&self->sandbox, self->host.loop, self->host.ledger, NULL, err);
+  for (uint32_t i = 0; i < channels->count && code == CAFE_OK; i++) {
+    code = open_channel(self, channels->values[i], err);
+  }
+  if (code == CAFE_OK) {
+    cafe_shop_options wanted = CAFE_SHOP_OPTIONS_INIT;
+    wanted.gateway = self->sandbox;
+    wanted.channels = self->channels;
+    wanted.channel_count = self->channel_count;
+    self->pay.sandbox = self->sandbox;
+    code = cafe_shop_create(&self->services, self->host.node, &wanted, err);
+  }
+  return code;
+}
+
+static int listen_all(shop *self, cafe_err *err) {
+  char address[256];
+  int base;
+  const struct {
+    const http_service *service;
+    const void *config;
+  } served[SERVICES] = {{&app_service, &self->app},
+                        {&pay_service, &self->pay},
+                        {&store_service, NULL},
+                        {&customer_service, NULL},
+                        {&dashboard_service, NULL}};
+  int code = option_address(address, sizeof address, &base, options, "listen", PORT_MAX, err);
+  for (int i = 0; i < SERVICES && code == CAFE_OK; i++) {
+    code = host_listen(&self->host, address, base + 1 + i, served[i].service, served[i].config, err);
+  }
+  return code;
+}
+
+int main(int argc, char **argv) {
+  static shop self;
+  cafe_err err = {0};
+  int code = options_read(options, argc, argv, "All five services of the coffee shop in one process.", &err);
+  if (code == CAFE_OK) {
+    code = host_open(&self.host, options, "cafe-shop", SERVICES, &err);
+  }
+  if (code == CAFE_OK) {
+    code = read_config(&self, &err);
+  }
+  if (code == CAFE_OK) {
+    code = listen_all(&self, &err);
+  }
+  if (code == CAFE_OK) {
+    code = open_services(&self, &err);
+  }
+  if (code == CAFE_OK) {
+    code = host_run(&self.host, &err);
+  }
+  if (code != CAFE_OK) {
+    (void)fprintf(stderr, "cafe-shop: %s\n", err.text);
+  }
+  host_close_node(&self.host);
+  cafe_shop_destroy(self.services);
+  for (uint32_t i = 0; i < self.channel_count; i++) {
+    cafe_channel_destroy(self.channels[i]);
+  }
+  cafe_gateway_destroy(self.sandbox);
+  host_close(&self.host);
+  return code == CAFE_OK ? 0 : 2;
+}
