@@ -45,7 +45,7 @@ typedef struct cafe_submit {
   size_t size;
   const cafe_schema *command;
   uint64_t key;              /* 0: a new one, from the node's block */
-  const void *data;          /* COPY, but for secrets: those too, and wiped after */
+  const void *data;          /* COPY, texts too */
   int64_t timeout_ms;        /* from now; 0: none. What it outlasts goes on, only the waiting ends */
   cafe_slice trace;          /* COPY. W3C traceparent, or empty */
   const cafe_client_key *client_key; /* COPY, or NULL */

@@ -9,7 +9,7 @@ CAFE_BEGIN_DECLS
 typedef enum cafe_fold {
   CAFE_FOLD_SKIP = 1,  /* this event doesn't concern the row */
   CAFE_FOLD_PUT = 2,   /* the row is as it stands now */
-  CAFE_FOLD_HIDE = 3,  /* the row changed, but isn't shown (yet, or any more) */
+  CAFE_FOLD_HIDE = 3,  /* inline views: the row changed, but isn't shown (yet, or any more). Others: as PUT */
   CAFE_FOLD_NOMEM = 4
 } cafe_fold;
 
@@ -29,6 +29,8 @@ typedef struct cafe_view {
   const char *sub_name;              /* the second half of the row's key, or NULL for one row a key */
   const cafe_schema *row;            /* the other columns */
   const char *const *indexes;        /* columns that lists are filtered by, ended by NULL; or NULL */
+  const char *shown_by;              /* a BOOL column: lists leave out the rows where it is false. For views that aren't
+                                        inline, whose hidden rows are stored too; NULL: all are shown */
 
   /* REQUIRED if sub_name is set: which row of the key this event folds into, from 1. 0: none. */
   uint64_t (*sub)(const cafe_event *event);

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Group commit: while one batch is being made durable, the next one fills. A batch takes all that is ready, without
+ * waiting for more, so a single order has a single commit's latency and a thousand share one.
+ *
+ * What is kept here: nothing leaves the node before the unit it rests on is durable. Answers, tasks, requests to other
+ * nodes, readers of the log: all of it starts in unit_committed, in the order in which the units were decided.
+ *
+ * A crash before the batch is durable leaves nothing of it: nobody was answered, nothing was started. A crash after it,
+ * but before unit_committed, leaves units that nobody heard of: the row in `wakes`, written by the same unit, brings
+ * the key back at the next start, which resumes its sagas and tasks; a client's repeat finds its key.
+ */
+#include "engine/commit.h"
+
+#include "engine/timer.h"
+
+static int run_commit(storage_job *base, cafe_err *err) {
+  commit_job *job = CONTAINER(base, commit_job, job);
+  cafe_store *store = base->node->store;
+  return store->ops->commit(store, &job->batch, err);
+}
+
+static void finish_acts(cafe_node *node, struct unit *unit, int code, const cafe_err *err) {
+  while (unit->acts) {
+    struct act *act = unit->acts;
+    DL_DELETE(unit->acts, act);
+    running_task *task = act->task;
+    struct subject *subject = unit->subject;
+    if (task && code == CAFE_OK) task_settled(subject, task);
+    else act->finish(node, act, code, err);
+  }
+}
+
+static void see_positions(struct unit *unit) {
+  cafe_node *node = unit->subject->node;
+  uint32_t i = 0;
+  for (unit_event *at = unit->events; at; at = at->next, i++) {
+    const cafe_stored_event *stored = &unit->store.events[i];
+    at->event.position.shard = stored->shard;
+    at->event.position.n = stored->n;
+    if (stored->n > node->heads[stored->shard]) node->heads[stored->shard] = stored->n;
+  }
+  node->stats.units++;
+  node->stats.events += unit->store.event_count;
+}
+
+static void unit_committed(struct unit *unit) {
+  struct subject *subject = unit->subject;
+  cafe_node *node = subject->node;
+  see_positions(unit);
+  finish_acts(node, unit, CAFE_OK, NULL);
+  if (subject->state == SUBJECT_READY) {
+    if (unit->looked_at_tasks) task_reconcile(subject, unit);
+    for (const remote_ask *ask = unit->asks; ask; ask = ask->next) request_send(subject, ask);
+  } else {
+    subject->is_resumed = false; /* read anew soon, and what this unit wanted is taken up then */
+  }
+  timer_committed(subject, unit);
+  op_committed(subject, unit->seq);
+}
+
+static void conflict_text(cafe_err *err, const struct unit *unit) {
+  static const char *const what[] = {"an unfinished unit", "nothing", "the stream", "a row", "the client's key",
+                                     "the checkpoint", "the lease"};
+  cafe_fail(err, CAFE_CONFLICT, "somebody else was first: %s of key %llu had moved on", what[unit->store.result],
+            (unsigned long long)unit->store.key);
+}
+
+static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
+  struct subject *subject = unit->subject;
+  cafe_node *node = subject->node;
+  subject_make_stale(subject);
+  op_failed(subject, unit->seq);
+  struct act *own = unit->acts;
+  if (code == CAFE_OK && unit->store.result == CAFE_UNIT_KEY_CONFLICT && own->op) {
+    DL_DELETE(unit->acts, own);
+    op_key_found(own->op, &unit->store.key_found);
+  }
+  if (code == CAFE_OK) node->stats.conflicts++;
+  cafe_err conflict;
+  conflict_text(&conflict, unit);
+  finish_acts(node, unit, code ? code : CAFE_CONFLICT, code ? err : &conflict);
+}
+
+static void finish_projection(struct unit *unit, int code, const cafe_err *err) {
+  cafe_err conflict;
+  conflict_text(&conflict, unit);
+  if (code) unit->finished(unit, code, err);
+  else if (unit->store.result != CAFE_UNIT_DONE) unit->finished(unit, CAFE_CONFLICT, &conflict);
+  else unit->finished(unit, CAFE_OK, NULL);
+}
+
+static void commit_done(storage_job *base) {
+  commit_job *job = CONTAINER(base, commit_job, job);
+  cafe_node *node = base->node;
+  node->is_committing = false;
+  node->stats.batches++;
+  node->stats.commit_us_total += node_now_us(node) - job->begun_us;
+  if (base->code)
+    node_log(node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "a batch of %u units was not written: %s",
+             job->batch.unit_count, base->err.text);
+  for (uint32_t i = 0; i < job->batch.unit_count; i++) {
+    struct unit *unit = job->units[i];
+    struct subject *subject = unit->subject;
+    if (!subject) {
+      finish_projection(unit, base->code, &base->err);
+      unit_free(node, unit);
+      continue;
+    }
+    subject->holds++;
+    subject->in_flight--;
+    if (subject->last_unit == unit) subject->last_unit = NULL;
+    if (base->code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE) unit_committed(unit);
+    else unit_failed(unit, base->code, &base->err);
+    unit_free(node, unit);
+    subject->holds--;
+    subject_settle(subject);
+  }
+  cafe_arena_reset(job->arena);
+}
+
+void commit_turn(cafe_node *node) {
+  commit_job *job = node->commit;
+  if (node->is_committing || !node->ready) return;
+  uint32_t count = 0;
+  while (node->ready && count < node->max_batch) {
+    struct unit *unit = node->ready;
+    DL_DELETE(node->ready, unit);
+    node->ready_count--;
+    job->units[count] = unit;
+    job->stores[count++] = &unit->store;
+  }
+  if (count > node->stats.max_batch_seen) node->stats.max_batch_seen = count;
+  job->batch.size = sizeof job->batch;
+  job->batch.units = job->stores;
+  job->batch.unit_count = count;
+  job->batch.arena = job->arena;
+  job->begun_us = node_now_us(node);
+  memset(&job->job, 0, sizeof job->job);
+  job->job.run = run_commit;
+  job->job.done = commit_done;
+  job->job.lane = CAFE_LANE_WRITE;
+  node->is_committing = true;
+  storage_submit(node, &job->job);
+}
+
+void commit_push(cafe_node *node, struct unit *unit) {
+  DL_APPEND(node->ready, unit);
+  node->ready_count++;
+  node_pump(node);
+}
+
+void commit_nothing(cafe_node *node, struct unit *nothing) {
+  struct subject *subject = nothing->subject;
+  struct unit *last = subject->last_unit;
+  if (last) {
+    for (cafe_op *op = subject->waiters; op; op = op->next_waiter) {
+      if (op->answered_by == nothing->seq) op->answered_by = last->seq;
+      if (op->seq == nothing->seq) op->seq = last->seq;
+    }
+    DL_CONCAT(last->acts, nothing->acts);
+    nothing->acts = NULL;
+  } else {
+    subject->holds++;
+    finish_acts(node, nothing, CAFE_OK, NULL);
+    if (nothing->looked_at_tasks) task_reconcile(subject, nothing);
+    for (const remote_ask *ask = nothing->asks; ask; ask = ask->next) request_send(subject, ask);
+    timer_committed(subject, nothing);
+    op_committed(subject, nothing->seq);
+    subject->holds--;
+  }
+  unit_free(node, nothing);
+}
+
+int commit_create(cafe_node *node) {
+  commit_job *job = node_alloc(node, sizeof *job);
+  node->commit = job;
+  if (!job) return CAFE_NOMEM;
+  job->arena = cafe_arena_create(&node->allocator);
+  job->units = node_alloc(node, node->max_batch * sizeof(struct unit *));
+  job->stores = node_alloc(node, node->max_batch * sizeof(cafe_unit *));
+  return job->arena && job->units && job->stores ? CAFE_OK : CAFE_NOMEM;
+}
+
+void commit_destroy(cafe_node *node) {
+  if (!node->commit) return;
+  cafe_arena_destroy(node->commit->arena);
+  node_free(node, node->commit->units);
+  node_free(node, node->commit->stores);
+  node_free(node, node->commit);
+  node->commit = NULL;
+}

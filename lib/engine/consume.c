@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Subscriptions: events of other logs (and of this one, for views and policies across keys) have their effect here.
+ *
+ * What is kept here: each event has its effect once. The effect and the checkpoint of the event's partition are one
+ * unit, the checkpoint moves by compare-and-set from exactly where this node thinks it is, and the next event of the
+ * partition waits for it. So a batch that comes twice finds its events done, and a crash anywhere resumes at the first
+ * undone one. Events without effect move nothing; the watermark, written now and then, keeps a restart from reading
+ * them all again.
+ *
+ * A policy that asks for several keys writes the checkpoint with the last of them: the others may be asked again after
+ * a crash, and aggregates answer by their state.
+ */
+#include "engine/consume.h"
+
+#include "base/str.h"
+
+enum {
+  BATCH_EVENTS = 512,
+  AGAIN_US = 500000,     /* after a failure */
+  WATERMARK_EVENTS = 1000 /* a restart reads at most about so many events again */
+};
+
+static void take_events(struct consumer *consumer, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                        uint64_t head);
+
+uint64_t consumer_place(const struct consumer *consumer, uint32_t partition) {
+  uint64_t applied = consumer->applied[partition];
+  return applied > consumer->watermark ? applied : consumer->watermark;
+}
+
+/* ---- where it stands ---- */
+
+static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
+  struct consumer *consumer = user;
+  if (checkpoint->shard != consumer->shard) return CAFE_OK;
+  if (consumer->is_local && checkpoint->log_id != consumer->node->log_id) return CAFE_OK;
+  consumer->log_id = checkpoint->log_id;
+  if (checkpoint->partition < 0) {
+    consumer->watermark = consumer->stored_watermark = checkpoint->n;
+  } else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS) {
+    consumer->applied[checkpoint->partition] = consumer->stored[checkpoint->partition] = checkpoint->n;
+  }
+  return CAFE_OK;
+}
+
+typedef struct checkpoint_job {
+  storage_job job;
+  struct consumer *consumer;
+} checkpoint_job;
+
+static int run_checkpoints(storage_job *base, cafe_err *err) {
+  struct consumer *consumer = CONTAINER(base, checkpoint_job, job)->consumer;
+  cafe_store *store = base->node->store;
+  return store->ops->read_checkpoints(store, consumer->name, see_checkpoint, consumer, err);
+}
+
+static void checkpoints_done(storage_job *base) {
+  struct consumer *consumer = CONTAINER(base, checkpoint_job, job)->consumer;
+  cafe_node *node = base->node;
+  consumer->is_reading = false;
+  if (base->code) {
+    consumer_failed(consumer, base->code, &base->err);
+  } else {
+    consumer->is_ready = true;
+    consumer->after = consumer->watermark;
+    consumer->link.after = consumer->after;
+    consumer->link.log_id = consumer->log_id;
+  }
+  node_free(node, CONTAINER(base, checkpoint_job, job));
+}
+
+static void read_checkpoints(struct consumer *consumer) {
+  cafe_node *node = consumer->node;
+  checkpoint_job *job = node_alloc(node, sizeof *job);
+  if (!job) {
+    consumer->retry_at_us = node_now_us(node) + AGAIN_US;
+    return;
+  }
+  memset(consumer->applied, 0, sizeof consumer->applied);
+  memset(consumer->stored, 0, sizeof consumer->stored);
+  consumer->watermark = consumer->stored_watermark = 0;
+  consumer->log_id = consumer->is_local ? node->log_id : 0;
+  consumer->is_reading = true;
+  job->consumer = consumer;
+  job->job.run = run_checkpoints;
+  job->job.done = checkpoints_done;
+  job->job.lane = CAFE_LANE_READ;
+  storage_submit(node, &job->job);
+}
+
+/* ---- where its events come from ---- */
+
+static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                        uint64_t head) {
+  struct consumer *consumer = link->user;
+  if (consumer->has_batch || scanned <= consumer->after) {
+    /* It came twice: the first one is in hand, or done. */
+    if (!consumer->has_batch) consumer->node->transport->ops->more(consumer->node->transport, link);
+    return;
+  }
+  consumer->log_id = link->log_id;
+  take_events(consumer, events, count, scanned, head);
+}
+
+static void link_lost(cafe_link *link, const cafe_err *err) {
+  struct consumer *consumer = link->user;
+  if (err->code != CAFE_INVALID) return; /* the transport goes on by itself */
+  consumer->is_refused = true;
+  node_log(consumer->node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s is refused: %s",
+           consumer->name, consumer->source, err->text);
+}
+
+static void open_link(struct consumer *consumer) {
+  cafe_err err = {0, 0, ""};
+  cafe_transport *transport = consumer->node->transport;
+  consumer->link.service = consumer->source;
+  consumer->link.name = consumer->name;
+  consumer->link.types = consumer->types;
+  consumer->link.shard = consumer->shard;
+  consumer->link.on_events = link_events;
+  consumer->link.on_lost = link_lost;
+  consumer->link.user = consumer;
+  int code = transport->ops->subscribe(transport, &consumer->link, &err);
+  if (code) consumer_failed(consumer, code, &err);
+  else consumer->is_linked = true;
+}
+
+static void local_events(log_job *job, int code, const cafe_err *err) {
+  struct consumer *consumer = job->user;
+  consumer->is_reading = false;
+  if (code) consumer_failed(consumer, code, err);
+  else if (job->query.scanned > consumer->after)
+    take_events(consumer, job->events, job->count, job->query.scanned, job->query.head);
+}
+
+static void want_more(struct consumer *consumer) {
+  cafe_node *node = consumer->node;
+  if (consumer->has_batch || consumer->is_reading || consumer->is_refused) return;
+  if (!consumer->is_ready) {
+    read_checkpoints(consumer);
+  } else if (!consumer->is_local) {
+    if (!consumer->is_linked) open_link(consumer);
+  } else if (node->heads[consumer->shard] > consumer->after) {
+    consumer->is_reading = true;
+    if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, local_events, consumer)) return;
+    consumer->is_reading = false;
+    consumer->retry_at_us = node_now_us(node) + AGAIN_US;
+  }
+}
+
+/* ---- a batch ---- */
+
+static int keep_event(struct consumer *consumer, const cafe_stored_event *stored, batch_event ***ends, cafe_err *err) {
+  uint32_t partition = cafe_partition(stored->key);
+  if (stored->n <= consumer_place(consumer, partition)) return CAFE_OK;
+  const event_type *type = registry_event(consumer->node, stored->type);
+  if (!type) return CAFE_OK; /* not asked for */
+  batch_event *kept = cafe_arena_alloc(consumer->arena, sizeof *kept);
+  void *data = cafe_arena_alloc(consumer->arena, type->schema->width);
+  cafe_slice bytes, trace;
+  if (!kept || !data || cafe_arena_copy(&bytes, consumer->arena, stored->data) ||
+      cafe_arena_copy(&trace, consumer->arena, stored->trace))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
+  int code = cafe_schema_decode(data, type->schema, bytes, err);
+  if (code) return code;
+  kept->type = type;
+  kept->event.type = type->schema;
+  kept->event.aggregate = consumer->node->registry.aggregates[type->aggregate].type->name;
+  kept->event.key = stored->key;
+  kept->event.version = stored->version;
+  kept->event.time_ms = stored->time_ms;
+  kept->event.position.log_id = consumer->log_id;
+  kept->event.position.shard = consumer->shard;
+  kept->event.position.n = stored->n;
+  kept->event.trace = trace;
+  kept->event.data = data;
+  *ends[partition] = kept;
+  ends[partition] = &kept->next;
+  return CAFE_OK;
+}
+
+static void take_events(struct consumer *consumer, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                        uint64_t head) {
+  batch_event **ends[CAFE_PARTITIONS];
+  cafe_err err = {0, 0, ""};
+  int code = CAFE_OK;
+  cafe_arena_reset(consumer->arena);
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
+    consumer->queues[p] = NULL;
+    ends[p] = &consumer->queues[p];
+  }
+  consumer->head = head;
+  consumer->scanned = scanned;
+  consumer->has_batch = true;
+  consumer->has_failed = false;
+  for (uint32_t i = 0; i < count && !code; i++) code = keep_event(consumer, &events[i], ends, &err);
+  consumer->under_way = 1; /* until all is begun */
+  if (code) consumer_failed(consumer, code, &err);
+  else if (consumer->kind == CONSUME_VIEW) project_begin(consumer);
+  else consumer_begin(consumer);
+  consumer_end(consumer);
+}
+
+void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
+  consumer->has_failed = true;
+  consumer->retry_at_us = node_now_us(consumer->node) + AGAIN_US;
+  if (code != CAFE_CONFLICT && code != CAFE_CANCELED)
+    node_log(consumer->node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s: %s", consumer->name,
+             consumer->source, err->text);
+  node_pump(consumer->node);
+}
+
+void consumer_end(struct consumer *consumer) {
+  if (--consumer->under_way) return;
+  consumer->has_batch = false;
+  if (consumer->has_failed) return; /* begun anew from the checkpoints, by consume_turn */
+  consumer->after = consumer->scanned;
+  consumer->watermark = consumer->scanned;
+  consumer->link.after = consumer->after;
+  if (consumer->is_linked) consumer->node->transport->ops->more(consumer->node->transport, &consumer->link);
+  node_pump(consumer->node);
+}
+
+/* ---- policies and sagas: one act after the other in each partition ---- */
+
+struct effect {
+  struct act act;
+  struct consumer *consumer;
+  uint32_t partition;
+  const collected *left; /* what the policy asks of this key, and of others after it */
+};
+
+static void next_of(struct consumer *consumer, uint32_t partition);
+
+static void effect_key(struct effect *effect) {
+  struct act *act = &effect->act;
+  act->key = effect->consumer->kind == CONSUME_SAGA ? act->event->key : effect->left->key;
+  bool is_last = true;
+  for (const collected *item = effect->left; item; item = item->next) is_last = is_last && item->key == act->key;
+  act->has_checkpoint = is_last;
+}
+
+static void effect_finished(cafe_node *node, struct act *done, int code, const cafe_err *err) {
+  struct effect *effect = CONTAINER(done, struct effect, act);
+  struct consumer *consumer = effect->consumer;
+  uint32_t partition = effect->partition;
+  if (code == CAFE_OK && !done->has_checkpoint) {
+    uint64_t key = done->key;
+    while (effect->left && effect->left->key == key) effect->left = effect->left->next;
+    effect_key(effect);
+    act_submit(node, done);
+    return;
+  }
+  if (code) {
+    consumer_failed(consumer, code, err);
+  } else {
+    consumer->applied[partition] = consumer->stored[partition] = done->checkpoint.n;
+    if (!consumer->has_failed && node->state == NODE_RUNNING) next_of(consumer, partition);
+  }
+  consumer_end(consumer);
+}
+
+static int begin_effect(struct consumer *consumer, uint32_t partition, const batch_event *taken, cafe_err *err) {
+  cafe_node *node = consumer->node;
+  cafe_reaction reaction = {{consumer->arena, NULL, NULL, 0, {0, 0, ""}}};
+  if (consumer->kind == CONSUME_POLICY) {
+    const cafe_policy *policy = node->registry.policies[consumer->index];
+    policy->react(&reaction, &taken->event, policy->config);
+    if (reaction.commands.err.code) {
+      *err = reaction.commands.err;
+      return err->code;
+    }
+    if (!reaction.commands.first) return CAFE_NOT_FOUND; /* no effect */
+  }
+  struct effect *made = cafe_arena_alloc(consumer->arena, sizeof *made);
+  if (!made) return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
+  made->consumer = consumer;
+  made->partition = partition;
+  made->left = reaction.commands.first;
+  made->act.kind = ACT_EVENT;
+  made->act.consumer = consumer;
+  made->act.saga = consumer->index;
+  made->act.event = &taken->event;
+  made->act.signals = consumer->kind == CONSUME_SAGA;
+  made->act.commands = reaction.commands.first;
+  made->act.trace = taken->event.trace;
+  made->act.finish = effect_finished;
+  made->act.checkpoint.subscription = consumer->name;
+  made->act.checkpoint.log_id = consumer->log_id;
+  made->act.checkpoint.shard = consumer->shard;
+  made->act.checkpoint.partition = (int32_t)partition;
+  made->act.checkpoint.expected = consumer->stored[partition];
+  made->act.checkpoint.n = taken->event.position.n;
+  effect_key(made);
+  consumer->under_way++;
+  act_submit(node, &made->act);
+  return CAFE_OK;
+}
+
+static void next_of(struct consumer *consumer, uint32_t partition) {
+  cafe_err err = {0, 0, ""};
+  int code = CAFE_NOT_FOUND;
+  while (code == CAFE_NOT_FOUND && consumer->queues[partition]) {
+    const batch_event *taken = consumer->queues[partition];
+    consumer->queues[partition] = taken->next;
+    code = begin_effect(consumer, partition, taken, &err);
+    if (code == CAFE_NOT_FOUND) consumer->applied[partition] = taken->event.position.n;
+  }
+  if (code != CAFE_OK && code != CAFE_NOT_FOUND) consumer_failed(consumer, code, &err);
+}
+
+void consumer_begin(struct consumer *consumer) {
+  for (uint32_t p = 0; p < CAFE_PARTITIONS && !consumer->has_failed; p++) next_of(consumer, p);
+}
+
+/* ---- the watermark ---- */
+
+typedef struct mark_job {
+  storage_job job;
+  struct consumer *consumer;
+  cafe_checkpoint checkpoint;
+  cafe_unit unit;
+  cafe_unit *units[1];
+  cafe_batch batch;
+} mark_job;
+
+static int run_mark(storage_job *base, cafe_err *err) {
+  mark_job *job = CONTAINER(base, mark_job, job);
+  return base->node->store->ops->commit(base->node->store, &job->batch, err);
+}
+
+static void mark_done(storage_job *base) {
+  mark_job *job = CONTAINER(base, mark_job, job);
+  struct consumer *consumer = job->consumer;
+  consumer->is_marking = false;
+  if (base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) consumer->stored_watermark = job->checkpoint.n;
+  else if (base->code == CAFE_OK) consumer->is_ready = false; /* another node moved it: read it again */
+  node_free(base->node, job);
+}
+
+/* Best effort: without it a restart reads more. */
+static void mark(struct consumer *consumer) {
+  cafe_node *node = consumer->node;
+  if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS) return;
+  mark_job *job = node_alloc(node, sizeof *job);
+  if (!job) return;
+  job->consumer = consumer;
+  job->checkpoint.subscription = consumer->name;
+  job->checkpoint.log_id = consumer->log_id;
+  job->checkpoint.shard = consumer->shard;
+  job->checkpoint.partition = -1;
+  job->checkpoint.expected = consumer->stored_watermark;
+  job->checkpoint.n = consumer->watermark;
+  job->unit.size = sizeof job->unit;
+  job->unit.key = 1; /* any: a checkpoint lies in no partition */
+  job->unit.checkpoints = &job->checkpoint;
+  job->unit.checkpoint_count = 1;
+  job->units[0] = &job->unit;
+  job->batch.size = sizeof job->batch;
+  job->batch.units = job->units;
+  job->batch.unit_count = 1;
+  job->job.run = run_mark;
+  job->job.done = mark_done;
+  job->job.lane = CAFE_LANE_WRITE;
+  consumer->is_marking = true;
+  storage_submit(node, &job->job);
+}
+
+/* ---- the turn's share, and the life of subscriptions ---- */
+
+void consume_turn(cafe_node *node, int64_t now_us) {
+  if (node->state != NODE_RUNNING) return;
+  struct consumer *consumer;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us <= now_us) {
+      consumer->retry_at_us = 0;
+      consumer->has_failed = false;
+      consumer->is_ready = false;
+      if (consumer->is_linked) node->transport->ops->unsubscribe(node->transport, &consumer->link);
+      consumer->is_linked = false;
+    }
+    if (!consumer->retry_at_us) want_more(consumer);
+    if (consumer->is_ready && !consumer->has_batch) mark(consumer);
+  }
+}
+
+int64_t consume_next_us(const cafe_node *node) {
+  int64_t next = INT64_MAX;
+  const struct consumer *consumer;
+  LL_FOREACH(node->consumers, consumer)
+    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
+      next = consumer->retry_at_us;
+  return next;
+}
+
+static bool is_hosted(const cafe_node *node, const char *service) {
+  for (uint32_t i = 0; i < node->registry.service_count; i++)
+    if (strcmp(node->registry.services[i]->name, service) == 0) return true;
+  return false;
+}
+
+static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
+                        uint32_t shard, const char **types, cafe_err *err) {
+  struct consumer *made = node_alloc(node, sizeof *made);
+  if (!made) goto no_memory;
+  LL_APPEND(node->consumers, made);
+  made->node = node;
+  made->kind = kind;
+  made->index = index;
+  made->source = source;
+  made->is_local = is_hosted(node, source);
+  made->shard = shard;
+  made->types = types;
+  made->arena = cafe_arena_create(&node->allocator);
+  made->name = arena_printf(node->registry_arena, "%s<%s", name, source);
+  if (!made->arena || !made->name) goto no_memory;
+  return CAFE_OK;
+
+no_memory:
+  return cafe_fail(err, CAFE_NOMEM, "no memory for the subscription %s", name);
+}
+
+static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
+                         const char **types, cafe_err *err) {
+  uint32_t shards = is_hosted(node, source) ? node->store->ops->shards : 1;
+  if (!is_hosted(node, source) && !node->transport) {
+    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "%s needs the service %s, which isn't hosted here, and there "
+             "is no transport", name, source);
+    return CAFE_OK;
+  }
+  for (uint32_t shard = 0; shard < shards; shard++) {
+    int code = add_consumer(node, kind, index, name, source, shard, types, err);
+    if (code) return code;
+  }
+  return CAFE_OK;
+}
+
+/* The names of the types, of one source where it is known whose they are. In the registry's arena. */
+static const char **type_names(cafe_node *node, const cafe_schema *const *types, const char *source) {
+  size_t count = 0;
+  while (types[count]) count++;
+  const char **names = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *names);
+  if (!names) return NULL;
+  size_t used = 0;
+  for (size_t i = 0; i < count; i++) {
+    const event_type *known = registry_event_of(node, types[i]);
+    if (known && strcmp(node->registry.aggregates[known->aggregate].service, source) == 0) names[used++] = types[i]->name;
+  }
+  return names;
+}
+
+static int start_policies(cafe_node *node, cafe_err *err) {
+  registry *known = &node->registry;
+  for (uint32_t i = 0; i < known->policy_count; i++) {
+    const cafe_policy *policy = known->policies[i];
+    if (is_hosted(node, policy->source) && !policy->other_key) continue; /* inline */
+    const char **names = type_names(node, policy->events, policy->source);
+    if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+    int code = add_consumers(node, CONSUME_POLICY, i, policy->name, policy->source, names, err);
+    if (code) return code;
+  }
+  return CAFE_OK;
+}
+
+static int start_sagas(cafe_node *node, cafe_err *err) {
+  registry *known = &node->registry;
+  for (uint32_t i = 0; i < known->saga_count; i++) {
+    const cafe_schema *const *signals = saga_plan_signals(known->sagas[i].plan);
+    for (uint32_t a = 0; a < known->aggregate_count; a++) {
+      const char *source = known->aggregates[a].service;
+      bool is_seen = is_hosted(node, source);
+      for (uint32_t b = 0; b < a && !is_seen; b++) is_seen = strcmp(known->aggregates[b].service, source) == 0;
+      if (is_seen) continue;
+      const char **names = type_names(node, signals, source);
+      if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+      if (!names[0]) continue;
+      int code = add_consumers(node, CONSUME_SAGA, i, known->sagas[i].type->name, source, names, err);
+      if (code) return code;
+    }
+  }
+  return CAFE_OK;
+}
+
+static int start_views(cafe_node *node, cafe_err *err) {
+  registry *known = &node->registry;
+  for (uint32_t i = 0; i < known->view_count; i++) {
+    const cafe_view *view = known->views[i].type;
+    if (view->is_inline) continue;
+    for (const char *const *source = view->sources; *source; source++) {
+      bool is_seen = false; /* hosted services share one log: one subscription for all of them */
+      for (const char *const *before = view->sources; before < source; before++)
+        is_seen = is_seen || (is_hosted(node, *source) && is_hosted(node, *before));
+      if (is_seen) continue;
+      const char **names = is_hosted(node, *source) ? registry_local_types(node, view->events)
+                                                    : type_names(node, view->events, *source);
+      if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+      int code = add_consumers(node, CONSUME_VIEW, i, view->name, *source, names, err);
+      if (code) return code;
+    }
+  }
+  return CAFE_OK;
+}
+
+int consume_start(cafe_node *node, cafe_err *err) {
+  int code = start_policies(node, err);
+  if (!code) code = start_sagas(node, err);
+  if (!code) code = start_views(node, err);
+  return code;
+}
+
+void consume_close(cafe_node *node) {
+  struct consumer *consumer;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->is_linked) node->transport->ops->unsubscribe(node->transport, &consumer->link);
+    consumer->is_linked = false;
+  }
+}
+
+void consume_destroy(cafe_node *node) {
+  struct consumer *consumer, *next;
+  LL_FOREACH_SAFE(node->consumers, consumer, next) {
+    project_destroy(consumer);
+    cafe_arena_destroy(consumer->arena);
+    node_free(node, consumer);
+  }
+  node->consumers = NULL;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_CONSUME_H
+#define ENGINE_CONSUME_H
+
+#include "engine/publish.h"
+
+typedef enum consumer_kind {
+  CONSUME_POLICY = 1,
+  CONSUME_SAGA = 2,
+  CONSUME_VIEW = 3
+} consumer_kind;
+
+/* An event of the batch in hand. */
+typedef struct batch_event {
+  struct batch_event *next; /* of its partition */
+  cafe_event event;
+  const event_type *type;
+} batch_event;
+
+/* One subscription: a policy's, a saga's or a view's, to one shard of one service's log. */
+struct consumer {
+  struct consumer *next;
+  cafe_node *node;
+  consumer_kind kind;
+  uint32_t index;             /* of the policy, saga or view */
+  char *name;                 /* the subscription's, kept for ever */
+  const char *source;
+  bool is_local;
+  uint32_t shard;
+  uint64_t log_id;            /* of the source; 0: not known yet */
+  const char **types;         /* ended by NULL */
+
+  /* Where it is. A partition's events up to max(applied[p], watermark) have had their effect. */
+  uint64_t applied[CAFE_PARTITIONS];
+  uint64_t stored[CAFE_PARTITIONS]; /* the rows in `checkpoints`; 0: none */
+  uint64_t watermark, stored_watermark;
+  uint64_t after;             /* read up to here */
+  uint64_t head;              /* of the source, as far as is known */
+  bool is_ready;              /* the checkpoints were read */
+  bool is_refused;            /* the source refused the position for good */
+  int64_t retry_at_us;        /* after a failure; 0: none */
+
+  cafe_link link;             /* remote */
+  bool is_linked;
+  bool is_reading;            /* local */
+
+  cafe_arena *arena;          /* of the batch in hand */
+  batch_event *queues[CAFE_PARTITIONS];
+  uint64_t scanned;
+  uint32_t under_way;         /* acts, units or jobs of the batch */
+  bool has_failed;
+  bool has_batch;
+  bool is_marking;            /* the watermark is being written */
+  struct projection *projection; /* views */
+};
+
+/* Steps of the batch in hand. */
+void consumer_begin(struct consumer *consumer);
+void consumer_end(struct consumer *consumer);
+void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
+uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
+
+/* Monotonic; INT64_MAX: nothing is due. */
+int64_t consume_next_us(const cafe_node *node);
+
+/* project.c: a view's batch. */
+void project_begin(struct consumer *consumer);
+void project_destroy(struct consumer *consumer);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Keys: the clients' own, and those of new streams.
+ *
+ * What is kept here: a client's key names one stream, from the commit of that stream's first event on, so a repeat finds
+ * the first one's answer whatever crashed between. And a new stream's key was never given out before: blocks are
+ * reserved by a committed row before the first key of them is used. A crash loses the rest of a block, which leaves a
+ * gap in the numbers and nothing else.
+ */
+#include "engine/key.h"
+
+static int add_write(cafe_op *op, struct unit *unit, cafe_key_mode mode, cafe_slice reply, cafe_key_write **out,
+                     cafe_err *err) {
+  if (*out) return CAFE_OK; /* the unit's own operation comes first; another one's answer is made again when asked */
+  cafe_key_write *write = cafe_arena_alloc(unit->arena, sizeof *write);
+  if (!write) return cafe_fail(err, CAFE_NOMEM, "no memory to keep a client's key");
+  write->mode = mode;
+  write->scope = op->client_key.scope;
+  write->key = op->client_key.key;
+  write->fingerprint = op->client_key.fingerprint;
+  write->stream_key = op->act.key;
+  write->replaces = op->replaces;
+  write->reply = reply;
+  write->time_ms = unit->now_ms;
+  if (mode != CAFE_KEY_REPLY) {
+    op->has_claimed = true;
+    op->claimed_by = unit->seq;
+  }
+  *out = write;
+  return CAFE_OK;
+}
+
+int key_claim(cafe_op *op, struct unit *unit, cafe_key_write **out, cafe_err *err) {
+  cafe_slice none = {NULL, 0};
+  if (op->client_key.key.size == 0 || op->has_claimed) return CAFE_OK;
+  return add_write(op, unit, CAFE_KEY_CLAIM, none, out, err);
+}
+
+int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe_key_write **out, cafe_err *err) {
+  cafe_slice reply = {NULL, 0};
+  if (op->reply && op->reply(&reply, outcome, op->arena, op->reply_user))
+    return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
+  op->reply_bytes = reply;
+  if (op->has_claimed) return reply.size ? add_write(op, unit, CAFE_KEY_REPLY, reply, out, err) : CAFE_OK;
+  if (reply.size) return add_write(op, unit, CAFE_KEY_BOTH, reply, out, err);
+  return outcome->verdict == CAFE_ACCEPTED ? key_claim(op, unit, out, err) : CAFE_OK;
+}
+
+/* ---- blocks of new keys ---- */
+
+enum { ID_ROW = 1 }; /* the only row of the table */
+
+typedef struct id_job {
+  storage_job job;
+  bool is_read;
+  int64_t next;
+  uint64_t version;
+  cafe_unit unit;
+  cafe_unit *units[1];
+  cafe_batch batch;
+  cafe_row_write row;
+  id_row data;
+} id_job;
+
+static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                   const void *data) {
+  (void)table, (void)key, (void)sub;
+  id_job *job = user;
+  job->version = version;
+  job->next = ((const id_row *)data)->next;
+  return CAFE_OK;
+}
+
+static int run_job(storage_job *base, cafe_err *err) {
+  id_job *job = CONTAINER(base, id_job, job);
+  cafe_store *store = base->node->store;
+  if (!job->is_read) return store->ops->commit(store, &job->batch, err);
+  cafe_row_query query = {sizeof query, &engine_tables[TABLE_IDS], NULL, 0, 0, 0, -1, 1};
+  job->version = 0;
+  job->next = 1;
+  return store->ops->read_rows(store, &query, see_row, job, err);
+}
+
+static void reserve(cafe_node *node, bool is_read);
+
+static void fail_waiting(cafe_node *node, int code, const cafe_err *err) {
+  while (node->waiting_for_id) {
+    struct act *act = node->waiting_for_id;
+    DL_DELETE(node->waiting_for_id, act);
+    act->finish(node, act, code, err);
+  }
+}
+
+static void job_done(storage_job *base) {
+  id_job *job = CONTAINER(base, id_job, job);
+  cafe_node *node = base->node;
+  cafe_err err = base->err;
+  int code = base->code;
+  bool was_read = job->is_read;
+  node->id_job = NULL;
+  if (code == CAFE_OK && was_read) {
+    node->id_stored = job->next;
+    node->id_version = job->version;
+  } else if (code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) {
+    /* What is left of a block that this one doesn't follow is given up: what lies between is another node's. */
+    if (node->id_end != (uint64_t)node->id_stored) node->id_next = (uint64_t)node->id_stored;
+    node->id_end = (uint64_t)job->data.next;
+    node->id_stored = job->data.next;
+    node->id_version++;
+  }
+  bool is_lost = code == CAFE_OK && !was_read && job->unit.result != CAFE_UNIT_DONE;
+  node_free(node, job);
+  if (code) {
+    fail_waiting(node, code, &err);
+  } else if (is_lost) {
+    reserve(node, true);
+  } else if (was_read) {
+    reserve(node, false);
+  } else {
+    while (node->waiting_for_id) {
+      struct act *act = node->waiting_for_id;
+      DL_DELETE(node->waiting_for_id, act);
+      act_submit(node, act);
+    }
+  }
+}
+
+static void reserve(cafe_node *node, bool is_read) {
+  cafe_err err;
+  if (node->state > NODE_DRAINING) return;
+  if (!is_read && (uint64_t)node->id_stored > CAFE_KEY_MAX) {
+    cafe_fail(&err, CAFE_UNSUPPORTED, "no keys are left: 2^53 - 1 was given out");
+    fail_waiting(node, err.code, &err);
+    return;
+  }
+  id_job *job = node_alloc(node, sizeof *job);
+  if (!job) {
+    cafe_fail(&err, CAFE_NOMEM, "no memory to reserve keys");
+    fail_waiting(node, err.code, &err);
+    return;
+  }
+  job->is_read = is_read;
+  job->job.run = run_job;
+  job->job.done = job_done;
+  job->job.lane = is_read ? CAFE_LANE_READ : CAFE_LANE_WRITE;
+  job->data.next = node->id_stored + node->id_block;
+  if ((uint64_t)job->data.next > CAFE_KEY_MAX + 1) job->data.next = (int64_t)(CAFE_KEY_MAX + 1);
+  job->row.table = &engine_tables[TABLE_IDS];
+  job->row.key = ID_ROW;
+  job->row.expected = node->id_version;
+  job->row.data = &job->data;
+  job->unit.size = sizeof job->unit;
+  job->unit.key = ID_ROW;
+  job->unit.rows = &job->row;
+  job->unit.row_count = 1;
+  job->units[0] = &job->unit;
+  job->batch.size = sizeof job->batch;
+  job->batch.units = job->units;
+  job->batch.unit_count = 1;
+  node->id_job = job;
+  storage_submit(node, &job->job);
+}
+
+int key_take(cafe_node *node, uint64_t *out, struct act *act) {
+  bool has_row = node->id_stored != 0;
+  /* The next block is fetched while the last quarter of this one is used, so that nobody waits for it. */
+  if (!node->id_job && node->id_end - node->id_next <= node->id_block / 4) reserve(node, !has_row);
+  if (node->id_next < node->id_end) {
+    *out = node->id_next++;
+    return CAFE_OK;
+  }
+  if (!node->id_job) return CAFE_UNAVAILABLE; /* reserve failed, and said so to all that wait */
+  DL_APPEND(node->waiting_for_id, act);
+  return CAFE_UNAVAILABLE;
+}
+
+void key_close(cafe_node *node) {
+  cafe_err err;
+  cafe_fail(&err, CAFE_CANCELED, "the node is closing");
+  fail_waiting(node, CAFE_CANCELED, &err);
+}

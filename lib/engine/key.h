@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_KEY_H
+#define ENGINE_KEY_H
+
+#include "engine/node.h"
+
+/* The unit answers the op, or begins what it waits for: the row of its client's key rides in it. */
+int key_claim(cafe_op *op, struct unit *unit, cafe_key_write **out, cafe_err *err);
+int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe_key_write **out, cafe_err *err);
+
+/* A key for a new stream. CAFE_OK with *out; CAFE_UNAVAILABLE: the act waits and is submitted again. */
+int key_take(cafe_node *node, uint64_t *out, struct act *act);
+void key_close(cafe_node *node);
+
+#endif

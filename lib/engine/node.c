@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A node's life: created, running, draining, closing, closed. And its turn, the one place where everything moves, in
+ * the order of an order: what was submitted is decided, what is decided is committed, what is committed is told.
+ *
+ * What is kept here: nothing runs inside a call from outside; and closing waits for what the store and the workers have
+ * in hand, so that no completion is lost and none comes after `closed`.
+ */
+#include "base/log.h"
+#include "base/str.h"
+#include "engine/commit.h"
+#include "engine/consume.h"
+#include "engine/key.h"
+#include "engine/node.h"
+#include "engine/timer.h"
+
+/* ---- small things that all of the engine needs ---- */
+
+void *node_alloc(cafe_node *node, size_t size) {
+  void *block = node->allocator.resize(node->allocator.user, NULL, size);
+  if (block) memset(block, 0, size);
+  return block;
+}
+
+void node_free(cafe_node *node, void *block) {
+  if (block) node->allocator.resize(node->allocator.user, block, 0);
+}
+
+int64_t node_now_us(const cafe_node *node) { return node->loop->ops->now_us(node->loop); }
+
+/* UTC, mapped once, at start, to the monotonic clock: a jump of the clock within a run makes nothing early or late. */
+int64_t node_utc_ms(const cafe_node *node) { return node->utc_base_ms + node_now_us(node) / 1000; }
+
+uint64_t node_random(const cafe_node *node) { return node->loop->ops->random(node->loop); }
+
+void node_log(cafe_node *node, cafe_log_level level, uint64_t key, cafe_slice trace, const char *format, ...) {
+  if (!log_wants(&node->log, level)) return;
+  char text[512];
+  va_list args;
+  va_start(args, format);
+  str_format(text, sizeof text, format, args);
+  va_end(args);
+  log_write(&node->log, level, node_utc_ms(node), "engine", key, trace, "%s", text);
+}
+
+/* ---- the turn ---- */
+
+static void turn(cafe_node *node);
+
+static void pump_fired(cafe_timer *timer) {
+  cafe_node *node = timer->user;
+  node->pump_at_us = INT64_MAX;
+  turn(node);
+}
+
+static void pump_at(cafe_node *node, int64_t due_us) {
+  if (due_us >= node->pump_at_us) return;
+  cafe_err err;
+  if (node->loop->ops->timer_start(node->loop, &node->pump, due_us, &err) == CAFE_OK) node->pump_at_us = due_us;
+}
+
+void node_pump(cafe_node *node) {
+  if (!node->is_turning) pump_at(node, node_now_us(node));
+}
+
+void act_submit(cafe_node *node, struct act *act) {
+  DL_APPEND(node->acts, act);
+  node_pump(node);
+}
+
+static void take_act(cafe_node *node, struct act *taken) {
+  cafe_err err = {0, 0, ""};
+  if (node->state > NODE_DRAINING) {
+    cafe_fail(&err, CAFE_CANCELED, "the node is closing");
+    taken->finish(node, taken, CAFE_CANCELED, &err);
+    return;
+  }
+  if (taken->op && taken->op->wants_new_key && taken->key == 0) {
+    if (key_take(node, &taken->key, taken)) return;
+    taken->is_new_key = true;
+  }
+  struct subject *subject = subject_get(node, taken->key, &err);
+  if (subject) subject_take(subject, taken);
+  else taken->finish(node, taken, err.code, &err);
+}
+
+static void take_acts(cafe_node *node) {
+  /* What comes meanwhile waits for the next turn, so that one busy circle never starves the loop. */
+  struct act *list = node->acts;
+  node->acts = NULL;
+  while (list) {
+    struct act *taken = list;
+    DL_DELETE(list, taken);
+    take_act(node, taken);
+  }
+}
+
+static bool is_quiet(const cafe_node *node) {
+  if (node->acts || node->ready || node->jobs || node->jobs_done || node->op_count || node->requests) return false;
+  return node->stats.tasks_running == 0;
+}
+
+static void close_finished(cafe_node *node) {
+  struct subject *subject;
+  map_entry *entry, *next;
+  for (entry = map_first(node->subjects); entry; entry = next) {
+    next = map_next(entry);
+    subject = map_value(entry);
+    subject_drop(subject);
+  }
+  node->loop->ops->timer_stop(node->loop, &node->pump);
+  node->state = NODE_CLOSED;
+  if (node->closed) node->closed(node->closed_user);
+}
+
+static void finish_phases(cafe_node *node) {
+  if (!is_quiet(node)) return;
+  if (node->state == NODE_DRAINING && node->drained) {
+    void (*drained)(void *user) = node->drained;
+    node->drained = NULL;
+    drained(node->drained_user);
+  } else if (node->state == NODE_CLOSING) {
+    close_finished(node);
+  }
+}
+
+static void set_pump(cafe_node *node) {
+  bool is_due = node->acts || node->jobs_done || (node->ready && !node->is_committing) || node->has_canceled || node->is_closing_ops;
+  int64_t next = is_due ? node_now_us(node) : INT64_MAX;
+  int64_t timer_ms = timer_next_ms(node);
+  if (timer_ms != INT64_MAX) {
+    int64_t timer_us = (timer_ms - node->utc_base_ms) * 1000;
+    if (timer_us < next) next = timer_us;
+  }
+  heap_item *deadline = heap_peek(node->deadlines);
+  if (deadline && deadline->due < next) next = deadline->due;
+  heap_item *retry = heap_peek(node->retries);
+  if (retry && retry->due < next) next = retry->due;
+  int64_t consume_us = consume_next_us(node);
+  if (consume_us < next) next = consume_us;
+  if (next != INT64_MAX) pump_at(node, next);
+}
+
+static void turn(cafe_node *node) {
+  if (node->state == NODE_CLOSED) return;
+  int64_t now_us = node_now_us(node);
+  node->is_turning = true;
+  if (node->is_closing_ops) {
+    node->is_closing_ops = false;
+    op_close(node);
+  }
+  storage_turn(node);
+  op_turn(node, now_us);
+  task_turn(node, now_us);
+  timer_turn(node, now_us);
+  take_acts(node);
+  commit_turn(node);
+  consume_turn(node, now_us);
+  publish_turn(node);
+  read_turn(node);
+  finish_phases(node);
+  node->is_turning = false;
+  if (node->state != NODE_CLOSED) set_pump(node);
+}
+
+/* ---- what peers ask ---- */
+
+static void serve(cafe_server *server, cafe_incoming *incoming) {
+  request_serve(CONTAINER(server, cafe_node, server), incoming);
+}
+static void pull(cafe_server *server, cafe_pull *asked) { publish_pull(CONTAINER(server, cafe_node, server), asked); }
+static void forget_incoming(cafe_server *server, cafe_incoming *incoming) {
+  request_forget(CONTAINER(server, cafe_node, server), incoming);
+}
+static void forget_pull(cafe_server *server, cafe_pull *asked) {
+  publish_forget(CONTAINER(server, cafe_node, server), asked);
+}
+
+/* ---- life ---- */
+
+int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err) {
+  if (!options || !options->loop || !options->store)
+    return cafe_fail(err, CAFE_INVALID, "a node needs a loop and a store");
+  const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
+  cafe_node *node = allocator->resize(allocator->user, NULL, sizeof *node);
+  if (!node) return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
+  memset(node, 0, sizeof *node);
+  node->allocator = *allocator;
+  node->log = options->log;
+  node->loop = options->loop;
+  node->store = options->store;
+  node->transport = options->transport;
+  node->max_queued = options->max_queued ? options->max_queued : 16384;
+  node->max_batch = options->max_batch ? options->max_batch : 512;
+  node->max_cached = options->max_cached ? options->max_cached : 16384;
+  node->id_block = options->id_block ? options->id_block : 1024;
+  node->pump.fire = pump_fired;
+  node->pump.user = node;
+  node->pump_at_us = INT64_MAX;
+  node->server.serve = serve;
+  node->server.pull = pull;
+  node->server.forget_incoming = forget_incoming;
+  node->server.forget_pull = forget_pull;
+  const char *name = options->name ? options->name : "cafe";
+  node->name = node_alloc(node, strlen(name) + 1);
+  node->subjects = map_create(allocator, MAP_U64);
+  node->due = heap_create(allocator);
+  node->deadlines = heap_create(allocator);
+  node->retries = heap_create(allocator);
+  node->heads = node_alloc(node, node->store->ops->shards * sizeof *node->heads);
+  node->call_arena = cafe_arena_create(allocator);
+  if (!node->name || !node->subjects || !node->due || !node->deadlines || !node->retries || !node->heads ||
+      !node->call_arena || registry_create(node) || commit_create(node) || timer_create(node)) {
+    cafe_node_destroy(node);
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
+  }
+  memcpy(node->name, name, strlen(name) + 1);
+  *out = node;
+  return CAFE_OK;
+}
+
+int cafe_node_host(cafe_node *node, const cafe_service *service, cafe_err *err) {
+  return registry_add_service(node, service, err);
+}
+
+int cafe_node_employ(cafe_node *node, const cafe_worker *worker, cafe_err *err) {
+  return registry_add_worker(node, worker, err);
+}
+
+static int skip_event(void *user, const cafe_stored_event *event) {
+  (void)user, (void)event;
+  return CAFE_OK;
+}
+
+static int read_heads(cafe_node *node, cafe_err *err) {
+  for (uint32_t shard = 0; shard < node->store->ops->shards; shard++) {
+    cafe_log_query query = {sizeof query, shard, 0, 1, NULL, 0, 0};
+    int code = node->store->ops->read_log(node->store, &query, skip_event, NULL, err);
+    if (code) return code;
+    node->heads[shard] = query.head;
+  }
+  return CAFE_OK;
+}
+
+int cafe_node_start(cafe_node *node, cafe_err *err) {
+  if (node->state != NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node was started before");
+  if (!node->registry.tables) {
+    int code = registry_finish(node, err);
+    if (code) return code;
+  }
+  cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
+  int code = node->store->ops->open(node->store, &node->log_id, &setup, err);
+  if (!code) code = read_heads(node, err);
+  if (!code && !node->consumers) code = consume_start(node, err);
+  if (code) {
+    consume_destroy(node);
+    return code;
+  }
+  node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
+  if (node->transport) {
+    code = node->transport->ops->open(node->transport, node->loop, node->registry.service_names, &node->server, err);
+    if (code) {
+      consume_destroy(node);
+      return code;
+    }
+  }
+  node->state = NODE_RUNNING;
+  node_pump(node);
+  return CAFE_OK;
+}
+
+int cafe_node_fd(const cafe_node *node) { return node->loop->ops->fd(node->loop); }
+
+int64_t cafe_node_timeout_ms(const cafe_node *node) { return node->loop->ops->timeout_ms(node->loop); }
+
+int cafe_node_turn(cafe_node *node) { return node->loop->ops->turn(node->loop, 0); }
+
+int cafe_node_run(cafe_node *node, const volatile int *until) {
+  int code = CAFE_OK;
+  while (!*until && !code) code = node->loop->ops->turn(node->loop, -1);
+  return code;
+}
+
+int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {
+  if (node->state != NODE_RUNNING) return cafe_fail(err, CAFE_INVALID, "only a running node can be drained");
+  node->state = NODE_DRAINING;
+  node->drained = done;
+  node->drained_user = user;
+  consume_close(node);
+  node_pump(node);
+  return CAFE_OK;
+}
+
+int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {
+  if (node->state != NODE_RUNNING && node->state != NODE_DRAINING)
+    return cafe_fail(err, CAFE_INVALID, "only a running or draining node can be closed");
+  node->state = NODE_CLOSING;
+  node->closed = done;
+  node->closed_user = user;
+  consume_close(node);
+  request_close(node);
+  if (node->transport) node->transport->ops->close(node->transport);
+  publish_close(node);
+  key_close(node);
+  for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry)) task_stop_all(map_value(entry));
+  node->is_closing_ops = true; /* in the next turn: completions never run inside this call */
+  node_pump(node);
+  return CAFE_OK;
+}
+
+void cafe_node_destroy(cafe_node *node) {
+  if (!node) return;
+  if (node->state == NODE_RUNNING || node->state == NODE_DRAINING) cafe_node_close(node, NULL, NULL, NULL);
+  while (node->state == NODE_CLOSING) node->loop->ops->turn(node->loop, -1);
+  consume_destroy(node);
+  timer_destroy(node);
+  commit_destroy(node);
+  registry_destroy(node);
+  map_destroy(node->subjects);
+  heap_destroy(node->due);
+  heap_destroy(node->deadlines);
+  heap_destroy(node->retries);
+  cafe_arena_destroy(node->call_arena);
+  node_free(node, node->heads);
+  node_free(node, node->name);
+  cafe_allocator allocator = node->allocator;
+  allocator.resize(allocator.user, node, 0);
+}
+
+void cafe_node_stats_get(const cafe_node *node, cafe_node_stats *out) {
+  size_t size = out->size < sizeof node->stats ? out->size : sizeof node->stats;
+  cafe_node_stats stats = node->stats;
+  stats.size = out->size;
+  stats.queued = node->op_count;
+  stats.cached = map_count(node->subjects);
+  memcpy(out, &stats, size);
+}

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_NODE_H
+#define ENGINE_NODE_H
+
+#include <stddef.h>
+#include <utlist.h>
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "cafe/cafe.h"
+#include "cafe/sys/loop.h"
+#include "cafe/sys/store.h"
+#include "cafe/sys/transport.h"
+#include "saga/coordinator.h"
+#include "schema/collect.h"
+
+/*
+ * The engine's own structures. One way through them, and nothing calls back up it:
+ *
+ *   submit.c   admission: an act is queued
+ *   subject.c  load: the act's key is in memory, or read from the store
+ *   unit.c     decide, evolve, react: the act becomes a unit of work
+ *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
+ *
+ * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
+ * (subscriptions), read.c (lists), key.c (clients' keys), node.c (life cycle), registry.c (what is hosted).
+ */
+
+struct subject;
+struct unit;
+struct act;
+typedef struct running_task running_task;
+struct consumer;
+
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+
+/* ---- registry.c: what is hosted, by number ---- */
+
+typedef struct hosted_aggregate {
+  const cafe_aggregate *type;
+  const char *service;
+  bool is_local;
+  uint64_t number; /* stable, from its name: the high part of an attempt's row key */
+} hosted_aggregate;
+
+typedef struct hosted_saga {
+  const cafe_saga *type;
+  saga_plan *plan;
+  uint64_t number; /* the row's sub */
+} hosted_saga;
+
+typedef struct hosted_view {
+  const cafe_view *type;
+  cafe_table table;
+} hosted_view;
+
+typedef struct index_list {
+  uint32_t count;
+  uint32_t *items;
+} index_list;
+
+/* What happens in this node when an event of this type does. */
+typedef struct event_type {
+  const cafe_schema *schema;
+  uint32_t aggregate;
+  index_list policies; /* inline: of the event's own service, same key */
+  index_list sagas;    /* of local events */
+  index_list views;    /* inline */
+} event_type;
+
+typedef struct command_type {
+  const cafe_command_type *type;
+  uint32_t aggregate;
+} command_type;
+
+typedef struct registry {
+  hosted_aggregate *aggregates;
+  hosted_saga *sagas;
+  hosted_view *views;
+  const cafe_policy **policies;
+  cafe_worker *workers;
+  const cafe_service **services;
+  uint32_t aggregate_count, saga_count, view_count, policy_count, worker_count, service_count;
+  const cafe_table **tables; /* ended by NULL */
+  const char **service_names; /* ended by NULL */
+  map *events_by_name;
+  map *events_by_schema;
+  map *commands_by_schema;
+  map *commands_by_name;
+} registry;
+
+enum { TABLE_IDS, TABLE_SAGAS, TABLE_WAKES, TABLE_ATTEMPTS, OWN_TABLES };
+extern const cafe_table engine_tables[OWN_TABLES];
+
+typedef struct id_row {
+  int64_t next;
+} id_row;
+typedef struct wake_row {
+  int64_t due_ms;
+} wake_row;
+typedef struct attempt_row {
+  cafe_slice aggregate;
+  int64_t task;
+  int64_t attempt; /* begun, as far as is durable */
+  int64_t due_ms;  /* the next one, 0: that attempt may be running */
+} attempt_row;
+
+int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err);
+int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *err);
+int registry_create(cafe_node *node);
+int registry_finish(cafe_node *node, cafe_err *err);
+void registry_destroy(cafe_node *node);
+const event_type *registry_event(const cafe_node *node, const char *name);
+const event_type *registry_event_of(const cafe_node *node, const cafe_schema *schema);
+const command_type *registry_command(const cafe_node *node, const cafe_schema *schema);
+const command_type *registry_command_named(const cafe_node *node, cafe_slice name);
+/* The names of those types that this node's own aggregates emit, ended by NULL. NULL: no memory. */
+const char **registry_local_types(cafe_node *node, const cafe_schema *const *types);
+const cafe_worker *registry_worker(const cafe_node *node, const cafe_schema *task);
+
+/* ---- storage.c: the store's blocking calls as jobs ---- */
+
+typedef struct storage_job {
+  cafe_job job;
+  struct storage_job *next;
+  cafe_node *node;
+  cafe_lane lane;
+  int (*run)(struct storage_job *job, cafe_err *err); /* on the lane; touches only the job */
+  void (*done)(struct storage_job *job);              /* loop thread, never inside storage_submit */
+  int code;
+  cafe_err err;
+} storage_job;
+
+void storage_submit(cafe_node *node, storage_job *job);
+/* Runs the done of inline jobs. */
+void storage_turn(cafe_node *node);
+
+/* ---- acts: what wants a unit on a key ---- */
+
+typedef enum act_kind {
+  ACT_COMMAND = 1,   /* a command for an aggregate of the key */
+  ACT_TICK = 2,      /* time, for the key's sagas and tasks */
+  ACT_ANSWER = 3,    /* a request that a saga made was answered */
+  ACT_EVENT = 4,     /* an event of another log, for a consumer */
+  ACT_ROWS = 5       /* the engine's own rows only */
+} act_kind;
+
+struct act {
+  struct act *prev, *next; /* in one of: node->acts, subject->queue, unit->acts */
+  act_kind kind;
+  uint64_t key;
+  bool is_new_key;  /* nothing is stored under it: no load */
+  uint32_t tries;
+  cafe_slice trace;
+
+  /* ACT_COMMAND; also the command behind an ACT_EVENT. BORROW: the act's owner, until finish. */
+  const command_type *command;
+  const void *data;
+
+  /* ACT_ANSWER */
+  uint32_t saga;
+  saga_ask_kind ask_kind;
+  uint32_t step, attempt;
+  int code;
+  cafe_verdict verdict;
+  const cafe_event *event; /* with the answer; ACT_EVENT: the event */
+  bool signals;            /* ACT_EVENT: the event is for that saga */
+
+  /* ACT_EVENT */
+  struct consumer *consumer;
+  cafe_checkpoint checkpoint;
+  const collected *commands; /* what its policy asks; those of this key are for this act */
+  bool has_checkpoint;
+
+  /* ACT_ROWS */
+  cafe_row_write row;
+
+  running_task *task; /* settled by this command; or NULL */
+  struct cafe_op *op; /* answered by this command; or NULL */
+
+  /* Exactly once, from the pump or a commit. code CAFE_OK: committed, or nothing had to be. */
+  void (*finish)(cafe_node *node, struct act *act, int code, const cafe_err *err);
+  void *user;
+};
+
+/* Queues an act: it is executed in the pump, never inside. */
+void act_submit(cafe_node *node, struct act *act);
+
+/* ---- subject.c: everything that shares a key ---- */
+
+struct stream {
+  uint64_t version; /* with what is in flight */
+  void *state;      /* NULL: no events */
+};
+
+typedef struct view_slot {
+  struct view_slot *next;
+  uint32_t view;
+  uint64_t sub;
+  uint64_t version; /* of the row; 0: none */
+  void *row;
+  bool is_shown;
+  bool is_dirty;
+} view_slot;
+
+typedef struct attempt_slot {
+  struct attempt_slot *next;
+  uint32_t aggregate;
+  uint32_t task;
+  uint32_t attempt;
+  int64_t due_ms;
+  uint64_t version;
+} attempt_slot;
+
+typedef enum subject_state {
+  SUBJECT_NEW = 0,
+  SUBJECT_LOADING = 1,
+  SUBJECT_READY = 2,
+  SUBJECT_STALE = 3 /* a unit failed: what is in memory is wrong; read again once nothing is in flight */
+} subject_state;
+
+struct subject {
+  uint64_t key;
+  cafe_node *node;
+  subject_state state;
+  cafe_arena *arena;
+  struct stream *streams;       /* by aggregate number */
+  saga_instance **sagas; /* by saga number; NULL: none */
+  uint64_t *saga_versions;
+  view_slot *views;
+  attempt_slot *attempts;
+
+  struct act *queue;            /* waiting for the load, or for a fresh start */
+  struct cafe_op *waiters;
+  running_task *tasks;
+  struct unit *last_unit;       /* in flight; NULL: none */
+  uint64_t unit_seq;
+  uint32_t in_flight;
+
+  uint32_t requests;     /* to other nodes, under way */
+  uint32_t holds;        /* somebody up the stack uses it */
+  int64_t task_due_ms;   /* the earliest task that waits for its time; 0: none */
+
+  heap_item due;         /* in node->due from the subject's creation on; INT64_MAX: nothing is due */
+  uint64_t wake_version;
+  int64_t wake_written_ms; /* in the store; 0: no row */
+  bool is_resumed;       /* what a restart left was taken up */
+  struct act tick;
+  bool is_ticking;       /* tick is under way */
+
+  struct subject *lru_prev, *lru_next; /* in node->idle, while nothing needs it */
+  bool is_idle;
+};
+
+struct subject *subject_find(cafe_node *node, uint64_t key);
+struct subject *subject_get(cafe_node *node, uint64_t key, cafe_err *err); /* creates it; NULL: no memory */
+void subject_load(struct subject *subject);
+void subject_make_stale(struct subject *subject);
+/* After anything that may have freed it for eviction, or allow a reload. */
+void subject_settle(struct subject *subject);
+void subject_drop(struct subject *subject);
+/* An act for it: executed at once, or when it was read. */
+void subject_take(struct subject *subject, struct act *act);
+void *subject_state_of(struct subject *subject, uint32_t aggregate); /* zeroed one where there are no events; NULL: no memory */
+view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub); /* NULL: no memory */
+attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate, uint32_t task);
+/* Folds a committed event that was read. CAFE_CORRUPT, CAFE_NOMEM. */
+int subject_apply(struct subject *subject, const event_type *type, const cafe_event *event, cafe_err *err);
+
+/* ---- unit.c ---- */
+
+typedef struct unit_event {
+  struct unit_event *next;
+  cafe_event event;
+  const event_type *type;
+} unit_event;
+
+typedef struct wanted_task {
+  struct wanted_task *next;
+  uint32_t aggregate;
+  uint32_t id;
+  const cafe_schema *type;
+  const void *data;
+  int64_t not_before_ms;
+} wanted_task;
+
+typedef struct remote_ask {
+  struct remote_ask *next;
+  uint32_t saga;
+  const saga_ask *ask;
+} remote_ask;
+
+struct unit {
+  cafe_unit store;
+  struct unit *prev, *next; /* in node->ready or node->committing */
+  cafe_arena *arena;
+  struct subject *subject;
+  uint64_t seq;
+  struct act *acts;         /* what it answers: its own, and those whose answers rest on it */
+  int64_t now_ms;
+  unit_event *events, *last_event;
+  wanted_task *wanted;       /* after it, if looked_at_tasks */
+  bool looked_at_tasks;
+  bool is_resuming;          /* the first look after the key was read: what is wanted may have run before */
+  const command_type *cause; /* of its first command */
+  const void *cause_data;
+  remote_ask *asks;
+  int64_t wake_ms;           /* written by it; -1: not written */
+  int64_t due_ms;            /* of the subject's sagas, as of this unit */
+
+  /* A view's: no subject. */
+  struct consumer *consumer;
+  void (*finished)(struct unit *unit, int code, const cafe_err *err);
+};
+
+/* Decides one act on its subject, which is ready. */
+void unit_execute(struct subject *subject, struct act *act);
+void unit_free(cafe_node *node, struct unit *unit);
+
+/* ---- commit.c ---- */
+
+void commit_push(cafe_node *node, struct unit *unit);
+/* A unit that writes nothing: done when what it rests on is. */
+void commit_nothing(cafe_node *node, struct unit *unit);
+void commit_turn(cafe_node *node);
+
+/* ---- submit.c ---- */
+
+struct cafe_op {
+  struct act act;
+  cafe_node *node;
+  cafe_op *prev, *next;  /* in node->ops */
+  cafe_op *next_waiter;  /* in subject->waiters */
+  cafe_arena *arena;
+  const cafe_schema *command;
+  bool wants_new_key;
+  cafe_client_key client_key; /* key.size 0: none */
+  bool has_claimed;           /* the key's row names act.key already */
+  uint64_t replaces;
+  int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
+  void *reply_user;
+  cafe_op_cb done;
+  void *user;
+  /* Instead of done: another node's command (request.c), a read (read.c). */
+  void (*served)(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
+  void *serves;
+  heap_item deadline;
+  bool is_waiting;       /* in subject->waiters */
+  bool is_acting;        /* its act is under way */
+  bool is_detached;      /* answered already: freed when its act finishes */
+  bool is_canceled;
+  bool is_joined;        /* another one claimed the client's key first: it waits for that one's outcome */
+  uint64_t claimed_by;   /* the unit that claims the client's key */
+  uint64_t seq;          /* of the unit that made it wait */
+  uint64_t answered_by;  /* of the unit whose commit answers it; 0: none yet */
+
+  /* The answer, as decided; given when what it rests on is committed. */
+  cafe_verdict verdict;
+  cafe_verdict pending_verdict; /* before the answer was made */
+  const char *reason, *text;
+  cafe_slice reply_bytes;
+  const void *state;
+  uint64_t version;
+  const cafe_event *event;
+};
+
+/* Answers an op and frees it, or detaches it where its act is under way. */
+void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
+/* What the aggregate said to it. CAFE_NOMEM. */
+int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text);
+void op_wait(cafe_op *op, struct subject *subject, uint64_t seq);
+void op_leave(cafe_op *op, struct subject *subject);
+/* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
+int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err);
+/* Unit seq is committed, or failed: those that it answers are answered, or wait on. */
+void op_committed(struct subject *subject, uint64_t seq);
+void op_failed(struct subject *subject, uint64_t seq);
+/* The client's key is somebody else's. */
+void op_key_found(cafe_op *op, const cafe_key_record *found);
+/* Frees one that was never handed out. */
+void op_discard(cafe_op *op);
+/* Its waiters are told that the key can't be read. */
+void op_fail_waiters(struct subject *subject, const cafe_err *err);
+/* Decides its act once more. */
+void op_again(cafe_op *op);
+int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
+void op_turn(cafe_node *node, int64_t now_us);
+void op_close(cafe_node *node);
+/* read.c: those that wait for a view. */
+void read_turn(cafe_node *node);
+
+/* ---- task.c ---- */
+
+void task_reconcile(struct subject *subject, const struct unit *unit);
+void task_started(struct subject *subject, struct act *act);
+void task_settled(struct subject *subject, running_task *task);
+bool task_is_busy(const struct subject *subject);
+int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms);
+void task_turn(cafe_node *node, int64_t now_us);
+void task_stop_all(struct subject *subject);
+/* Names what the subject's states want. CAFE_OK or CAFE_NOMEM. */
+int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, cafe_err *err);
+
+/* ---- request.c ---- */
+
+void request_send(struct subject *subject, const remote_ask *ask);
+void request_serve(cafe_node *node, cafe_incoming *incoming);
+void request_forget(cafe_node *node, cafe_incoming *incoming);
+void request_close(cafe_node *node);
+
+/* ---- publish.c, consume.c ---- */
+
+void publish_pull(cafe_node *node, cafe_pull *pull);
+void publish_forget(cafe_node *node, cafe_pull *pull);
+void publish_turn(cafe_node *node);
+void publish_close(cafe_node *node);
+
+int consume_start(cafe_node *node, cafe_err *err);
+void consume_turn(cafe_node *node, int64_t now_us);
+void consume_close(cafe_node *node);
+void consume_destroy(cafe_node *node);
+
+/* ---- the node ---- */
+
+typedef enum node_state {
+  NODE_CREATED = 0,
+  NODE_RUNNING = 1,
+  NODE_DRAINING = 2,
+  NODE_CLOSING = 3,
+  NODE_CLOSED = 4
+} node_state;
+
+struct cafe_node {
+  cafe_allocator allocator;
+  cafe_log log;
+  char *name;
+  cafe_loop *loop;
+  cafe_store *store;
+  cafe_transport *transport;
+  uint32_t max_queued, max_batch, max_cached, id_block;
+  node_state state;
+  registry registry;
+  cafe_arena *registry_arena;
+  uint64_t log_id;
+  uint64_t *heads;       /* per shard, as far as this node knows */
+
+  cafe_timer pump;       /* runs the turn: at once when there is work, else when something is due */
+  int64_t pump_at_us;    /* INT64_MAX: not set */
+  bool is_turning;
+  bool is_closing_ops;
+  int64_t utc_base_ms;   /* UTC = utc_base_ms + monotonic */
+
+  struct act *acts;             /* submitted, not looked at yet */
+  struct unit *ready;           /* decided, waiting for the next batch */
+  uint32_t ready_count;
+  struct commit_job *commit;
+  bool is_committing;
+  storage_job *jobs_done;    /* inline jobs, to be finished in the turn */
+  uint32_t jobs;             /* under way */
+
+  map *subjects;
+  struct subject *idle, *idle_last;
+  uint32_t idle_count;
+  heap *due;             /* subjects and far wakes, by UTC ms */
+  heap *deadlines;       /* ops, by monotonic us */
+  heap *retries;         /* tasks: timeouts, by monotonic us */
+  struct timer_state *timers;
+  cafe_op *ops;
+  uint32_t op_count;
+  uint32_t wait_count;   /* ops that wait for a view; at most, since one may be answered earlier */
+  bool has_canceled;     /* some op is_canceled */
+  struct consumer *consumers;
+  cafe_pull *pulls;
+  struct pull_job *pull_jobs; /* being read */
+  struct request_out *requests;
+  cafe_server server;
+
+  uint64_t id_next, id_end;      /* keys in hand: id_next to id_end - 1 */
+  uint64_t id_version;           /* of the row */
+  int64_t id_stored;
+  struct id_job *id_job; /* reserving; NULL: not */
+  struct act *waiting_for_id;
+
+  void (*drained)(void *user);
+  void *drained_user;
+  void (*closed)(void *user);
+  void *closed_user;
+  cafe_arena *call_arena;
+  cafe_node_stats stats;
+};
+
+/* Makes the pump run in the next turn. */
+void node_pump(cafe_node *node);
+void *node_alloc(cafe_node *node, size_t size); /* zeroed */
+void node_free(cafe_node *node, void *block);
+int64_t node_utc_ms(const cafe_node *node);
+int64_t node_now_us(const cafe_node *node);
+uint64_t node_random(const cafe_node *node);
+void node_log(cafe_node *node, cafe_log_level level, uint64_t key, cafe_slice trace, const char *format, ...)
+    CAFE_PRINTF(5, 6);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A view that a subscription keeps: a batch of events is folded into its rows, and for each partition the changed rows
+ * and the checkpoint are one unit. What is kept here: a row in the store is exactly the fold of the events up to the
+ * checkpoint of its partition. Rows in memory are a cache of that; after any failure it is thrown away whole, and the
+ * batch begun anew from the checkpoints.
+ */
+#include "engine/consume.h"
+
+enum { CACHED_ROWS = 8192 };
+
+typedef struct view_row {
+  struct view_row *next_dirty;
+  uint64_t key, sub;
+  uint64_t version;
+  void *row;
+  bool is_read;
+  bool is_dirty;
+} view_row;
+
+struct projection {
+  cafe_arena *arena; /* of the rows */
+  map *rows;         /* by (key, sub) */
+};
+
+typedef struct row_key {
+  uint64_t key, sub;
+} row_key;
+
+typedef struct read_job {
+  storage_job job;
+  struct consumer *consumer;
+  view_row **rows;
+  uint32_t count;
+} read_job;
+
+static void forget(struct projection *projection) {
+  map_clear(projection->rows);
+  cafe_arena_reset(projection->arena);
+}
+
+static int prepare(struct consumer *consumer, cafe_err *err) {
+  cafe_node *node = consumer->node;
+  struct projection *made = consumer->projection;
+  if (!made) {
+    made = node_alloc(node, sizeof *made);
+    if (!made) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+    consumer->projection = made;
+  }
+  if (!made->arena) made->arena = cafe_arena_create(&node->allocator);
+  if (!made->rows) made->rows = map_create(&node->allocator, MAP_BYTES);
+  if (!made->arena || !made->rows) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  if (map_count(made->rows) > CACHED_ROWS) forget(made);
+  return CAFE_OK;
+}
+
+void project_destroy(struct consumer *consumer) {
+  if (!consumer->projection) return;
+  map_destroy(consumer->projection->rows);
+  cafe_arena_destroy(consumer->projection->arena);
+  node_free(consumer->node, consumer->projection);
+  consumer->projection = NULL;
+}
+
+static view_row *row_of(struct consumer *consumer, const cafe_event *event) {
+  const cafe_view *view = consumer->node->registry.views[consumer->index].type;
+  struct projection *projection = consumer->projection;
+  row_key key = {event->key, view->sub ? view->sub(event) : 0};
+  cafe_slice bytes = {(const char *)&key, sizeof key};
+  view_row *found = map_get_bytes(projection->rows, bytes);
+  if (found) return found;
+  found = cafe_arena_alloc(projection->arena, sizeof *found);
+  if (!found) return NULL;
+  found->row = cafe_arena_alloc(projection->arena, view->row->width);
+  found->key = key.key;
+  found->sub = key.sub;
+  if (!found->row || map_put_bytes(projection->rows, bytes, found)) return NULL;
+  return found;
+}
+
+static bool is_for_view(const struct consumer *consumer, const cafe_event *event) {
+  const cafe_view *view = consumer->node->registry.views[consumer->index].type;
+  return !view->sub || view->sub(event) != 0;
+}
+
+/* ---- writing ---- */
+
+static void partition_finished(struct unit *unit, int code, const cafe_err *err) {
+  struct consumer *consumer = unit->consumer;
+  const cafe_checkpoint *moved = &unit->store.checkpoints[0];
+  if (code) {
+    forget(consumer->projection);
+    consumer_failed(consumer, code, err);
+  } else {
+    consumer->applied[moved->partition] = consumer->stored[moved->partition] = moved->n;
+    if (unit->store.checkpoints[0].n > consumer->stored_watermark) node_pump(consumer->node);
+  }
+  consumer_end(consumer);
+}
+
+static int fold_events(struct consumer *consumer, batch_event *queue, view_row **dirty, uint32_t *count, uint64_t *n,
+                       cafe_err *err) {
+  const cafe_view *view = consumer->node->registry.views[consumer->index].type;
+  for (batch_event *at = queue; at; at = at->next) {
+    *n = at->event.position.n;
+    if (!is_for_view(consumer, &at->event)) continue;
+    view_row *row = row_of(consumer, &at->event);
+    cafe_fold fold = row ? view->fold(row->row, &at->event, consumer->projection->arena) : CAFE_FOLD_NOMEM;
+    if (fold == CAFE_FOLD_NOMEM) return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
+    if (fold == CAFE_FOLD_SKIP || row->is_dirty) continue;
+    row->is_dirty = true;
+    row->next_dirty = *dirty;
+    *dirty = row;
+    ++*count;
+  }
+  return CAFE_OK;
+}
+
+static int write_partition(struct consumer *consumer, uint32_t partition, cafe_err *err) {
+  cafe_node *node = consumer->node;
+  const cafe_table *table = &node->registry.views[consumer->index].table;
+  view_row *dirty = NULL;
+  uint32_t count = 0;
+  uint64_t n = 0;
+  int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, &n, err);
+  if (code) return code;
+  if (count == 0) {
+    consumer->applied[partition] = n;
+    return CAFE_OK;
+  }
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
+  cafe_row_write *rows = made ? cafe_arena_alloc(arena, count * sizeof *rows) : NULL;
+  cafe_checkpoint *checkpoint = rows ? cafe_arena_alloc(arena, sizeof *checkpoint) : NULL;
+  if (!checkpoint) goto no_memory;
+  for (view_row *row = dirty; row; row = row->next_dirty) {
+    void *copy = cafe_arena_alloc(arena, table->row->width);
+    if (!copy || cafe_schema_copy(copy, row->row, table->row, arena)) goto no_memory;
+    cafe_row_write *write = &rows[made->store.row_count++];
+    write->table = table;
+    write->key = row->key;
+    write->sub = row->sub;
+    write->expected = row->version++;
+    write->data = copy;
+    row->is_dirty = false;
+  }
+  checkpoint->subscription = consumer->name;
+  checkpoint->log_id = consumer->log_id;
+  checkpoint->shard = consumer->shard;
+  checkpoint->partition = (int32_t)partition;
+  checkpoint->expected = consumer->stored[partition];
+  checkpoint->n = n;
+  made->store.size = sizeof made->store;
+  made->store.key = dirty->key;
+  made->store.rows = rows;
+  made->store.checkpoints = checkpoint;
+  made->store.checkpoint_count = 1;
+  made->arena = arena;
+  made->consumer = consumer;
+  made->finished = partition_finished;
+  consumer->under_way++;
+  commit_push(node, made);
+  return CAFE_OK;
+
+no_memory:
+  cafe_arena_destroy(arena);
+  return cafe_fail(err, CAFE_NOMEM, "no memory to write a view");
+}
+
+static void fold_batch(struct consumer *consumer) {
+  cafe_err err = {0, 0, ""};
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
+    if (!consumer->queues[p]) continue;
+    int code = write_partition(consumer, p, &err);
+    if (!code) continue;
+    forget(consumer->projection);
+    consumer_failed(consumer, code, &err);
+    return;
+  }
+}
+
+/* ---- reading what isn't cached ---- */
+
+static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                   const void *data) {
+  read_job *job = user;
+  for (uint32_t i = 0; i < job->count; i++) {
+    view_row *row = job->rows[i];
+    if (row->key != key || row->sub != sub || row->is_read) continue;
+    if (cafe_schema_copy(row->row, data, table->row, job->consumer->projection->arena)) return CAFE_NOMEM;
+    row->version = version;
+  }
+  return CAFE_OK;
+}
+
+static int run_read(storage_job *base, cafe_err *err) {
+  read_job *job = CONTAINER(base, read_job, job);
+  cafe_store *store = base->node->store;
+  const cafe_table *table = &base->node->registry.views[job->consumer->index].table;
+  for (uint32_t i = 0; i < job->count; i++) {
+    cafe_condition is_key = {-1, false, {NULL, (int64_t)job->rows[i]->key, {NULL, 0}}};
+    cafe_condition is_sub = {-2, false, {NULL, (int64_t)job->rows[i]->sub, {NULL, 0}}};
+    cafe_condition both[2] = {is_key, is_sub};
+    cafe_row_query query = {sizeof query, table, both, table->sub_name ? 2 : 1, 0, 0, -1, 1};
+    int code = store->ops->read_rows(store, &query, see_row, job, err);
+    if (code) return code;
+    job->rows[i]->is_read = true;
+  }
+  return CAFE_OK;
+}
+
+static void read_done(storage_job *base) {
+  read_job *job = CONTAINER(base, read_job, job);
+  struct consumer *consumer = job->consumer;
+  if (base->code) {
+    forget(consumer->projection);
+    consumer_failed(consumer, base->code, &base->err);
+  } else if (!consumer->has_failed && base->node->state == NODE_RUNNING) {
+    fold_batch(consumer);
+  }
+  node_free(base->node, job);
+  consumer_end(consumer);
+}
+
+static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
+    for (batch_event *at = consumer->queues[p]; at; at = at->next) {
+      if (!is_for_view(consumer, &at->event)) continue;
+      view_row *row = row_of(consumer, &at->event);
+      if (!row) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+      bool is_listed = row->is_read;
+      for (uint32_t i = job->count; i > 0 && !is_listed; i--) is_listed = job->rows[i - 1] == row;
+      if (!is_listed) job->rows[job->count++] = row;
+    }
+  }
+  return CAFE_OK;
+}
+
+void project_begin(struct consumer *consumer) {
+  cafe_node *node = consumer->node;
+  cafe_err err = {0, 0, ""};
+  size_t events = 0;
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
+    for (batch_event *at = consumer->queues[p]; at; at = at->next) events++;
+  if (events == 0) return;
+  read_job *job = node_alloc(node, sizeof *job);
+  int code = job ? prepare(consumer, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
+  if (!code) {
+    job->consumer = consumer;
+    job->rows = cafe_arena_alloc(consumer->arena, events * sizeof(view_row *));
+    code = job->rows ? find_rows(consumer, job, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
+  }
+  if (code) {
+    node_free(node, job);
+    if (consumer->projection && consumer->projection->rows) forget(consumer->projection);
+    consumer_failed(consumer, code, &err);
+    return;
+  }
+  consumer->under_way++;
+  if (job->count) {
+    job->job.run = run_read;
+    job->job.done = read_done;
+    job->job.lane = CAFE_LANE_READ;
+    storage_submit(node, &job->job);
+    return;
+  }
+  node_free(node, job);
+  fold_batch(consumer);
+  consumer_end(consumer);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Publishing is reading the log with a position. A pull names the place it has seen; it is answered when the log goes
+ * beyond it. What is kept here: events leave in the order of their positions, none is left out but by type, and
+ * `scanned` never passes an event that wasn't looked at. Nothing is copied or remembered per subscriber.
+ */
+#include "engine/publish.h"
+
+enum { PULL_EVENTS = 512 };
+
+static int see_event(void *user, const cafe_stored_event *event) {
+  log_job *job = user;
+  if (job->count == job->room) {
+    uint32_t room = job->room ? job->room * 2 : 16;
+    cafe_stored_event *grown = cafe_arena_alloc(job->arena, room * sizeof *grown);
+    if (!grown) return CAFE_NOMEM;
+    if (job->count) memcpy(grown, job->events, job->count * sizeof *grown);
+    job->events = grown;
+    job->room = room;
+  }
+  cafe_stored_event *kept = &job->events[job->count];
+  *kept = *event;
+  cafe_slice aggregate, type;
+  if (cafe_arena_copy(&aggregate, job->arena, cafe_text(event->aggregate)) ||
+      cafe_arena_copy(&type, job->arena, cafe_text(event->type)) ||
+      cafe_arena_copy(&kept->trace, job->arena, event->trace) || cafe_arena_copy(&kept->data, job->arena, event->data))
+    return CAFE_NOMEM;
+  kept->aggregate = aggregate.data;
+  kept->type = type.data;
+  job->count++;
+  return CAFE_OK;
+}
+
+static int run_log(storage_job *base, cafe_err *err) {
+  log_job *job = CONTAINER(base, log_job, job);
+  cafe_store *store = base->node->store;
+  return store->ops->read_log(store, &job->query, see_event, job, err);
+}
+
+static void log_done(storage_job *base) {
+  log_job *job = CONTAINER(base, log_job, job);
+  cafe_node *node = base->node;
+  if (base->code == CAFE_OK && job->query.head > node->heads[job->query.shard])
+    node->heads[job->query.shard] = job->query.head;
+  job->done(job, base->code, &base->err);
+  cafe_arena_destroy(job->arena);
+  node_free(node, job);
+}
+
+log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limit, const char *const *types,
+                  void (*done)(log_job *job, int code, const cafe_err *err), void *user) {
+  log_job *job = node_alloc(node, sizeof *job);
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  if (!job || !arena) {
+    cafe_arena_destroy(arena);
+    node_free(node, job);
+    return NULL;
+  }
+  job->arena = arena;
+  job->done = done;
+  job->user = user;
+  job->query.size = sizeof job->query;
+  job->query.shard = shard;
+  job->query.after = after;
+  job->query.limit = limit;
+  job->query.types = types;
+  job->job.run = run_log;
+  job->job.done = log_done;
+  job->job.lane = CAFE_LANE_READ;
+  storage_submit(node, &job->job);
+  return job;
+}
+
+/* ---- pulls ---- */
+
+typedef struct pull_job {
+  struct pull_job *next;
+  cafe_pull *pull; /* NULL: forgotten meanwhile */
+} pull_job;
+
+static void pull_fail(cafe_pull *pull, const cafe_err *err) { pull->answer(pull, err, 0, NULL, 0, 0, 0); }
+
+static void pull_read(log_job *job, int code, const cafe_err *err) {
+  cafe_node *node = job->job.node;
+  pull_job *asked = job->user;
+  cafe_pull *pull = asked->pull;
+  LL_DELETE(node->pull_jobs, asked);
+  node_free(node, asked);
+  if (!pull) return;
+  if (code) {
+    pull_fail(pull, err);
+  } else if (job->query.scanned > pull->after) {
+    pull->answer(pull, NULL, node->log_id, job->events, job->count, job->query.scanned, job->query.head);
+  } else {
+    LL_APPEND(node->pulls, pull);
+  }
+}
+
+static bool refuse_position(cafe_node *node, cafe_pull *pull) {
+  cafe_err err;
+  if (pull->log_id && pull->log_id != node->log_id)
+    cafe_fail(&err, CAFE_INVALID, "the position is of another log: it was restored from a backup, or made anew. "
+              "Rebuild what was made from the old one");
+  else if (pull->shard >= node->store->ops->shards || pull->after > node->heads[pull->shard])
+    cafe_fail(&err, CAFE_INVALID, "position %llu of shard %u is beyond the log's head: the log was restored from a "
+              "backup. Rebuild what was made from the old one", (unsigned long long)pull->after, pull->shard);
+  else
+    return false;
+  pull_fail(pull, &err);
+  return true;
+}
+
+void publish_pull(cafe_node *node, cafe_pull *pull) {
+  if (refuse_position(node, pull)) return;
+  LL_APPEND(node->pulls, pull);
+  node_pump(node);
+}
+
+void publish_turn(cafe_node *node) {
+  cafe_pull *pull, *next;
+  LL_FOREACH_SAFE(node->pulls, pull, next) {
+    if (node->heads[pull->shard] <= pull->after) continue;
+    LL_DELETE(node->pulls, pull);
+    uint32_t limit = pull->limit && pull->limit < PULL_EVENTS ? pull->limit : PULL_EVENTS;
+    pull_job *asked = node_alloc(node, sizeof *asked);
+    if (asked) {
+      asked->pull = pull;
+      LL_PREPEND(node->pull_jobs, asked);
+      if (log_read(node, pull->shard, pull->after, limit, pull->types, pull_read, asked)) continue;
+      LL_DELETE(node->pull_jobs, asked);
+      node_free(node, asked);
+    }
+    cafe_err err;
+    cafe_fail(&err, CAFE_NOMEM, "no memory to read the log");
+    pull_fail(pull, &err);
+  }
+}
+
+void publish_forget(cafe_node *node, cafe_pull *pull) {
+  cafe_pull *parked, *next;
+  LL_FOREACH_SAFE(node->pulls, parked, next) if (parked == pull) LL_DELETE(node->pulls, parked);
+  pull_job *asked;
+  LL_FOREACH(node->pull_jobs, asked) if (asked->pull == pull) asked->pull = NULL;
+}
+
+void publish_close(cafe_node *node) {
+  pull_job *asked;
+  LL_FOREACH(node->pull_jobs, asked) asked->pull = NULL;
+  node->pulls = NULL; /* the transport is closed, and has them back */
+}

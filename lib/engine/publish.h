@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef ENGINE_PUBLISH_H
+#define ENGINE_PUBLISH_H
+
+#include "engine/node.h"
+
+/* One read of the log. done runs once, on the loop thread; the job and its events are gone after it. */
+typedef struct log_job {
+  storage_job job;
+  cafe_arena *arena;
+  cafe_log_query query;
+  cafe_stored_event *events;
+  uint32_t count, room;
+  void (*done)(struct log_job *job, int code, const cafe_err *err);
+  void *user;
+} log_job;
+
+/* types BORROW until done. NULL: no memory, and done isn't called. */
+log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limit, const char *const *types,
+                  void (*done)(log_job *job, int code, const cafe_err *err), void *user);
+
+#endif

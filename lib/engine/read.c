@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Reads: rows of views, the events of a stream, and waiting for a view to catch up. They go to the store, so they show
+ * what is committed and nothing else; a command that was answered is in what is read afterwards.
+ */
+#include "cafe/op.h"
+#include "engine/consume.h"
+#include "engine/node.h"
+
+enum { LIST_MAX = 1000, HISTORY_MAX = 1000 };
+
+typedef struct read_job {
+  storage_job job;
+  cafe_op *op; /* NULL: answered already */
+  cafe_arena *arena;
+  const cafe_table *table;
+  cafe_row_query query;
+  cafe_row *rows;
+  const char *aggregate;
+  uint64_t key, after;
+  cafe_event *events;
+  uint32_t count;
+  cafe_list_cb list_done;
+  cafe_history_cb history_done;
+} read_job;
+
+/* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. */
+static cafe_op *make_op(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
+                        void *user) {
+  cafe_op *op = node_alloc(node, sizeof *op);
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  if (!op || !arena) {
+    cafe_arena_destroy(arena);
+    node_free(node, op);
+    return NULL;
+  }
+  op->node = node;
+  op->arena = arena;
+  op->serves = serves;
+  op->served = served;
+  op->user = user;
+  DL_APPEND(node->ops, op);
+  node->op_count++;
+  return op;
+}
+
+static int check_node(const cafe_node *node, cafe_err *err) {
+  if (node->state == NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
+  if (node->state > NODE_DRAINING) return cafe_fail(err, CAFE_UNAVAILABLE, "the node is closing");
+  if (node->op_count >= node->max_queued)
+    return cafe_fail(err, CAFE_OVERLOADED, "%u operations are waiting already: later, please", node->op_count);
+  return CAFE_OK;
+}
+
+static void job_free(read_job *job) {
+  cafe_node *node = job->job.node;
+  cafe_arena_destroy(job->arena);
+  node_free(node, job);
+}
+
+static void read_done(storage_job *base) {
+  read_job *job = CONTAINER(base, read_job, job);
+  if (job->op) op_answer(job->op, base->code ? &base->err : NULL, NULL);
+  job_free(job);
+}
+
+static read_job *make_job(cafe_node *node) {
+  read_job *job = node_alloc(node, sizeof *job);
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  if (!job || !arena) {
+    cafe_arena_destroy(arena);
+    node_free(node, job);
+    return NULL;
+  }
+  job->job.node = node;
+  job->arena = arena;
+  job->job.lane = CAFE_LANE_READ;
+  job->job.done = read_done;
+  return job;
+}
+
+/* ---- rows ---- */
+
+static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                   const void *data) {
+  (void)version;
+  read_job *job = user;
+  void *copy = cafe_arena_alloc(job->arena, table->row->width);
+  if (!copy || cafe_schema_copy(copy, data, table->row, job->arena)) return CAFE_NOMEM;
+  cafe_row *row = &job->rows[job->count++];
+  row->key = key;
+  row->sub = sub;
+  row->data = copy;
+  return CAFE_OK;
+}
+
+static int run_list(storage_job *base, cafe_err *err) {
+  read_job *job = CONTAINER(base, read_job, job);
+  return base->node->store->ops->read_rows(base->node->store, &job->query, see_row, job, err);
+}
+
+static void list_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  (void)outcome;
+  read_job *job = op->serves;
+  bool more = job->count == job->query.limit; /* one more than asked for was read */
+  job->op = NULL;
+  if (err) job->list_done(err, NULL, 0, false, op->user);
+  else job->list_done(NULL, job->rows, job->count - more, more, op->user);
+}
+
+static int read_number(int64_t *out, cafe_slice text) {
+  int64_t value = 0;
+  bool is_negative = text.size > 1 && text.data[0] == '-';
+  for (size_t i = is_negative; i < text.size; i++) {
+    if (text.data[i] < '0' || text.data[i] > '9' || value > (INT64_MAX - 9) / 10) return CAFE_INVALID;
+    value = value * 10 + (text.data[i] - '0');
+  }
+  *out = is_negative ? -value : value;
+  return text.size ? CAFE_OK : CAFE_INVALID;
+}
+
+/* CAFE_NOT_FOUND: no row can have that value. */
+static int read_filter(cafe_condition *out, const cafe_view *view, const cafe_filter *filter, cafe_arena *arena,
+                       cafe_err *err) {
+  cafe_slice name = cafe_text(filter->column);
+  memset(out, 0, sizeof *out);
+  if (cafe_slice_equal(name, cafe_text(view->key_name))) out->column = -1;
+  else if (view->sub_name && cafe_slice_equal(name, cafe_text(view->sub_name))) out->column = -2;
+  else out->column = cafe_schema_find(view->row, name);
+  if (out->column < 0 && !cafe_slice_equal(name, cafe_text(view->key_name)) &&
+      !(view->sub_name && cafe_slice_equal(name, cafe_text(view->sub_name))))
+    return cafe_fail(err, CAFE_INVALID, "%s has no column %s", view->name, filter->column);
+  if (out->column < 0) return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
+  const cafe_field *field = &view->row->fields[out->column];
+  out->value.field = field;
+  switch (field->type) {
+    case CAFE_FIELD_TEXT:
+    case CAFE_FIELD_BYTES:
+      return cafe_arena_copy(&out->value.bytes, arena, filter->equals)
+                 ? cafe_fail(err, CAFE_NOMEM, "no memory for a read")
+                 : CAFE_OK;
+    case CAFE_FIELD_ENUM:
+      for (uint32_t i = 0; i < field->names_count; i++) {
+        if (!field->names[i] || !cafe_slice_equal(cafe_text(field->names[i]), filter->equals)) continue;
+        out->value.number = i;
+        return CAFE_OK;
+      }
+      return CAFE_NOT_FOUND;
+    default:
+      return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
+  }
+}
+
+static const hosted_view *find_view(const cafe_node *node, const cafe_view *view) {
+  for (uint32_t i = 0; i < node->registry.view_count; i++)
+    if (node->registry.views[i].type == view) return &node->registry.views[i];
+  return NULL;
+}
+
+static int run_nothing(storage_job *base, cafe_err *err) {
+  (void)base, (void)err;
+  return CAFE_OK;
+}
+
+int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user,
+                   cafe_err *err) {
+  int code = check_node(node, err);
+  if (code) return code;
+  const hosted_view *view = list->view ? find_view(node, list->view) : NULL;
+  if (!view) return cafe_fail(err, CAFE_INVALID, "this node doesn't host that view");
+  if (list->limit < 1 || list->limit > LIST_MAX)
+    return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list->limit);
+  read_job *job = make_job(node);
+  if (!job) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  cafe_condition *conditions = cafe_arena_alloc(job->arena, (list->filter_count + 1) * sizeof *conditions);
+  job->rows = cafe_arena_alloc(job->arena, (list->limit + 1) * sizeof *job->rows);
+  if (!conditions || !job->rows) code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  job->job.run = run_list;
+  uint32_t count = 0;
+  for (; count < list->filter_count && !code; count++) {
+    code = read_filter(&conditions[count], list->view, &list->filters[count], job->arena, err);
+    if (code == CAFE_NOT_FOUND) {
+      job->job.run = run_nothing;
+      code = CAFE_OK;
+    }
+  }
+  if (!code && list->view->shown_by) {
+    conditions[count].column = cafe_schema_find(list->view->row, cafe_text(list->view->shown_by));
+    conditions[count].value.field = &list->view->row->fields[conditions[count].column];
+    conditions[count++].value.number = 1;
+  }
+  job->query.size = sizeof job->query;
+  job->query.table = &view->table;
+  job->query.conditions = conditions;
+  job->query.condition_count = count;
+  job->query.after_key = list->after_key;
+  job->query.after_sub = list->after_sub;
+  job->query.order_by = -1;
+  job->query.limit = list->limit + 1;
+  job->list_done = done;
+  if (!code && !(job->op = make_op(node, job, list_served, user)))
+    code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  if (code) {
+    job_free(job);
+    return code;
+  }
+  if (op) *op = job->op;
+  storage_submit(node, &job->job);
+  return CAFE_OK;
+}
+
+/* ---- the events of a stream ---- */
+
+static int see_event(void *user, const cafe_stored_event *stored) {
+  read_job *job = user;
+  if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after || job->count == HISTORY_MAX)
+    return CAFE_OK;
+  const event_type *type = registry_event(job->job.node, stored->type);
+  if (!type) return CAFE_UNSUPPORTED;
+  cafe_slice bytes;
+  cafe_event *event = &job->events[job->count];
+  void *data = cafe_arena_alloc(job->arena, type->schema->width);
+  if (!data || cafe_arena_copy(&bytes, job->arena, stored->data) ||
+      cafe_arena_copy(&event->trace, job->arena, stored->trace))
+    return CAFE_NOMEM;
+  int code = cafe_schema_decode(data, type->schema, bytes, NULL);
+  if (code) return CAFE_CORRUPT;
+  event->type = type->schema;
+  event->aggregate = job->aggregate;
+  event->key = stored->key;
+  event->version = stored->version;
+  event->time_ms = stored->time_ms;
+  event->position.log_id = job->job.node->log_id;
+  event->position.shard = stored->shard;
+  event->position.n = stored->n;
+  event->data = data;
+  job->count++;
+  return CAFE_OK;
+}
+
+static int skip_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                    const void *data) {
+  (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
+  return CAFE_OK;
+}
+
+static int run_history(storage_job *base, cafe_err *err) {
+  read_job *job = CONTAINER(base, read_job, job);
+  return base->node->store->ops->load(base->node->store, job->key, see_event, skip_row, job, err);
+}
+
+static void history_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  (void)outcome;
+  read_job *job = op->serves;
+  job->op = NULL;
+  job->history_done(err, err ? NULL : job->events, err ? 0 : job->count, op->user);
+}
+
+int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
+                      cafe_history_cb done, void *user, cafe_err *err) {
+  int code = check_node(node, err);
+  if (code) return code;
+  const char *known = NULL;
+  for (uint32_t i = 0; i < node->registry.aggregate_count; i++)
+    if (strcmp(node->registry.aggregates[i].type->name, aggregate) == 0 && node->registry.aggregates[i].is_local)
+      known = node->registry.aggregates[i].type->name;
+  if (!known) return cafe_fail(err, CAFE_INVALID, "this node doesn't host the aggregate %s", aggregate);
+  read_job *job = make_job(node);
+  if (!job) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  job->aggregate = known;
+  job->key = key;
+  job->after = after;
+  job->history_done = done;
+  job->events = cafe_arena_alloc(job->arena, HISTORY_MAX * sizeof *job->events);
+  job->op = job->events ? make_op(node, job, history_served, user) : NULL;
+  if (!job->op) {
+    job_free(job);
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  }
+  job->job.run = run_history;
+  if (op) *op = job->op;
+  storage_submit(node, &job->job);
+  return CAFE_OK;
+}
+
+/* ---- waiting for a view ---- */
+
+typedef struct wait {
+  uint32_t view;
+  cafe_position position;
+  void (*done)(const cafe_err *err, void *user);
+} wait;
+
+static void wait_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  (void)outcome;
+  const wait *waiting = op->serves;
+  waiting->done(err, op->user);
+}
+
+/* Whether the view holds everything up to there; *is_known: some subscription of it reads that log. */
+static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position *position, uint64_t *head,
+                       bool *is_known) {
+  const struct consumer *consumer;
+  bool is_reached = false;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard) continue;
+    if (consumer->log_id != position->log_id) continue;
+    *is_known = true;
+    *head = consumer->is_local ? node->heads[consumer->shard] : consumer->head;
+    is_reached = is_reached || consumer->watermark >= position->n;
+  }
+  return is_reached;
+}
+
+void read_turn(cafe_node *node) {
+  cafe_op *op = node->ops;
+  while (op && node->wait_count) {
+    cafe_op *next = op->next;
+    if (op->served == wait_served) {
+      const wait *waiting = op->serves;
+      uint64_t head;
+      bool is_known = false;
+      if (is_reached(node, waiting->view, &waiting->position, &head, &is_known)) {
+        node->wait_count--;
+        op_answer(op, NULL, NULL);
+        next = node->ops; /* the completion may have changed the list */
+      }
+    }
+    op = next;
+  }
+}
+
+int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
+                    int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err) {
+  int code = check_node(node, err);
+  if (code) return code;
+  const hosted_view *hosted = find_view(node, view);
+  if (!hosted || view->is_inline)
+    return cafe_fail(err, CAFE_INVALID, "only a view that this node keeps by subscription can be awaited");
+  uint32_t index = (uint32_t)(hosted - node->registry.views);
+  uint64_t head = 0;
+  bool is_known = false;
+  is_reached(node, index, position, &head, &is_known);
+  bool is_local = position->log_id == node->log_id;
+  if (!is_known || (is_local && position->n > head))
+    return cafe_fail(err, CAFE_INVALID, "the position is of a log that %s doesn't read, or beyond its head: it was "
+                     "restored from a backup", view->name);
+  cafe_op *made = make_op(node, NULL, wait_served, user);
+  wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
+  if (!waiting || heap_push(node->deadlines, &made->deadline, node_now_us(node) + timeout_ms * 1000)) {
+    if (made) op_discard(made);
+    return cafe_fail(err, CAFE_NOMEM, "no memory to wait");
+  }
+  waiting->view = index;
+  waiting->position = *position;
+  waiting->done = done;
+  made->serves = waiting;
+  node->wait_count++;
+  if (op) *op = made;
+  node_pump(node);
+  return CAFE_OK;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Requests: what a saga asks of an aggregate on another node, and what other nodes ask here.
+ *
+ * What is kept here: a request is sent only after the unit that asks is durable, and the saga's row says that it is
+ * asked, so after a crash it is asked again; the aggregate over there answers by its state, however often. An answer
+ * becomes an act like any other. One that never comes is a timeout, which the saga knows how to take.
+ */
+#include "engine/node.h"
+#include "engine/timer.h"
+#include "resilience/retry.h"
+
+enum { WIRE_VERSION = 1, TIMEOUT_DEFAULT_MS = 5000 };
+
+typedef struct wire_request {
+  int64_t version;
+  cafe_slice command;
+  uint64_t key;
+  cafe_slice data;
+  cafe_slice trace;
+} wire_request;
+
+typedef struct wire_answer {
+  int64_t version;
+  int64_t verdict;
+  cafe_slice reason;
+  cafe_slice text;
+  cafe_slice event; /* its type; empty: none */
+  uint64_t event_version;
+  int64_t event_time_ms;
+  cafe_slice event_data;
+} wire_answer;
+
+static const cafe_field request_fields[] = {
+    CAFE_FIELD_OF(1, I64, wire_request, version), CAFE_FIELD_OF(2, TEXT, wire_request, command),
+    CAFE_FIELD_OF(3, U64, wire_request, key),     CAFE_FIELD_OF(4, BYTES, wire_request, data),
+    CAFE_FIELD_OF(5, TEXT, wire_request, trace),
+};
+static const cafe_field answer_fields[] = {
+    CAFE_FIELD_OF(1, I64, wire_answer, version),        CAFE_FIELD_OF(2, I64, wire_answer, verdict),
+    CAFE_FIELD_OF(3, TEXT, wire_answer, reason),        CAFE_FIELD_OF(4, TEXT, wire_answer, text),
+    CAFE_FIELD_OF(5, TEXT, wire_answer, event),         CAFE_FIELD_OF(6, U64, wire_answer, event_version),
+    CAFE_FIELD_OF(7, TIME, wire_answer, event_time_ms), CAFE_FIELD_OF(8, BYTES, wire_answer, event_data),
+};
+static const cafe_schema request_type = CAFE_SCHEMA_OF("request", wire_request, request_fields);
+static const cafe_schema answer_type = CAFE_SCHEMA_OF("answer", wire_answer, answer_fields);
+
+/* ---- asking ---- */
+
+typedef struct request_out {
+  cafe_request request;
+  struct request_out *prev, *next;
+  cafe_node *node;
+  struct subject *subject;
+  cafe_arena *arena;
+  cafe_event event;
+  struct act act;
+} request_out;
+
+static void request_free(request_out *out) {
+  struct subject *subject = out->subject;
+  DL_DELETE(out->node->requests, out);
+  subject->requests--;
+  cafe_arena_destroy(out->arena);
+  node_free(out->node, out);
+  subject_settle(subject);
+}
+
+static void answer_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  request_out *out = act->user;
+  (void)node, (void)err;
+  if (code) {
+    /* The saga still says that it asked, and nobody asks any more: taken up as after a restart. */
+    out->subject->is_resumed = false;
+    timer_retry(out->subject);
+  }
+  request_free(out);
+}
+
+static void answer_saga(request_out *out, int code, cafe_verdict verdict) {
+  if (out->node->state > NODE_DRAINING || out->act.ask_kind == SAGA_ASK_OTHER) {
+    request_free(out);
+    return;
+  }
+  out->act.kind = ACT_ANSWER;
+  out->act.key = out->subject->key;
+  out->act.code = code;
+  out->act.verdict = verdict;
+  out->act.finish = answer_finished;
+  out->act.user = out;
+  act_submit(out->node, &out->act);
+}
+
+static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict, cafe_err *err) {
+  wire_answer answer;
+  cafe_slice kept;
+  if (cafe_arena_copy(&kept, out->arena, body)) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  int code = cafe_schema_decode(&answer, &answer_type, kept, err);
+  if (code) return code;
+  if (answer.version != WIRE_VERSION || answer.verdict < CAFE_ACCEPTED || answer.verdict > CAFE_REFUSED)
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the answer has version %lld", (long long)answer.version);
+  *verdict = (cafe_verdict)answer.verdict;
+  if (answer.event.size == 0) return CAFE_OK;
+  cafe_slice name;
+  if (cafe_arena_copy(&name, out->arena, answer.event)) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  const event_type *type = registry_event(out->node, name.data);
+  if (!type) return cafe_fail(err, CAFE_UNSUPPORTED, "the answer is an unknown event, %s", name.data);
+  void *data = cafe_arena_alloc(out->arena, type->schema->width);
+  if (!data) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  code = cafe_schema_decode(data, type->schema, answer.event_data, err);
+  if (code) return code;
+  out->event.type = type->schema;
+  out->event.aggregate = out->node->registry.aggregates[type->aggregate].type->name;
+  out->event.key = out->subject->key;
+  out->event.version = answer.event_version;
+  out->event.time_ms = answer.event_time_ms;
+  out->event.data = data;
+  out->act.event = &out->event;
+  return CAFE_OK;
+}
+
+static void request_done(cafe_request *request, const cafe_err *err, cafe_slice body) {
+  request_out *out = CONTAINER(request, request_out, request);
+  cafe_verdict verdict = CAFE_REFUSED;
+  cafe_err failure = {0, 0, ""};
+  int code = err ? err->code : read_answer(out, body, &verdict, &failure);
+  if (code) {
+    node_log(out->node, CAFE_LOG_WARN, out->subject->key, (cafe_slice){NULL, 0}, "asking %s: %s", request->service,
+             err ? err->text : failure.text);
+  }
+  /* What can't be read was perhaps done: as if no answer had come. */
+  answer_saga(out, err ? code : code ? CAFE_TIMEOUT : CAFE_OK, verdict);
+}
+
+static int encode_request(request_out *out, const remote_ask *ask, cafe_err *err) {
+  wire_request wire = {WIRE_VERSION, cafe_text(ask->ask->command->type->name), ask->ask->command->key, {NULL, 0},
+                       {NULL, 0}};
+  int code = cafe_schema_encode(&wire.data, out->arena, ask->ask->command->type, ask->ask->command->data, err);
+  if (code) return code;
+  return cafe_schema_encode(&out->request.body, out->arena, &request_type, &wire, err);
+}
+
+void request_send(struct subject *subject, const remote_ask *ask) {
+  cafe_node *node = subject->node;
+  cafe_err err = {0, 0, ""};
+  request_out *out = node_alloc(node, sizeof *out);
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  if (!out || !arena) {
+    cafe_arena_destroy(arena);
+    node_free(node, out);
+    subject->is_resumed = false;
+    timer_retry(subject);
+    return;
+  }
+  out->node = node;
+  out->subject = subject;
+  out->arena = arena;
+  out->act.saga = ask->saga;
+  out->act.ask_kind = ask->ask->kind;
+  out->act.step = ask->ask->step;
+  out->act.attempt = ask->ask->attempt;
+  DL_APPEND(node->requests, out);
+  subject->requests++;
+  const command_type *command = registry_command(node, ask->ask->command->type);
+  int64_t timeout = ask->ask->timeout_ms > 0 ? ask->ask->timeout_ms : TIMEOUT_DEFAULT_MS;
+  timeout = retry_budget_ms(timeout, ask->ask->deadline_ms, node_utc_ms(node));
+  out->request.service = node->registry.aggregates[command->aggregate].service;
+  out->request.deadline_us = node_now_us(node) + timeout * 1000;
+  out->request.done = request_done;
+  int code = encode_request(out, ask, &err);
+  if (!code && !node->transport)
+    code = cafe_fail(&err, CAFE_UNAVAILABLE, "%s is another node's, and there is no transport", out->request.service);
+  if (!code) code = node->transport->ops->request(node->transport, &out->request, &err);
+  if (code) answer_saga(out, code, CAFE_REFUSED);
+}
+
+void request_close(cafe_node *node) {
+  request_out *out, *next;
+  DL_FOREACH_SAFE(node->requests, out, next) {
+    if (out->act.kind) continue; /* its answer is an act under way, which frees it */
+    node->transport->ops->cancel(node->transport, &out->request);
+    request_free(out);
+  }
+}
+
+/* ---- being asked ---- */
+
+static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  cafe_incoming *incoming = op->serves;
+  cafe_slice body = {NULL, 0};
+  if (!incoming) return; /* whoever asked is gone */
+  cafe_err failure = {0, 0, ""};
+  if (!err) {
+    wire_answer answer = {WIRE_VERSION, outcome->verdict, cafe_text(outcome->reason), cafe_text(outcome->text),
+                          {NULL, 0}, 0, 0, {NULL, 0}};
+    const cafe_event *event = outcome->event;
+    int code = CAFE_OK;
+    if (event) {
+      answer.event = cafe_text(event->type->name);
+      answer.event_version = event->version;
+      answer.event_time_ms = event->time_ms;
+      code = cafe_schema_encode(&answer.event_data, op->arena, event->type, event->data, &failure);
+    }
+    if (!code) code = cafe_schema_encode(&body, op->arena, &answer_type, &answer, &failure);
+    if (code) {
+      /* It is done, only the answer can't be written: the caller mustn't take it for undone. */
+      failure.code = CAFE_TIMEOUT;
+      err = &failure;
+    }
+  }
+  incoming->answer(incoming, err, body);
+}
+
+void request_serve(cafe_node *node, cafe_incoming *incoming) {
+  wire_request wire;
+  cafe_err err = {0, 0, ""};
+  cafe_op *op = NULL;
+  cafe_slice none = {NULL, 0};
+  const command_type *command = NULL;
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  int code = arena ? CAFE_OK : cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
+  if (!code) code = cafe_schema_decode(&wire, &request_type, incoming->body, &err);
+  if (!code && wire.version != WIRE_VERSION)
+    code = cafe_fail(&err, CAFE_UNSUPPORTED, "the request has version %lld, this node speaks %d",
+                     (long long)wire.version, WIRE_VERSION);
+  if (!code && !(command = registry_command_named(node, wire.command)))
+    code = cafe_fail(&err, CAFE_INVALID, "nobody here takes %.*s", (int)wire.command.size, wire.command.data);
+  void *data = NULL;
+  if (!code && !(data = cafe_arena_alloc(arena, command->type->command->width)))
+    code = cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
+  if (!code) code = cafe_schema_decode(data, command->type->command, wire.data, &err);
+  if (!code && (wire.key == 0 || wire.key > CAFE_KEY_MAX))
+    code = cafe_fail(&err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
+  int64_t left_us = incoming->deadline_us - node_now_us(node);
+  if (!code && left_us <= 0) code = cafe_fail(&err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
+  if (!code) {
+    cafe_submit submit = CAFE_SUBMIT_INIT;
+    submit.command = command->type->command;
+    submit.key = wire.key;
+    submit.data = data;
+    submit.timeout_ms = (left_us + 999) / 1000;
+    submit.trace = wire.trace;
+    code = op_submit(&op, node, &submit, &err);
+  }
+  cafe_arena_destroy(arena);
+  if (code) {
+    incoming->answer(incoming, &err, none);
+    return;
+  }
+  op->served = serve_done;
+  op->serves = incoming;
+}
+
+void request_forget(cafe_node *node, cafe_incoming *incoming) {
+  cafe_op *op;
+  DL_FOREACH(node->ops, op) if (op->served == serve_done && op->serves == incoming) op->serves = NULL;
+}

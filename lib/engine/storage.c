@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The store's methods block, the loop must not. Each call is a job: on the lane's thread, or, for a store that doesn't
+ * block, at once. What is kept here: `done` runs exactly once, on the loop thread, never inside storage_submit; and a
+ * store that can't take the job at all fails it in the same way, so that callers have one path for failures.
+ */
+#include "engine/node.h"
+
+static void run_on_lane(cafe_job *base) {
+  storage_job *job = CONTAINER(base, storage_job, job);
+  job->code = job->run(job, &job->err);
+}
+
+static void finish(storage_job *job) {
+  cafe_node *node = job->node;
+  node->jobs--;
+  job->done(job);
+  node_pump(node);
+}
+
+static void done_on_loop(cafe_job *base) { finish(CONTAINER(base, storage_job, job)); }
+
+void storage_submit(cafe_node *node, storage_job *job) {
+  job->node = node;
+  job->next = NULL;
+  node->jobs++;
+  if (!node->store->ops->is_inline) {
+    job->job.run = run_on_lane;
+    job->job.done = done_on_loop;
+    job->code = node->loop->ops->work(node->loop, job->lane, &job->job, &job->err);
+    if (job->code == CAFE_OK) return;
+  } else {
+    job->code = job->run(job, &job->err);
+  }
+  LL_APPEND(node->jobs_done, job);
+  node_pump(node);
+}
+
+void storage_turn(cafe_node *node) {
+  /* What these submit in turn is finished in the next turn, so that one never starves the loop. */
+  storage_job *list = node->jobs_done;
+  node->jobs_done = NULL;
+  while (list) {
+    storage_job *job = list;
+    list = job->next;
+    finish(job);
+  }
+}

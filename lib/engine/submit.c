@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Admission, and the answer at the other end.
+ *
+ * What is kept here: every submitted operation is answered exactly once, in a later turn; never before everything that
+ * its answer rests on is committed; with an error if that commit failed. An operation may be answered early (deadline,
+ * cancel, close) while its act is still under way: it is then detached, and freed when the act finishes.
+ */
+#include "cafe/op.h"
+
+#include "engine/key.h"
+#include "engine/node.h"
+
+/* Another writer may be first that often before the caller is told so. */
+enum { TRIES_MAX = 8 };
+
+static void op_free(cafe_op *op) {
+  cafe_node *node = op->node;
+  cafe_arena_destroy(op->arena);
+  node_free(node, op);
+}
+
+static void op_unlist(cafe_op *op) {
+  cafe_node *node = op->node;
+  DL_DELETE(node->ops, op);
+  node->op_count--;
+  heap_remove(node->deadlines, &op->deadline);
+}
+
+void op_discard(cafe_op *op) {
+  op_unlist(op);
+  op_free(op);
+}
+
+void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  cafe_node *node = op->node;
+  struct subject *subject = op->is_waiting ? subject_find(node, op->act.key) : NULL;
+  if (subject) op_leave(op, subject);
+  op_unlist(op);
+  op->is_detached = true;
+  if (op->served) op->served(op, err, outcome);
+  else if (op->done) op->done(err, outcome, op->user);
+  if (!op->is_acting) op_free(op);
+  if (subject) subject_settle(subject);
+}
+
+static void op_fail(cafe_op *op, int code, const cafe_err *err) {
+  cafe_err failure = {0, 0, ""};
+  if (err && err->code) failure = *err;
+  else cafe_fail(&failure, (cafe_code)code, "the command was not carried out: %s", cafe_code_name(code));
+  op_answer(op, &failure, NULL);
+}
+
+/* ---- waiting for the outcome ---- */
+
+void op_wait(cafe_op *op, struct subject *subject, uint64_t seq) {
+  op->seq = seq;
+  op->answered_by = 0;
+  if (op->is_waiting || op->is_detached) return;
+  op->is_waiting = true;
+  op->next_waiter = NULL;
+  cafe_op **end = &subject->waiters;
+  while (*end) end = &(*end)->next_waiter;
+  *end = op;
+}
+
+void op_leave(cafe_op *op, struct subject *subject) {
+  if (!op->is_waiting) return;
+  op->is_waiting = false;
+  for (cafe_op **at = &subject->waiters; *at; at = &(*at)->next_waiter) {
+    if (*at != op) continue;
+    *at = op->next_waiter;
+    return;
+  }
+}
+
+int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text) {
+  cafe_slice kept = {NULL, 0};
+  if (text && cafe_arena_copy(&kept, op->arena, cafe_text(text))) return CAFE_NOMEM;
+  op->verdict = verdict;
+  op->reason = reason;
+  op->text = kept.data ? kept.data : reason;
+  return CAFE_OK;
+}
+
+/* The last event among the unit's that answers the op's command; *verdict is what it means. */
+static const cafe_event *find_outcome(const cafe_op *op, const struct unit *unit, cafe_verdict *verdict) {
+  const cafe_command_outcome *outcomes = op->act.command->type->outcomes;
+  const cafe_event *found = NULL;
+  for (const unit_event *at = unit->events; at && outcomes; at = at->next) {
+    for (const cafe_command_outcome *outcome = outcomes; outcome->event; outcome++) {
+      if (outcome->event != at->event.type) continue;
+      found = &at->event;
+      *verdict = outcome->verdict;
+    }
+  }
+  return found;
+}
+
+static const cafe_event *last_of_stream(const cafe_op *op, const struct unit *unit) {
+  const cafe_event *last = NULL;
+  for (const unit_event *at = unit->events; at; at = at->next)
+    if (at->type->aggregate == op->act.command->aggregate) last = &at->event;
+  return last;
+}
+
+static void fill_outcome(cafe_outcome *out, const cafe_op *op) {
+  memset(out, 0, sizeof *out);
+  out->verdict = op->verdict;
+  out->key = op->act.key;
+  out->version = op->version;
+  out->event = op->event;
+  out->state = op->state;
+  out->reply = op->reply_bytes;
+  uint32_t shard = cafe_partition(op->act.key) % op->node->store->ops->shards;
+  out->position.log_id = op->node->log_id;
+  out->position.shard = shard;
+  out->position.n = op->event && op->event->position.n ? op->event->position.n : op->node->heads[shard];
+  if (op->verdict == CAFE_REFUSED) {
+    out->reason = op->reason;
+    out->text = op->text;
+  }
+}
+
+int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err) {
+  if (op->answered_by) return CAFE_OK;
+  cafe_verdict verdict = op->verdict;
+  const cafe_event *event = NULL;
+  if (verdict == CAFE_PENDING) {
+    event = find_outcome(op, unit, &verdict);
+    if (!event) return is_own ? key_claim(op, unit, key, err) : CAFE_OK;
+    if (verdict == CAFE_REFUSED) {
+      op->reason = event->type->name;
+      op->text = event->type->name;
+    }
+  } else if (is_own) {
+    event = last_of_stream(op, unit);
+  } else {
+    return CAFE_OK;
+  }
+  uint32_t aggregate = op->act.command->aggregate;
+  const cafe_schema *type = op->node->registry.aggregates[aggregate].type->state;
+  void *state = subject_state_of(unit->subject, aggregate);
+  void *copy = cafe_arena_alloc(op->arena, type->width);
+  if (!state || !copy) return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
+  memcpy(copy, state, type->width);
+  op->pending_verdict = op->verdict;
+  op->verdict = verdict;
+  op->event = event;
+  op->state = copy;
+  op->version = unit->subject->streams[aggregate].version;
+  op->answered_by = unit->seq;
+  if (op->client_key.key.size == 0) return CAFE_OK;
+  cafe_outcome outcome;
+  fill_outcome(&outcome, op);
+  return key_answer(op, unit, &outcome, key, err);
+}
+
+void op_committed(struct subject *subject, uint64_t seq) {
+  cafe_op *op = subject->waiters;
+  while (op) {
+    if (op->answered_by != seq) {
+      op = op->next_waiter;
+      continue;
+    }
+    cafe_outcome outcome;
+    fill_outcome(&outcome, op);
+    if (op->is_joined && op->wants_new_key && op->verdict == CAFE_REFUSED && !op->event && !op->reply_bytes.size) {
+      /* What the first one began came to nothing and left no answer: this one begins anew, under the same key. */
+      op_leave(op, subject);
+      op->replaces = op->act.key;
+      op->act.key = 0;
+      op->is_joined = false;
+      op->has_claimed = false;
+      op_again(op);
+    } else {
+      op_answer(op, NULL, &outcome);
+    }
+    op = subject->waiters; /* the completion may have changed the list */
+  }
+}
+
+void op_failed(struct subject *subject, uint64_t seq) {
+  cafe_op *next;
+  for (cafe_op *op = subject->waiters; op; op = next) {
+    next = op->next_waiter;
+    if (op->seq == seq) {
+      op_leave(op, subject);
+      if (op->claimed_by == seq) op->has_claimed = false;
+    } else if (op->answered_by == seq) {
+      op->verdict = op->pending_verdict;
+      op->answered_by = 0;
+      op->event = NULL;
+    }
+  }
+}
+
+void op_fail_waiters(struct subject *subject, const cafe_err *err) {
+  while (subject->waiters) op_answer(subject->waiters, err, NULL);
+}
+
+/* ---- the act behind an operation ---- */
+
+static void finish_command(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  cafe_op *op = act->op;
+  op->is_acting = false;
+  if (op->is_detached) {
+    op_free(op);
+    return;
+  }
+  if (code == CAFE_OK) return; /* answered by op_committed, or waiting for its outcome */
+  if (code == CAFE_CONFLICT && ++act->tries < TRIES_MAX && node->state <= NODE_DRAINING) {
+    op_again(op);
+    return;
+  }
+  op_fail(op, code, err);
+}
+
+void op_again(cafe_op *op) {
+  op->verdict = (cafe_verdict)0;
+  op->answered_by = 0;
+  op->event = NULL;
+  op->is_acting = true;
+  act_submit(op->node, &op->act);
+}
+
+void op_key_found(cafe_op *op, const cafe_key_record *found) {
+  op->is_acting = false;
+  if (op->is_detached) {
+    op_free(op);
+    return;
+  }
+  if (!found->same_request) {
+    cafe_err err;
+    cafe_fail(&err, CAFE_CONFLICT, "this key was used before, for another request: use a new one");
+    op_answer(op, &err, NULL);
+  } else if (found->has_reply) {
+    cafe_outcome outcome;
+    op->verdict = CAFE_UNCHANGED;
+    op->act.key = found->stream_key;
+    op->event = NULL;
+    op->state = NULL;
+    op->reply_bytes = found->reply;
+    fill_outcome(&outcome, op);
+    outcome.replayed = true;
+    op_answer(op, NULL, &outcome);
+  } else {
+    op->act.key = found->stream_key;
+    op->act.is_new_key = false;
+    op->is_joined = true;
+    op->has_claimed = true;
+    op->replaces = 0;
+    op_again(op);
+  }
+}
+
+/* ---- submitting ---- */
+
+static int check_submit(const cafe_node *node, const cafe_submit *submit, const command_type **command,
+                        cafe_err *err) {
+  if (node->state == NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
+  if (node->state != NODE_RUNNING)
+    return cafe_fail(err, CAFE_UNAVAILABLE, "the node is draining: it takes no more commands");
+  if (!submit->command || !submit->data) return cafe_fail(err, CAFE_INVALID, "a command needs its type and its data");
+  *command = registry_command(node, submit->command);
+  if (!*command || !node->registry.aggregates[(*command)->aggregate].is_local)
+    return cafe_fail(err, CAFE_INVALID, "no aggregate of this node takes the command %s", submit->command->name);
+  if (submit->key > CAFE_KEY_MAX)
+    return cafe_fail(err, CAFE_INVALID, "the key %llu is above 2^53 - 1", (unsigned long long)submit->key);
+  const cafe_client_key *key = submit->client_key;
+  if (key && (key->key.size < 1 || key->key.size > 255 || key->scope.size > 255 || key->fingerprint.size > 65536))
+    return cafe_fail(err, CAFE_INVALID, "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to "
+                     "65,536");
+  if (node->op_count >= node->max_queued)
+    return cafe_fail(err, CAFE_OVERLOADED, "%u commands are waiting already: later, please", node->op_count);
+  return CAFE_OK;
+}
+
+static int copy_submit(cafe_op *op, const cafe_submit *submit) {
+  void *data = cafe_arena_alloc(op->arena, submit->command->width);
+  if (!data || cafe_schema_copy(data, submit->data, submit->command, op->arena)) return CAFE_NOMEM;
+  op->act.data = data;
+  if (cafe_arena_copy(&op->act.trace, op->arena, submit->trace)) return CAFE_NOMEM;
+  if (!submit->client_key) return CAFE_OK;
+  if (cafe_arena_copy(&op->client_key.scope, op->arena, submit->client_key->scope)) return CAFE_NOMEM;
+  if (cafe_arena_copy(&op->client_key.key, op->arena, submit->client_key->key)) return CAFE_NOMEM;
+  return cafe_arena_copy(&op->client_key.fingerprint, op->arena, submit->client_key->fingerprint);
+}
+
+int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
+  const command_type *command = NULL;
+  int code = check_submit(node, submit, &command, err);
+  if (code) return code;
+  cafe_op *op = node_alloc(node, sizeof *op);
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  if (!op || !arena) goto no_memory;
+  op->arena = arena;
+  op->node = node;
+  if (copy_submit(op, submit)) goto no_memory;
+  if (submit->timeout_ms > 0 &&
+      heap_push(node->deadlines, &op->deadline, node_now_us(node) + submit->timeout_ms * 1000))
+    goto no_memory;
+  op->act.kind = ACT_COMMAND;
+  op->act.command = command;
+  op->act.key = submit->key;
+  op->act.op = op;
+  op->act.finish = finish_command;
+  op->wants_new_key = submit->key == 0;
+  op->reply = submit->reply;
+  op->reply_user = submit->reply_user;
+  op->is_acting = true;
+  DL_APPEND(node->ops, op);
+  node->op_count++;
+  act_submit(node, &op->act);
+  *out = op;
+  return CAFE_OK;
+
+no_memory:
+  cafe_arena_destroy(arena);
+  node_free(node, op);
+  return cafe_fail(err, CAFE_NOMEM, "no memory to take a command");
+}
+
+int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, cafe_op_cb done, void *user,
+                     cafe_err *err) {
+  cafe_op *made = NULL;
+  int code = op_submit(&made, node, submit, err);
+  if (code) return code;
+  made->done = done;
+  made->user = user;
+  if (op) *op = made;
+  return CAFE_OK;
+}
+
+void cafe_op_cancel(cafe_op *op) {
+  if (op->is_canceled) return;
+  op->is_canceled = true;
+  op->node->has_canceled = true;
+  node_pump(op->node);
+}
+
+/* ---- the turn's share ---- */
+
+static void answer_canceled(cafe_node *node) {
+  if (!node->has_canceled) return;
+  node->has_canceled = false;
+  cafe_op *op = node->ops;
+  while (op) {
+    cafe_op *next = op->next;
+    if (op->is_canceled) {
+      cafe_err err;
+      cafe_fail(&err, CAFE_CANCELED, "the caller gave up waiting");
+      op_answer(op, &err, NULL);
+      next = node->ops; /* the completion may have changed the list */
+    }
+    op = next;
+  }
+}
+
+void op_turn(cafe_node *node, int64_t now_us) {
+  answer_canceled(node);
+  heap_item *item;
+  while ((item = heap_peek(node->deadlines)) && item->due <= now_us) {
+    cafe_op *op = CONTAINER(item, cafe_op, deadline);
+    cafe_err err;
+    cafe_fail(&err, CAFE_TIMEOUT, "the deadline passed; what was asked for goes on");
+    op_answer(op, &err, NULL);
+  }
+}
+
+void op_close(cafe_node *node) {
+  cafe_err err;
+  cafe_fail(&err, CAFE_CANCELED, "the node is closing");
+  while (node->ops) op_answer(node->ops, &err, NULL);
+}
+
+/* ---- the blocking form ---- */
+
+typedef struct blocking_call {
+  cafe_outcome *out;
+  cafe_arena *arena;
+  cafe_err *err;
+  int code;
+  bool is_done;
+} blocking_call;
+
+static int keep_outcome(blocking_call *call, const cafe_outcome *outcome) {
+  *call->out = *outcome;
+  if (cafe_arena_copy(&call->out->reply, call->arena, outcome->reply)) return CAFE_NOMEM;
+  cafe_slice text = {NULL, 0};
+  if (outcome->text && cafe_arena_copy(&text, call->arena, cafe_text(outcome->text))) return CAFE_NOMEM;
+  call->out->text = text.data;
+  call->out->state = NULL;
+  call->out->event = NULL;
+  if (!outcome->event) return CAFE_OK;
+  cafe_event *event = cafe_arena_alloc(call->arena, sizeof *event);
+  void *data = event ? cafe_arena_alloc(call->arena, outcome->event->type->width) : NULL;
+  if (!data || cafe_schema_copy(data, outcome->event->data, outcome->event->type, call->arena)) return CAFE_NOMEM;
+  *event = *outcome->event;
+  event->data = data;
+  if (cafe_arena_copy(&event->trace, call->arena, outcome->event->trace)) return CAFE_NOMEM;
+  call->out->event = event;
+  return CAFE_OK;
+}
+
+static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *user) {
+  blocking_call *call = user;
+  call->is_done = true;
+  if (err) {
+    call->code = err->code;
+    if (call->err) *call->err = *err;
+  } else if (keep_outcome(call, outcome)) {
+    call->code = cafe_fail(call->err, CAFE_NOMEM, "the command was answered, but there is no memory for the answer");
+  }
+}
+
+int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
+  memset(out, 0, sizeof *out);
+  cafe_arena_reset(node->call_arena);
+  blocking_call call = {out, node->call_arena, err, CAFE_OK, false};
+  int code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
+  while (!code && !call.is_done) code = node->loop->ops->turn(node->loop, -1);
+  return code ? code : call.code;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Tasks: what committed states want of the outside world.
+ *
+ * What is kept here: a task is started only after the unit that made it wanted is durable, and never twice at the same
+ * time by one node. That it ran, or may have run, is never forgotten: the first attempt needs no row, since the state
+ * wants it; each further one is written to `attempts` before it starts.
+ *
+ * A crash while a task runs leaves a state that wants it: after the restart it is started with the next attempt, and
+ * its idempotency key makes the repeat harmless. A crash between the answer and its commit is the same.
+ */
+#include "engine/node.h"
+#include "engine/timer.h"
+#include "resilience/retry.h"
+
+/* How long an answer that couldn't be committed waits for its next try. */
+enum { SETTLE_AGAIN_US = 1000000 };
+
+typedef enum task_phase {
+  TASK_BEGINNING = 1, /* its attempt is being written */
+  TASK_RUNNING = 2,
+  TASK_SETTLING = 3,  /* its answer is being committed */
+  TASK_FAILING = 4,   /* its next attempt is being written */
+  TASK_OVER = 5       /* no longer wanted, its row is being removed */
+} task_phase;
+
+struct running_task {
+  cafe_task task; /* first: what the worker has */
+  running_task *prev, *next;
+  struct subject *subject;
+  uint32_t aggregate;
+  const cafe_worker *worker;
+  cafe_arena *arena;
+  task_phase phase;
+  heap_item timeout;
+  cafe_command cause;
+  struct act act;
+  attempt_row row;
+};
+
+/* ---- what is wanted ---- */
+
+int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, cafe_err *err) {
+  registry *known = &subject->node->registry;
+  wanted_task **end = out;
+  *out = NULL;
+  for (uint32_t i = 0; i < known->aggregate_count; i++) {
+    const cafe_aggregate *owner = known->aggregates[i].type;
+    if (!owner->tasks || !known->aggregates[i].is_local || subject->streams[i].version == 0) continue;
+    cafe_tasks tasks = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+    owner->tasks(&tasks, subject->streams[i].state);
+    if (tasks.wanted.err.code) {
+      if (err) *err = tasks.wanted.err;
+      return tasks.wanted.err.code;
+    }
+    for (const collected *item = tasks.wanted.first; item; item = item->next) {
+      wanted_task *wanted = cafe_arena_alloc(arena, sizeof *wanted);
+      if (!wanted) return cafe_fail(err, CAFE_NOMEM, "no memory to see what a state wants");
+      wanted->aggregate = i;
+      wanted->id = item->id;
+      wanted->type = item->type;
+      wanted->data = item->data;
+      wanted->not_before_ms = item->not_before_ms;
+      *end = wanted;
+      end = &wanted->next;
+    }
+  }
+  return CAFE_OK;
+}
+
+static running_task *find_running(const struct subject *subject, uint32_t aggregate, uint32_t id) {
+  running_task *task;
+  DL_FOREACH(subject->tasks, task) if (task->aggregate == aggregate && task->task.id == id) return task;
+  return NULL;
+}
+
+/* When a task that isn't running may start: 0 at once. */
+static int64_t start_ms(const struct subject *subject, const wanted_task *wanted) {
+  const attempt_slot *slot = subject_attempt(subject, wanted->aggregate, wanted->id);
+  int64_t due = slot ? slot->due_ms : 0;
+  return due > wanted->not_before_ms ? due : wanted->not_before_ms;
+}
+
+int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms) {
+  int64_t due = 0;
+  for (; wanted; wanted = wanted->next) {
+    int64_t start = find_running(subject, wanted->aggregate, wanted->id) ? now_ms : start_ms(subject, wanted);
+    if (start < now_ms) start = now_ms;
+    if (!due || start < due) due = start;
+  }
+  return due;
+}
+
+/* ---- one task's life ---- */
+
+static void task_free(running_task *task) {
+  cafe_node *node = task->subject->node;
+  DL_DELETE(task->subject->tasks, task);
+  heap_remove(node->retries, &task->timeout);
+  node->stats.tasks_running--;
+  cafe_arena_destroy(task->arena);
+  node_free(node, task);
+}
+
+static running_task *task_make(struct subject *subject, const wanted_task *wanted, const cafe_worker *worker) {
+  cafe_node *node = subject->node;
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  running_task *task = node_alloc(node, sizeof *task);
+  void *data = arena ? cafe_arena_alloc(arena, wanted->type->width) : NULL;
+  if (!task || !data || cafe_schema_copy(data, wanted->data, wanted->type, arena) ||
+      heap_push(node->retries, &task->timeout, INT64_MAX)) {
+    cafe_arena_destroy(arena);
+    node_free(node, task);
+    return NULL;
+  }
+  task->subject = subject;
+  task->aggregate = wanted->aggregate;
+  task->worker = worker;
+  task->arena = arena;
+  task->task.key = subject->key;
+  task->task.aggregate = node->registry.aggregates[wanted->aggregate].type->name;
+  task->task.id = wanted->id;
+  task->task.attempt = 1;
+  task->task.type = wanted->type;
+  task->task.data = data;
+  DL_APPEND(subject->tasks, task);
+  node->stats.tasks_running++;
+  return task;
+}
+
+static void task_start(running_task *task) {
+  cafe_node *node = task->subject->node;
+  cafe_err err = {0, 0, ""};
+  task->phase = TASK_RUNNING;
+  task->task.now_ms = node_utc_ms(node);
+  if (task->worker->retry.timeout_ms > 0)
+    heap_update(node->retries, &task->timeout, node_now_us(node) + task->worker->retry.timeout_ms * 1000);
+  int code = task->worker->start(task->worker->user, &task->task, &err);
+  if (code) cafe_task_fail(&task->task, &err);
+}
+
+static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase);
+
+static void row_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  running_task *task = act->user;
+  struct subject *subject = task->subject;
+  (void)err;
+  if (code || node->state > NODE_DRAINING) {
+    /* The row isn't there, so nothing was begun: looked at again soon, or at the next start. */
+    task_free(task);
+    timer_retry(subject);
+    return;
+  }
+  attempt_slot *slot = subject_attempt(subject, task->aggregate, task->task.id);
+  if (!slot) slot = cafe_arena_alloc(subject->arena, sizeof *slot);
+  if (!slot) {
+    /* The store knows more than the memory: read it anew. */
+    task_free(task);
+    subject_make_stale(subject);
+    timer_retry(subject);
+    return;
+  }
+  if (!slot->version) {
+    slot->aggregate = task->aggregate;
+    slot->task = task->task.id;
+    LL_PREPEND(subject->attempts, slot);
+  }
+  slot->attempt = (uint32_t)task->row.attempt;
+  slot->due_ms = task->row.due_ms;
+  slot->version++;
+  if (task->phase == TASK_BEGINNING) {
+    task_start(task);
+    return;
+  }
+  if (task->phase == TASK_OVER) LL_DELETE(subject->attempts, slot);
+  task_free(task);
+  timer_arm_at(subject, slot->due_ms);
+}
+
+static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase) {
+  struct subject *subject = task->subject;
+  const hosted_aggregate *owner = &subject->node->registry.aggregates[task->aggregate];
+  const attempt_slot *slot = subject_attempt(subject, task->aggregate, task->task.id);
+  task->phase = phase;
+  task->row.aggregate = cafe_text(owner->type->name);
+  task->row.task = task->task.id;
+  task->row.attempt = attempt;
+  task->row.due_ms = due_ms;
+  memset(&task->act, 0, sizeof task->act);
+  task->act.kind = ACT_ROWS;
+  task->act.key = subject->key;
+  task->act.row.table = &engine_tables[TABLE_ATTEMPTS];
+  task->act.row.key = subject->key;
+  task->act.row.sub = owner->number << 32 | task->task.id;
+  task->act.row.expected = slot ? slot->version : 0;
+  task->act.row.data = phase == TASK_OVER ? NULL : &task->row;
+  task->act.finish = row_finished;
+  task->act.user = task;
+  act_submit(subject->node, &task->act);
+}
+
+static void keep_cause(running_task *task, const struct unit *unit) {
+  if (!unit->cause || unit->cause->aggregate != task->aggregate) return;
+  const cafe_schema *type = unit->cause->type->command;
+  void *data = cafe_arena_alloc(task->arena, type->width);
+  if (!data || cafe_schema_copy(data, unit->cause_data, type, task->arena)) return; /* as after a restart */
+  task->cause.type = type;
+  task->cause.key = task->task.key;
+  task->cause.now_ms = unit->now_ms;
+  task->cause.data = data;
+  task->task.cause = &task->cause;
+}
+
+static void consider(struct subject *subject, const struct unit *unit, const wanted_task *wanted) {
+  cafe_node *node = subject->node;
+  if (find_running(subject, wanted->aggregate, wanted->id)) return;
+  int64_t start = start_ms(subject, wanted);
+  if (start > node_utc_ms(node)) {
+    if (!subject->task_due_ms || start < subject->task_due_ms) subject->task_due_ms = start;
+    return;
+  }
+  const cafe_worker *worker = registry_worker(node, wanted->type);
+  running_task *task = worker ? task_make(subject, wanted, worker) : NULL;
+  if (!task) {
+    subject->task_due_ms = node_utc_ms(node) + 1000;
+    return;
+  }
+  const attempt_slot *slot = subject_attempt(subject, wanted->aggregate, wanted->id);
+  if (slot || unit->is_resuming) {
+    task->task.attempt = slot ? slot->attempt + 1 : 2;
+    write_attempt(task, task->task.attempt, 0, TASK_BEGINNING);
+    return;
+  }
+  keep_cause(task, unit);
+  task_start(task);
+}
+
+static bool is_wanted(const wanted_task *wanted, uint32_t aggregate, uint32_t id) {
+  for (; wanted; wanted = wanted->next)
+    if (wanted->aggregate == aggregate && wanted->id == id) return true;
+  return false;
+}
+
+/* The row of a task that nobody wants any more. */
+static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
+  static const cafe_schema nothing = {"nothing", 1, 0, NULL};
+  const char none = 0;
+  wanted_task past = {NULL, slot->aggregate, slot->task, &nothing, &none, 0};
+  running_task *task = task_make(subject, &past, NULL);
+  if (task) write_attempt(task, slot->attempt, 0, TASK_OVER);
+}
+
+void task_reconcile(struct subject *subject, const struct unit *unit) {
+  if (subject->node->state != NODE_RUNNING) return;
+  running_task *task, *next;
+  DL_FOREACH_SAFE(subject->tasks, task, next) {
+    if (task->phase != TASK_RUNNING || is_wanted(unit->wanted, task->aggregate, task->task.id)) continue;
+    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
+    task_free(task);
+  }
+  subject->task_due_ms = 0;
+  for (const wanted_task *wanted = unit->wanted; wanted; wanted = wanted->next) consider(subject, unit, wanted);
+  attempt_slot *slot, *after;
+  LL_FOREACH_SAFE(subject->attempts, slot, after) {
+    if (is_wanted(unit->wanted, slot->aggregate, slot->task)) continue;
+    if (!find_running(subject, slot->aggregate, slot->task)) forget_attempt(subject, slot);
+  }
+}
+
+/* ---- answers ---- */
+
+static void settle_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  running_task *task = act->user;
+  (void)code, (void)err; /* only failures come here: task_settled has the rest */
+  if (node->state > NODE_DRAINING) {
+    struct subject *subject = task->subject;
+    task_free(task);
+    subject_settle(subject);
+    return;
+  }
+  heap_update(node->retries, &task->timeout, node_now_us(node) + (code == CAFE_CONFLICT ? 0 : SETTLE_AGAIN_US));
+  node_pump(node);
+}
+
+void task_settled(struct subject *subject, running_task *task) {
+  (void)subject;
+  task_free(task);
+}
+
+void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data) {
+  running_task *task = CONTAINER(public, running_task, task);
+  cafe_node *node = task->subject->node;
+  const command_type *type = registry_command(node, command);
+  void *copy = cafe_arena_alloc(task->arena, command->width);
+  if (!type || !copy || cafe_schema_copy(copy, data, command, task->arena)) {
+    cafe_err err;
+    cafe_fail(&err, type ? CAFE_NOMEM : CAFE_INVALID, type ? "no memory for a task's answer"
+                                                           : "a task was answered by a command that nobody takes");
+    cafe_task_fail(public, &err);
+    return;
+  }
+  heap_update(node->retries, &task->timeout, INT64_MAX);
+  task->phase = TASK_SETTLING;
+  memset(&task->act, 0, sizeof task->act);
+  task->act.kind = ACT_COMMAND;
+  task->act.key = task->subject->key;
+  task->act.command = type;
+  task->act.data = copy;
+  task->act.task = task;
+  task->act.finish = settle_finished;
+  task->act.user = task;
+  act_submit(node, &task->act);
+}
+
+void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
+  running_task *task = CONTAINER(public, running_task, task);
+  cafe_node *node = task->subject->node;
+  const cafe_retry *retry = &task->worker->retry;
+  heap_update(node->retries, &task->timeout, INT64_MAX);
+  node_log(node, CAFE_LOG_WARN, public->key, (cafe_slice){NULL, 0}, "%s %u of %s, attempt %u: %s", public->type->name,
+           public->id, public->aggregate, public->attempt, reason->text);
+  if (retry->max_attempts && public->attempt >= retry->max_attempts) {
+    cafe_reaction reaction = {{task->arena, NULL, NULL, 0, {0, 0, ""}}};
+    task->worker->give_up(task->worker->user, public, reason, &reaction);
+    node->stats.parked++;
+    if (!reaction.commands.err.code && reaction.commands.first) {
+      cafe_task_settle(public, reaction.commands.first->type, reaction.commands.first->data);
+      return;
+    }
+  }
+  int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
+  write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
+}
+
+void task_turn(cafe_node *node, int64_t now_us) {
+  heap_item *item;
+  while ((item = heap_peek(node->retries)) && item->due <= now_us) {
+    running_task *task = CONTAINER(item, running_task, timeout);
+    heap_update(node->retries, item, INT64_MAX);
+    if (task->phase == TASK_SETTLING) {
+      act_submit(node, &task->act);
+      continue;
+    }
+    cafe_err err;
+    cafe_fail(&err, CAFE_TIMEOUT, "no answer within %lld ms", (long long)task->worker->retry.timeout_ms);
+    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
+    cafe_task_fail(&task->task, &err);
+  }
+}
+
+void task_stop_all(struct subject *subject) {
+  running_task *task, *next;
+  DL_FOREACH_SAFE(subject->tasks, task, next) {
+    if (task->phase != TASK_RUNNING) continue; /* its act is under way, and frees it */
+    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
+    task_free(task);
+  }
+}
