@@ -284,6 +284,13 @@ typedef struct wanted_task {
   int64_t not_before_ms;
 } wanted_task;
 
+/* The last command that changed an aggregate with tasks. */
+typedef struct task_cause {
+  struct task_cause *next;
+  const command_type *command;
+  const void *data;
+} task_cause;
+
 typedef struct remote_ask {
   struct remote_ask *next;
   uint32_t saga;
@@ -302,8 +309,7 @@ struct unit {
   wanted_task *wanted;       /* after it, if looked_at_tasks */
   bool looked_at_tasks;
   bool is_resuming;          /* the first look after the key was read: what is wanted may have run before */
-  const command_type *cause; /* of its first command */
-  const void *cause_data;
+  struct task_cause *causes;
   remote_ask *asks;
   int64_t wake_ms;           /* written by it; -1: not written */
   int64_t due_ms;            /* of the subject's sagas, as of this unit */

@@ -201,10 +201,12 @@ static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, 
 }
 
 static void keep_cause(running_task *task, const struct unit *unit) {
-  if (!unit->cause || unit->cause->aggregate != task->aggregate) return;
-  const cafe_schema *type = unit->cause->type->command;
+  const task_cause *cause;
+  LL_FOREACH(unit->causes, cause) if (cause->command->aggregate == task->aggregate) break;
+  if (!cause) return;
+  const cafe_schema *type = cause->command->type->command;
   void *data = cafe_arena_alloc(task->arena, type->width);
-  if (!data || cafe_schema_copy(data, unit->cause_data, type, task->arena)) return; /* as after a restart */
+  if (!data || cafe_schema_copy(data, cause->data, type, task->arena)) return; /* as after a restart */
   task->cause.type = type;
   task->cause.key = task->task.key;
   task->cause.now_ms = unit->now_ms;

@@ -229,6 +229,24 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
   return CAFE_OK;
 }
 
+/* A task that comes of it may need what no event holds. */
+static int keep_cause(execution *x, const work *item) {
+  task_cause *cause;
+  LL_FOREACH(x->unit->causes, cause) if (cause->command->aggregate == item->command->aggregate) break;
+  if (!cause) {
+    cause = cafe_arena_alloc(x->arena, sizeof *cause);
+    if (!cause) return no_memory(x->err);
+    LL_PREPEND(x->unit->causes, cause);
+  }
+  /* The act may be over, with its data, before the task begins. */
+  const cafe_schema *type = item->command->type->command;
+  void *copy = cafe_arena_alloc(x->arena, type->width);
+  if (!copy || cafe_schema_copy(copy, item->data, type, x->arena)) return no_memory(x->err);
+  cause->command = item->command;
+  cause->data = copy;
+  return CAFE_OK;
+}
+
 static int run_command(execution *x, const work *item) {
   uint32_t aggregate = item->command->aggregate;
   const cafe_aggregate *owner = x->node->registry.aggregates[aggregate].type;
@@ -247,9 +265,9 @@ static int run_command(execution *x, const work *item) {
     int code = emit_event(x, aggregate, said, &command);
     if (code) return code;
   }
-  if (!x->unit->cause) {
-    x->unit->cause = item->command;
-    x->unit->cause_data = item->data;
+  if (decision.events.first && owner->tasks) {
+    int code = keep_cause(x, item);
+    if (code) return code;
   }
   if (item->op) {
     if (op_decided(item->op, verdict, decision.reason, decision.text)) return no_memory(x->err);
