@@ -41,7 +41,7 @@ typedef struct exchange {
 } exchange;
 
 /* Answers what the head shows to be wrong. */
-void exchange_check_head(exchange *self, bool is_uri_too_long, bool is_uri_malformed);
+void exchange_check_head(exchange *self, const char *version, bool is_uri_too_long, bool is_uri_malformed);
 
 /* Finds the route and hands the request to it, or answers why not. */
 void exchange_dispatch(exchange *self);

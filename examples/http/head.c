@@ -36,7 +36,7 @@ static enum MHD_Result check_argument(void *user, enum MHD_ValueKind kind, const
   return MHD_YES;
 }
 
-void exchange_check_head(exchange *self, bool is_uri_too_long, bool is_uri_malformed) {
+void exchange_check_head(exchange *self, const char *version, bool is_uri_too_long, bool is_uri_malformed) {
   framing seen = {0, 0, 0};
   bool is_utf8 = true;
   (void)MHD_get_connection_values(self->connection, MHD_HEADER_KIND, count_framing, &seen);
@@ -47,9 +47,11 @@ void exchange_check_head(exchange *self, bool is_uri_too_long, bool is_uri_malfo
   const char *length = http_header(&self->request, "Content-Length");
   unsigned long long announced = length ? strtoull(length, NULL, 10) : 0;
 
-  if (seen.lengths + seen.codings > 1 || seen.hosts > 1 || (coding && strcasecmp(coding, "chunked") != 0)) {
+  if (seen.lengths + seen.codings > 1 || seen.hosts > 1 ||
+      (seen.hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0) ||
+      (coding && strcasecmp(coding, "chunked") != 0)) {
     self->must_close = true;
-    http_problem(&self->request, HTTP_MALFORMED, "The framing of the body is contradictory");
+    http_problem(&self->request, HTTP_MALFORMED, "The body's framing or the Host is missing or contradictory");
   } else if (is_uri_too_long) {
     exchange_problem(self, 414, HTTP_TOO_LARGE, "The path and query are longer than 8192 bytes");
   } else if (head && head->header_size > HEAD_MAX) {

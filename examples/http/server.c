@@ -217,7 +217,8 @@ cafe_slice http_query(const http_request *request, const char *name) {
   return value;
 }
 
-static exchange *begin(http_server *server, struct MHD_Connection *handle, const char *path, const char *method) {
+static exchange *begin(http_server *server, struct MHD_Connection *handle, const char *path, const char *method,
+                       const char *version) {
   connection *on = connection_of(handle);
   cafe_arena *arena = on ? cafe_arena_create(NULL) : NULL;
   exchange *self = arena ? cafe_arena_alloc(arena, sizeof *self) : NULL;
@@ -235,7 +236,7 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
   self->method = method;
   on->exchange = self;
   on->until_ms = uv_now(server->loop) + BODY_MS;
-  exchange_check_head(self, on->is_uri_too_long, on->is_uri_malformed);
+  exchange_check_head(self, version, on->is_uri_too_long, on->is_uri_malformed);
   return self;
 }
 
@@ -296,10 +297,9 @@ static enum MHD_Result send_answer(exchange *self) {
 
 static enum MHD_Result on_request(void *user, struct MHD_Connection *handle, const char *path, const char *method,
                                   const char *version, const char *upload, size_t *upload_size, void **context) {
-  (void)version;
   exchange *self = *context;
   if (!self) {
-    self = begin(user, handle, path, method);
+    self = begin(user, handle, path, method, version);
     *context = self;
     return !self ? MHD_NO : self->must_close ? send_answer(self) : MHD_YES;
   }
