@@ -60,8 +60,9 @@ cafe_code sqlite_reaction(int sqlite_code) {
   }
   switch (sqlite_code & 0xff) {
   case SQLITE_CORRUPT:
-  case SQLITE_NOTADB:
     return CAFE_CORRUPT;
+  case SQLITE_NOTADB:
+    return CAFE_INVALID; /* what was a store of ours fails by its first page's checksum (sqlite_pages.c) */
   case SQLITE_NOMEM:
     return CAFE_NOMEM;
   case SQLITE_READONLY:
@@ -84,7 +85,7 @@ static const char *remedy_of(int sqlite_code) {
   case CAFE_NOMEM:
     return "Free some memory";
   case CAFE_INVALID:
-    return "Make it smaller";
+    return (sqlite_code & 0xff) == SQLITE_NOTADB ? "Name another file" : "Make it smaller";
   default:
     break;
   }
@@ -162,6 +163,18 @@ static void close_tables(sqlite_store *store) {
   store->table_count = 0;
 }
 
+/* Whether the WAL is still there: another program has the file open too, or it couldn't be copied. */
+static bool has_wal(const sqlite_store *store) {
+  sqlite3_vfs *vfs = sqlite3_vfs_find(store->vfs_name);
+  char *path = store->file ? sqlite3_mprintf("%s-wal", store->file) : NULL;
+  int is_there = 1;
+  if (vfs && path && vfs->xAccess(vfs, path, SQLITE_ACCESS_EXISTS, &is_there) != SQLITE_OK) {
+    is_there = 1;
+  }
+  sqlite3_free(path);
+  return is_there != 0;
+}
+
 /* Ends the connections. In order: the WAL is copied into the file and goes. Otherwise everything stays as a crash would
  * leave it. */
 static void close_files(sqlite_store *store, bool in_order) {
@@ -180,9 +193,11 @@ static void close_files(sqlite_store *store, bool in_order) {
   if (store->writer && !in_order) {
     sqlite3_db_config(store->writer, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   }
-  bool is_closed = sqlite3_close(store->writer) == SQLITE_OK;
+  sqlite3_close(store->writer);
   store->writer = NULL;
-  sqlite_lock_release(&store->lock, store, in_order && is_closed);
+  sqlite_pages_destroy(store->pages);
+  store->pages = NULL;
+  sqlite_lock_release(&store->lock, store, in_order && !has_wal(store));
   sqlite_free(store, store->file);
   store->file = NULL;
   sqlite_free(store, store->row);
@@ -210,7 +225,8 @@ static int find_file(sqlite_store *store, cafe_err *err) {
 }
 
 static int connect(sqlite_store *store, sqlite3 **db, int flags, cafe_err *err) {
-  int code = sqlite3_open_v2(store->file, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, store->vfs_name);
+  int code = sqlite3_open_v2(store->file, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                             sqlite_pages_name(store->pages));
   if (code != SQLITE_OK) {
     return sqlite_fail(store, *db, err, "opening it");
   }
@@ -230,6 +246,8 @@ static int count_frames(void *user, sqlite3 *db, const char *schema, int frames)
 static int configure_writer(sqlite_store *store, cafe_err *err) {
   static const char *const sync[] = {"FULL", "NORMAL", "OFF"};
   char sql[256];
+  int reserved = FILE_PAGE_RESERVED;
+  sqlite3_file_control(store->writer, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   snprintf(sql, sizeof(sql),
            "PRAGMA page_size = %d; PRAGMA synchronous = %s; PRAGMA cache_size = -%u; PRAGMA journal_size_limit = %d",
            FILE_PAGE_SIZE, sync[store->sync], (unsigned)store->cache_kib,
@@ -290,11 +308,53 @@ static int open_reader(sqlite_store *store, cafe_err *err) {
   return code;
 }
 
-static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
+/* Recovery has run. Is everything there that the last holder knew to be durable? */
+static int compare(sqlite_store *store, const sqlite_witness *left, cafe_err *err) {
+  int64_t head = 0;
+  bool found;
+  int code = sqlite_number(store, store->writer, "SELECT max(position) FROM events", &head, &found, err);
+  if (code == CAFE_OK && left->log_id == store->log_id && (uint64_t)head < left->head) {
+    code = cafe_fail(err, CAFE_CORRUPT,
+                     "%s ends at position %lld, but %llu was acknowledged: its WAL is gone, or it is an older copy. "
+                     "Restore it, or remove the -lock file to accept the loss.",
+                     sqlite_short(store->path), (long long)head, (unsigned long long)left->head);
+  }
+  return code;
+}
+
+/* Everything that the WAL holds is written out anew. Another program that reads meanwhile may prevent the last step, the
+ * WAL's own end, which does no harm. */
+static int renew(sqlite_store *store, cafe_err *err) {
+  int code = sqlite3_wal_checkpoint_v2(store->writer, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+  store->wal_frames = 0;
+  return code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY ? CAFE_OK
+                                                           : sqlite_fail(store, store->writer, err, "recovering it");
+}
+
+/* From here on the lock file speaks for this holder. */
+static int testify_first(sqlite_store *store, cafe_err *err) {
+  sqlite_witness witness = {.is_relaxed = store->sync != CAFE_SQLITE_FULL};
+  if (!witness.is_relaxed) {
+    witness.log_id = store->log_id;
+    witness.head = store->head;
+  }
+  return sqlite_lock_write(&store->lock, store, &witness, true, err);
+}
+
+static int open_writer(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
   sqlite_witness left;
-  int code = find_file(store, err);
+  bool is_new = false;
+  sqlite3_vfs *vfs = sqlite3_vfs_find(store->vfs_name);
+  int code = sqlite_lock_take(&store->lock, &left, store, setup->owner ? setup->owner : "cafe", err);
   if (code == CAFE_OK) {
-    code = sqlite_lock_take(&store->lock, &left, store, setup->owner ? setup->owner : "cafe", err);
+    if (left.log_id == 0) {
+      left.is_relaxed |= store->sync != CAFE_SQLITE_FULL;
+    }
+    code = sqlite_wal_check(store, vfs, &left, err);
+  }
+  if (code == CAFE_OK) {
+    store->pages = sqlite_pages_create(vfs, &store->allocator);
+    code = store->pages ? CAFE_OK : sqlite_no_memory(err);
   }
   if (code == CAFE_OK) {
     code = connect(store, &store->writer, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
@@ -303,10 +363,24 @@ static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_e
     code = configure_writer(store, err);
   }
   if (code == CAFE_OK) {
-    code = sqlite_schema_open(store, setup, err);
+    code = sqlite_schema_identify(store, &is_new, err);
+  }
+  if (code == CAFE_OK && !is_new) {
+    code = compare(store, &left, err);
+  }
+  if (code == CAFE_OK) {
+    code = sqlite_schema_open(store, setup, is_new, err);
   }
   if (code == CAFE_OK) {
     code = enter_wal(store, err);
+  }
+  return code == CAFE_OK ? renew(store, err) : code;
+}
+
+static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
+  int code = find_file(store, err);
+  if (code == CAFE_OK) {
+    code = open_writer(store, setup, err);
   }
   if (code == CAFE_OK) {
     code = take_tables(store, setup, err);
@@ -317,7 +391,7 @@ static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_e
   if (code == CAFE_OK) {
     code = open_reader(store, err);
   }
-  return code;
+  return code == CAFE_OK ? testify_first(store, err) : code;
 }
 
 static int sqlite_open(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {

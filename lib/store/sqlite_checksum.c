@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The checksum of an event row: CRC-32C (Castagnoli; RFC 3720, appendix B.4) over every column, numbers as eight bytes,
+ * Checksums: one of ours, and the one that SQLite has in its WAL.
+ *
+ * The checksum of an event row is CRC-32C (Castagnoli; RFC 3720, appendix B.4) over every column, numbers as eight bytes,
  * the low one first, texts with their size before them, so that no two rows write the same bytes. It is stored with the
  * event and must never change its meaning: a log written today is read for ever.
  *
@@ -78,4 +80,25 @@ uint32_t sqlite_checksum(const cafe_stored_event *event) {
   crc = add_slice(crc, event->trace);
   crc = add_slice(crc, event->data);
   return ~crc;
+}
+
+void sqlite_sums(uint32_t sums[2], const void *bytes, size_t size, bool big_endian) {
+  const unsigned char *p = bytes;
+  uint32_t first = sums[0];
+  uint32_t second = sums[1];
+  for (; size >= 8; size -= 8, p += 8) {
+    uint32_t a;
+    uint32_t b;
+    if (big_endian) {
+      a = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+      b = (uint32_t)p[4] << 24 | (uint32_t)p[5] << 16 | (uint32_t)p[6] << 8 | p[7];
+    } else {
+      a = (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+      b = (uint32_t)p[4] | (uint32_t)p[5] << 8 | (uint32_t)p[6] << 16 | (uint32_t)p[7] << 24;
+    }
+    first += a + second;
+    second += b + first;
+  }
+  sums[0] = first;
+  sums[1] = second;
 }

@@ -230,53 +230,73 @@ static int judge_key(batch_run *r, cafe_unit *unit, bool *is_there) {
   return code;
 }
 
-/* Sets the unit's result: DONE if nothing stands against it. Fills r->touched. */
-static int judge(batch_run *r, cafe_unit *unit, bool *key_is_there) {
-  sqlite_item **touched = r->touched;
-  unit->result = CAFE_UNIT_DONE;
-  memset(&unit->key_found, 0, sizeof(unit->key_found));
+/* Each of these goes through one kind of the unit's writes, and leaves a conflict in its result. */
+static int judge_events(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
   for (uint32_t i = 0; i < unit->event_count; i++) {
-    sqlite_item *item = NULL;
-    int code = find_stream(r, &unit->events[i], &item);
+    int code = find_stream(r, &unit->events[i], &touched[i]);
     if (code != CAFE_OK) {
       return code;
     }
-    if (unit->events[i].version != item->unit_version + 1) {
+    if (unit->events[i].version != touched[i]->unit_version + 1) {
       unit->result = CAFE_UNIT_STREAM_CONFLICT;
       return CAFE_OK;
     }
-    item->unit_version++;
-    *touched++ = item;
+    touched[i]->unit_version++;
   }
+  return CAFE_OK;
+}
+
+static int judge_rows(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
   for (uint32_t i = 0; i < unit->row_count; i++) {
     const cafe_row_write *write = &unit->rows[i];
-    sqlite_item *item = NULL;
-    int code = find_row(r, write, &item);
+    int code = find_row(r, write, &touched[i]);
     if (code != CAFE_OK) {
       return code;
     }
-    if (write->expected != item->unit_version) {
+    if (write->expected != touched[i]->unit_version) {
       unit->result = CAFE_UNIT_ROW_CONFLICT;
       return CAFE_OK;
     }
-    item->unit_version = write->data ? write->expected + 1 : 0;
-    *touched++ = item;
+    touched[i]->unit_version = write->data ? write->expected + 1 : 0;
   }
+  return CAFE_OK;
+}
+
+static int judge_checkpoints(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
   for (uint32_t i = 0; i < unit->checkpoint_count; i++) {
     const cafe_checkpoint *checkpoint = &unit->checkpoints[i];
-    sqlite_item *item = NULL;
-    int code = find_checkpoint(r, checkpoint, &item);
+    int code = find_checkpoint(r, checkpoint, &touched[i]);
     if (code != CAFE_OK) {
       return code;
     }
-    if (checkpoint->expected != item->unit_version) {
+    if (checkpoint->expected != touched[i]->unit_version) {
       unit->result = CAFE_UNIT_CHECKPOINT_CONFLICT;
       return CAFE_OK;
     }
-    item->unit_version = checkpoint->n;
-    *touched++ = item;
+    touched[i]->unit_version = checkpoint->n;
   }
-  return judge_key(r, unit, key_is_there);
+  return CAFE_OK;
+}
+
+/* Sets the unit's result: DONE if nothing stands against it, and then r->touched. The client's key comes first: who
+ * repeats a request wants to be told so, whatever else has changed meanwhile. */
+static int judge(batch_run *r, cafe_unit *unit, bool *key_is_there) {
+  if (unit->lease) {
+    return cafe_fail(r->err, CAFE_UNSUPPORTED, "The SQLite store has no leases: it serves one node.");
+  }
+  sqlite_item **touched = r->touched;
+  unit->result = CAFE_UNIT_DONE;
+  int code = judge_key(r, unit, key_is_there);
+  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
+    code = judge_events(r, unit, touched);
+  }
+  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
+    code = judge_rows(r, unit, touched + unit->event_count);
+  }
+  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
+    code = judge_checkpoints(r, unit, touched + unit->event_count + unit->row_count);
+  }
+  return code;
 }
 
 /* ---- writing ---- */
@@ -556,6 +576,25 @@ static void copy_wal(sqlite_store *store) {
   }
 }
 
+void sqlite_testify(const sqlite_store *store) {
+  sqlite3_file *wal = NULL;
+  unsigned char frame[24];
+  sqlite3_int64 offset = 32 + (sqlite3_int64)(store->wal_frames - 1) * (24 + FILE_PAGE_SIZE);
+  if (store->sync != CAFE_SQLITE_FULL || store->wal_frames <= 0 ||
+      sqlite3_file_control(store->writer, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal) != SQLITE_OK || !wal ||
+      !wal->pMethods || wal->pMethods->xRead(wal, frame, sizeof(frame), offset) != SQLITE_OK) {
+    return;
+  }
+  sqlite_witness witness = {.log_id = store->log_id, .head = store->head, .frames = (uint32_t)store->wal_frames};
+  for (int i = 0; i < 2; i++) {
+    const unsigned char *salt = frame + 8 + 4 * i;
+    const unsigned char *sum = frame + 16 + 4 * i;
+    witness.salt[i] = (uint32_t)salt[0] << 24 | (uint32_t)salt[1] << 16 | (uint32_t)salt[2] << 8 | salt[3];
+    witness.checksum[i] = (uint32_t)sum[0] << 24 | (uint32_t)sum[1] << 16 | (uint32_t)sum[2] << 8 | sum[3];
+  }
+  sqlite_lock_write(&store->lock, store, &witness, false, NULL);
+}
+
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
   sqlite_store *store = (sqlite_store *)self;
   batch_run r = {.store = store, .batch = batch, .err = err, .unit = store->units};
@@ -577,9 +616,13 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
   }
   store->units = r.unit;
   if (code != CAFE_OK) {
+    for (uint32_t i = 0; i < batch->unit_count; i++) {
+      batch->units[i]->result = CAFE_UNIT_OPEN;
+    }
     return code;
   }
   settle_pending(&r);
+  sqlite_testify(store);
   copy_wal(store);
   return CAFE_OK;
 }

@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * One node per file. The lock is flock(2) on the file PATH-lock: the system gives it back when the process ends, however
- * it ends, so a crash leaves no lock behind, and it also holds against a second store in the same process, which a lock
- * of fcntl(2) wouldn't. A child made by fork() shares the lock until it ends or calls exec.
+ * One node per file, and what that node knows to be durable.
  *
- * The lock file also holds who has it, for the message to whoever comes second. It goes when the store is closed in
- * order, while it is still locked; who waited for the file that went finds another one under the name, and tries again.
+ * The lock is flock(2) on the file PATH-lock: the system gives it back when the process ends, however it ends, so a
+ * crash leaves no lock behind, and it also holds against a second store in the same process, which a lock of fcntl(2)
+ * wouldn't. A child made by fork() shares the lock until it ends or calls exec.
+ *
+ * The file has two lines. The first says who has the lock, for the message to whoever comes second. The second is the
+ * witness that sqlite_wal.c and sqlite.c hear after a crash: what was durable. It is written over after each commit, not
+ * synced, for it only has to be true: it is written after the sync that it tells of, so an older one, which a power loss
+ * may bring back, tells less and nothing wrong. It has a checksum, and a torn one is none. A writer that doesn't sync
+ * its commits says that once, synced, before the first.
+ *
+ * The file goes when the store is closed in order, while it is still locked; who waited for the file that went finds
+ * another one under the name, and tries again. A new holder leaves the second line alone until it has been heard.
  */
 #include "store/sqlite_store.h"
 
@@ -22,7 +30,8 @@
 #endif
 
 enum {
-  HOLDER_SIZE = 256, /* the first line, padded */
+  HOLDER_SIZE = 256,  /* the first line, padded */
+  WITNESS_SIZE = 192, /* the second; both in one sector of a disk */
   LOCK_TRIES = 100   /* each needs another process that closes in between */
 };
 
@@ -120,9 +129,67 @@ static int try_lock(sqlite_lock *lock, const sqlite_store *store, cafe_err *err)
   return CAFE_OK;
 }
 
+/* Until one that stays: the file may go between its opening and its locking. */
+static int lock_file(sqlite_lock *lock, const sqlite_store *store, cafe_err *err) {
+  for (int i = 0; i < LOCK_TRIES; i++) {
+    int code = try_lock(lock, store, err);
+    if (code == CAFE_OK) {
+      return CAFE_OK;
+    }
+    if (lock->fd >= 0) {
+      close(lock->fd);
+      lock->fd = -1;
+    }
+    if (code != CAFE_CONFLICT) {
+      return code;
+    }
+  }
+  return cafe_fail(err, CAFE_UNAVAILABLE, "%s-lock is made and removed all the time: find out by whom.",
+                   sqlite_short(store->path));
+}
+
+static int write_holder(const sqlite_lock *lock, const sqlite_store *store, const char *owner, cafe_err *err) {
+  char line[HOLDER_SIZE];
+  int size = snprintf(line, sizeof(line), "%.200s, process %ld", owner, (long)getpid());
+  memset(line + size, ' ', sizeof(line) - (size_t)size);
+  line[HOLDER_SIZE - 1] = '\n';
+  return pwrite(lock->fd, line, sizeof(line), 0) == (ssize_t)sizeof(line) ? CAFE_OK : fail_lock(store, err);
+}
+
+static const char full_format[] = "durable log=%llu head=%llu salts=%x-%x frames=%u sums=%x-%x";
+static const char relaxed_text[] = "not synced";
+static const char checksum_format[] = " checksum=%08x";
+
+/* Nothing told: what is no witness of ours is none. */
+static void read_witness(const sqlite_lock *lock, sqlite_witness *out) {
+  char line[WITNESS_SIZE + 1];
+  ssize_t size = pread(lock->fd, line, WITNESS_SIZE, HOLDER_SIZE);
+  line[size > 0 ? size : 0] = '\0';
+  char *end = strstr(line, " checksum=");
+  unsigned checksum;
+  memset(out, 0, sizeof(*out));
+  if (!end || sscanf(end, checksum_format, &checksum) != 1 ||
+      checksum != sqlite_checksum_bytes(line, (size_t)(end - line))) {
+    return;
+  }
+  *end = '\0';
+  if (strcmp(line, relaxed_text) == 0) {
+    out->is_relaxed = true;
+    return;
+  }
+  unsigned long long log_id;
+  unsigned long long head;
+  sqlite_witness told = {.is_relaxed = false};
+  if (sscanf(line, full_format, &log_id, &head, &told.salt[0], &told.salt[1], &told.frames, &told.checksum[0],
+             &told.checksum[1]) == 7) {
+    told.log_id = log_id;
+    told.head = head;
+    *out = told;
+  }
+}
+
 int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store *store, const char *owner,
                      cafe_err *err) {
-  memset(left, 0, sizeof(*left));
   int code = check_folder(store, err);
   if (code != CAFE_OK) {
     return code;
@@ -133,32 +200,49 @@ int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store
     return sqlite_no_memory(err);
   }
   snprintf(lock->path, size, "%s-lock", store->file);
-  for (int i = 0; i < LOCK_TRIES; i++) {
-    code = try_lock(lock, store, err);
-    if (code == CAFE_OK) {
-      break;
-    }
-    if (lock->fd >= 0) {
-      close(lock->fd);
-      lock->fd = -1;
-    }
-    if (code != CAFE_CONFLICT) {
-      return code;
-    }
+  code = lock_file(lock, store, err);
+  if (code == CAFE_OK) {
+    read_witness(lock, left);
+    code = write_holder(lock, store, owner, err);
   }
-  if (code != CAFE_OK) {
-    return cafe_fail(err, CAFE_UNAVAILABLE, "%s-lock is made and removed all the time: find out by whom.",
-                     sqlite_short(store->path));
+  return code;
+}
+
+/* The file's name is durable once its folder is. */
+static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_err *err) {
+  char *folder = sqlite_copy_text(store, lock->path);
+  if (!folder) {
+    return sqlite_no_memory(err);
   }
-  char holder[HOLDER_SIZE];
-  memset(holder, ' ', sizeof(holder));
-  int written = snprintf(holder, sizeof(holder), "%.*s, process %ld", 200, owner, (long)getpid());
-  holder[written] = '\n';
-  holder[HOLDER_SIZE - 1] = '\n';
-  if (pwrite(lock->fd, holder, sizeof(holder), 0) != (ssize_t)sizeof(holder)) {
+  char *slash = strrchr(folder, '/');
+  if (slash) {
+    slash[1] = '\0';
+  }
+  int fd = open(slash ? folder : ".", O_RDONLY | O_CLOEXEC);
+  sqlite_free(store, folder);
+  int code = fsync(lock->fd) == 0 && fd >= 0 && fsync(fd) == 0 ? CAFE_OK : fail_lock(store, err);
+  if (fd >= 0) {
+    close(fd);
+  }
+  return code;
+}
+
+int sqlite_lock_write(const sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
+                      cafe_err *err) {
+  char line[WITNESS_SIZE];
+  int size = witness->is_relaxed
+                 ? snprintf(line, sizeof(line), relaxed_text)
+                 : snprintf(line, sizeof(line), full_format, (unsigned long long)witness->log_id,
+                            (unsigned long long)witness->head, witness->salt[0], witness->salt[1], witness->frames,
+                            witness->checksum[0], witness->checksum[1]);
+  uint32_t checksum = sqlite_checksum_bytes(line, (size_t)size);
+  size += snprintf(line + size, sizeof(line) - (size_t)size, checksum_format, checksum);
+  memset(line + size, ' ', sizeof(line) - (size_t)size);
+  line[WITNESS_SIZE - 1] = '\n';
+  if (pwrite(lock->fd, line, sizeof(line), HOLDER_SIZE) != (ssize_t)sizeof(line)) {
     return fail_lock(store, err);
   }
-  return CAFE_OK;
+  return is_durable ? sync_lock(lock, store, err) : CAFE_OK;
 }
 
 void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove) {

@@ -265,9 +265,8 @@ static int check_query(const sqlite_store *store, const cafe_row_query *query, c
                      table ? table->name : "(none)");
   }
   int fields = (int)table->row->field_count;
-  int lowest = table->sub_name ? -2 : -1;
   for (uint32_t i = 0; i < query->condition_count; i++) {
-    if (query->conditions[i].column < lowest || query->conditions[i].column >= fields) {
+    if (query->conditions[i].column < -2 || query->conditions[i].column >= fields) {
       return cafe_fail(err, CAFE_INVALID, "The table %s has no column %d.", table->name, query->conditions[i].column);
     }
   }
@@ -313,7 +312,7 @@ static int bind_conditions(sqlite3_stmt *statement, const cafe_row_query *query,
   for (uint32_t i = 0; i < query->condition_count; i++, place++) {
     const cafe_condition *condition = &query->conditions[i];
     const cafe_field *field = condition->column >= 0 ? &table->row->fields[condition->column] : NULL;
-    if (!field || (condition->at_most && field->type == CAFE_FIELD_ENUM)) {
+    if (!field) {
       sqlite3_bind_int64(statement, place, condition->value.number);
       continue;
     }

@@ -73,7 +73,7 @@ int sqlite_bind_row(sqlite3_stmt *statement, const cafe_table *table, uint64_t k
   return CAFE_OK;
 }
 
-/* The field's column as a value. A column of another type than the field's is what a hand or a fault has written. */
+/* The field's column as a value. CAFE_CORRUPT: of another type than the field's. */
 static int read_value(cafe_value *out, sqlite3_stmt *statement, int column, const cafe_field *field) {
   int type = sqlite3_column_type(statement, column);
   *out = (cafe_value){field, 0, {NULL, 0}};
@@ -102,12 +102,15 @@ int sqlite_read_row(const sqlite_store *store, uint64_t *key, uint64_t *sub, uin
   for (uint32_t i = 0; i < schema->field_count; i++) {
     const cafe_field *field = &schema->fields[i];
     cafe_value value;
-    if (read_value(&value, statement, first + (int)i, field) || cafe_schema_set(data, schema, i, &value, NULL)) {
-      return cafe_fail(err, CAFE_CORRUPT,
-                       "%s: the column %s of the row %llu, %llu in %s holds what it can't: another program wrote it, or "
-                       "a newer version did.",
-                       sqlite_short(store->path), field->name, (unsigned long long)*key, (unsigned long long)*sub,
-                       table->name);
+    int code = read_value(&value, statement, first + (int)i, field);
+    if (code == CAFE_OK && cafe_schema_set(data, schema, i, &value, NULL) != CAFE_OK) {
+      code = field->type == CAFE_FIELD_ENUM ? CAFE_UNSUPPORTED : CAFE_CORRUPT;
+    }
+    if (code != CAFE_OK) {
+      return cafe_fail(err, (cafe_code)code, "%s: in %s the row %llu, %llu has a %s that %s.", sqlite_short(store->path),
+                       table->name, (unsigned long long)*key, (unsigned long long)*sub, field->name,
+                       code == CAFE_CORRUPT ? "no store writes: restore the file from a backup"
+                                            : "this version doesn't know: use a newer one");
     }
   }
   return CAFE_OK;

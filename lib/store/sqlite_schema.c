@@ -152,22 +152,15 @@ char *sqlite_sql_load(const cafe_table *table) {
   return sqlite3_str_finish(sql);
 }
 
-static const char *name_of(const cafe_table *table, int column) {
-  return column == -1 ? table->key_name : column == -2 ? table->sub_name : table->row->fields[column].name;
-}
-
-/* What the column is ordered by: an ENUM by its number, though its name is stored. */
-static void append_rank(sqlite3_str *sql, const cafe_table *table, int column) {
-  const cafe_field *field = column >= 0 ? &table->row->fields[column] : NULL;
-  if (!field || field->type != CAFE_FIELD_ENUM) {
-    sqlite3_str_appendf(sql, "\"%w\"", name_of(table, column));
+/* -1 the key, -2 the sub; a table without one has 0 there. */
+static void append_name(sqlite3_str *sql, const cafe_table *table, int column) {
+  if (column == -2 && !table->sub_name) {
+    sqlite3_str_appendall(sql, "0");
     return;
   }
-  sqlite3_str_appendf(sql, "CASE \"%w\"", field->name);
-  for (uint32_t i = 0; i < field->names_count; i++) {
-    sqlite3_str_appendf(sql, " WHEN %Q THEN %u", field->names[i] ? field->names[i] : "", (unsigned)i);
-  }
-  sqlite3_str_appendall(sql, " END");
+  sqlite3_str_appendf(sql, "\"%w\"", column == -1   ? table->key_name
+                                    : column == -2 ? table->sub_name
+                                                   : table->row->fields[column].name);
 }
 
 /* Parameters: the conditions' values in their order, then after_key and after_sub if there is one, then the limit. */
@@ -181,12 +174,8 @@ char *sqlite_sql_list(const cafe_row_query *query) {
   for (uint32_t i = 0; i < query->condition_count; i++) {
     const cafe_condition *condition = &query->conditions[i];
     sqlite3_str_appendall(sql, joint);
-    if (condition->at_most) {
-      append_rank(sql, table, condition->column);
-      sqlite3_str_appendall(sql, " <= ?");
-    } else {
-      sqlite3_str_appendf(sql, "\"%w\" = ?", name_of(table, condition->column));
-    }
+    append_name(sql, table, condition->column);
+    sqlite3_str_appendall(sql, condition->at_most ? " <= ?" : " = ?");
     joint = " AND ";
   }
   if (query->after_key || query->after_sub) {
@@ -199,7 +188,7 @@ char *sqlite_sql_list(const cafe_row_query *query) {
   }
   sqlite3_str_appendall(sql, " ORDER BY ");
   if (query->order_by >= 0) {
-    append_rank(sql, table, query->order_by);
+    append_name(sql, table, query->order_by);
     sqlite3_str_appendall(sql, ", ");
   }
   sqlite3_str_appendf(sql, "\"%w\"", table->key_name);
@@ -376,8 +365,23 @@ static int make_own_tables(sqlite_store *store, cafe_err *err) {
   return code;
 }
 
-/* Whose file it is. *is_new: nobody's yet. */
-static int identify(sqlite_store *store, bool *is_new, cafe_err *err) {
+static int read_meta(sqlite_store *store, cafe_err *err) {
+  int64_t log_id = 0;
+  int64_t shards = 0;
+  bool found = false;
+  int code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'log_id'", &log_id, &found, err);
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'shards'", &shards, &found, err);
+  }
+  if (code == CAFE_OK && (log_id <= 0 || shards != 1)) {
+    code = cafe_fail(err, CAFE_CORRUPT, "%s: its table meta is damaged: restore the file from a backup.",
+                     sqlite_short(store->path));
+  }
+  store->log_id = (uint64_t)log_id;
+  return code;
+}
+
+int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err) {
   int64_t application = 0;
   int64_t version = 0;
   int64_t things = 0;
@@ -393,7 +397,10 @@ static int identify(sqlite_store *store, bool *is_new, cafe_err *err) {
     return code;
   }
   *is_new = application == 0 && version == 0 && things == 0;
-  if (!*is_new && application != FILE_APPLICATION_ID) {
+  if (*is_new) {
+    return CAFE_OK;
+  }
+  if (application != FILE_APPLICATION_ID) {
     return cafe_fail(err, CAFE_INVALID, "%s is a database of another program: name another file.",
                      sqlite_short(store->path));
   }
@@ -402,11 +409,14 @@ static int identify(sqlite_store *store, bool *is_new, cafe_err *err) {
                      "%s was written by a newer version (schema %lld, this one knows up to %d): upgrade.",
                      sqlite_short(store->path), (long long)version, FILE_SCHEMA_VERSION);
   }
-  return CAFE_OK;
+  return read_meta(store, err);
 }
 
-static int migrate(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err) {
-  int code = sqlite_exec(store, store->writer, "BEGIN IMMEDIATE", err);
+int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err) {
+  int code = check_setup(setup, err);
+  if (code == CAFE_OK) {
+    code = sqlite_exec(store, store->writer, "BEGIN IMMEDIATE", err);
+  }
   if (code != CAFE_OK) {
     return code;
   }
@@ -422,33 +432,5 @@ static int migrate(sqlite_store *store, const cafe_store_setup *setup, bool is_n
   if (code != CAFE_OK && !sqlite3_get_autocommit(store->writer)) {
     sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
   }
-  return code;
-}
-
-int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
-  bool is_new = false;
-  int code = check_setup(setup, err);
-  if (code == CAFE_OK) {
-    code = identify(store, &is_new, err);
-  }
-  if (code == CAFE_OK) {
-    code = migrate(store, setup, is_new, err);
-  }
-  int64_t log_id = 0;
-  int64_t shards = 0;
-  bool found = false;
-  if (code == CAFE_OK) {
-    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'log_id'", &log_id, &found, err);
-  }
-  if (code == CAFE_OK) {
-    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'shards'", &shards, &found, err);
-  }
-  if (code == CAFE_OK && (log_id <= 0 || shards != 1)) {
-    code = cafe_fail(err, CAFE_CORRUPT, "%s: its table meta is damaged: restore the file from a backup.",
-                     sqlite_short(store->path));
-  }
-  if (code == CAFE_OK) {
-    store->log_id = (uint64_t)log_id;
-  }
-  return code;
+  return code == CAFE_OK && is_new ? read_meta(store, err) : code;
 }

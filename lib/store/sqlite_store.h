@@ -29,6 +29,7 @@ enum {
   FILE_APPLICATION_ID = 0x63616665, /* "cafe", in the file's header */
   FILE_SCHEMA_VERSION = 1,          /* PRAGMA user_version: of the tables that every store has */
   FILE_PAGE_SIZE = 4096,
+  FILE_PAGE_RESERVED = 8,             /* bytes at its end, for its checksum */
   WAL_PAGES = 4000,     /* a longer WAL is copied into the file, by the writer, after a commit */
   FILE_BUSY_MS = 5000               /* for another program that writes or copies */
 };
@@ -95,6 +96,7 @@ typedef struct sqlite_list {
 } sqlite_list;
 
 typedef struct sqlite_known sqlite_known;
+typedef struct sqlite_pages sqlite_pages;
 
 typedef struct sqlite_store {
   cafe_store base;
@@ -109,6 +111,7 @@ typedef struct sqlite_store {
   char *file;          /* the path with links resolved */
   uint64_t log_id;
   sqlite_lock lock;
+  sqlite_pages *pages;
   sqlite_table *tables;
   uint32_t table_count;
 
@@ -154,7 +157,8 @@ int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64
 int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store *store, const char *owner,
                      cafe_err *err);
 /* From here on: replaces what the last holder left. Synced if is_durable. */
-int sqlite_lock_write(const sqlite_lock *lock, const sqlite_witness *witness, bool is_durable, cafe_err *err);
+int sqlite_lock_write(const sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
+                      cafe_err *err);
 /* remove: nothing is left to tell. */
 void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove);
 /* Whether a file system of this type (statfs) is on another machine. */
@@ -162,8 +166,10 @@ bool sqlite_is_remote(unsigned long type);
 
 /* ---- sqlite_schema.c ---- */
 
-/* Makes or migrates the tables; gives log_id. */
-int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err);
+/* Whose file it is, and whether there is a schema at all yet. Gives log_id if there is. Writes nothing. */
+int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err);
+/* Makes or migrates the tables. */
+int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err);
 /* Text of SQL, by sqlite3_free. NULL: no memory. */
 char *sqlite_sql_version(const cafe_table *table);
 char *sqlite_sql_insert(const cafe_table *table);
@@ -190,8 +196,24 @@ int sqlite_read_row(const sqlite_store *store, uint64_t *key, uint64_t *sub, uin
 
 /* ---- sqlite_checksum.c ---- */
 
+/* Of an event row. */
 uint32_t sqlite_checksum(const cafe_stored_event *event);
 uint32_t sqlite_checksum_bytes(const void *bytes, size_t size);
+/* The WAL's: goes on from sums over size bytes, a multiple of 8. */
+void sqlite_sums(uint32_t sums[2], const void *bytes, size_t size, bool big_endian);
+
+/* ---- sqlite_wal.c ---- */
+
+/* Before SQLite opens the file: CAFE_CORRUPT if recovery would drop what was acknowledged. */
+int sqlite_wal_check(const sqlite_store *store, sqlite3_vfs *vfs, const sqlite_witness *witness, cafe_err *err);
+
+/* ---- sqlite_pages.c ---- */
+
+/* A VFS, registered, that checks the pages of main databases. inner BORROW. NULL: no memory. */
+sqlite_pages *sqlite_pages_create(sqlite3_vfs *inner, const cafe_allocator *allocator);
+const char *sqlite_pages_name(const sqlite_pages *pages);
+/* No file of it is open. NULL is allowed. */
+void sqlite_pages_destroy(sqlite_pages *pages);
 
 /* ---- sqlite_known.c ---- */
 
@@ -231,6 +253,8 @@ sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint 
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
 /* The writer's connection is open: reads the head. */
 int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
+/* Notes what is durable. A failure does no harm: less is known after a crash. */
+void sqlite_testify(const sqlite_store *store);
 
 /* ---- sqlite_read.c ---- */
 
