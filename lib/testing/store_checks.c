@@ -38,9 +38,8 @@ void check_fail(store_check *check, int line, const char *format, ...) {
 
 void check_code(store_check *check, int line, const char *call, int code, int wanted) {
   if (code != wanted) {
-    check_fail(check, line, "%.200s returned %s instead of %s%s%s", call, cafe_code_name(code),
-               cafe_code_name(wanted), code && check->err.text[0] ? ": " : "",
-               code && check->err.text[0] ? check->err.text : "");
+    check_fail(check, line, "%.200s returned %s instead of %s%s%s", call, cafe_code_name(code), cafe_code_name(wanted),
+               code && check->err.text[0] ? ": " : "", code && check->err.text[0] ? check->err.text : "");
   }
   if (wanted != CAFE_OK && (check->err.code != wanted || check->err.text[0] == '\0')) {
     check_fail(check, line, "%.200s returned %s, but its cafe_err says %s: \"%s\"", call, cafe_code_name(code),
@@ -55,6 +54,11 @@ void *check_alloc(store_check *check, size_t size) {
     check_fail(check, __LINE__, "the check itself was refused memory");
   }
   return block;
+}
+
+void check_forget(store_check *check) {
+  cafe_arena_reset(check->arena);
+  check->key_names = NULL;
 }
 
 cafe_slice check_text(store_check *check, const char *format, ...) {
@@ -97,12 +101,9 @@ static cafe_slice copy(store_check *check, cafe_slice bytes) {
 static const char *const state_names[] = {"None", "Open", "Done"};
 
 static const cafe_field line_fields[] = {
-    CAFE_FIELD_OF(1, BOOL, check_line, flag),
-    CAFE_FIELD_OF(2, I64, check_line, number),
-    CAFE_FIELD_OF(3, U64, check_line, count),
-    CAFE_FIELD_ENUM_OF(4, check_line, state, state_names),
-    CAFE_FIELD_OF(5, TEXT, check_line, text),
-    CAFE_FIELD_OF(6, BYTES, check_line, blob),
+    CAFE_FIELD_OF(1, BOOL, check_line, flag),  CAFE_FIELD_OF(2, I64, check_line, number),
+    CAFE_FIELD_OF(3, U64, check_line, count),  CAFE_FIELD_ENUM_OF(4, check_line, state, state_names),
+    CAFE_FIELD_OF(5, TEXT, check_line, text),  CAFE_FIELD_OF(6, BYTES, check_line, blob),
     CAFE_FIELD_OF(7, TIME, check_line, at_ms),
 };
 static const cafe_schema line_type = CAFE_SCHEMA_OF("CheckLine", check_line, line_fields);
@@ -236,8 +237,7 @@ void unit_key(store_check *check, check_unit *unit, cafe_key_mode mode, cafe_sli
 void unit_checkpoint(store_check *check, check_unit *unit, const char *subscription, int32_t partition,
                      uint64_t expected, uint64_t n) {
   CHECK(check, unit->unit.checkpoint_count < CHECK_UNIT_CHECKPOINTS, "the check made too large a unit");
-  unit->checkpoints[unit->unit.checkpoint_count++] =
-      (cafe_checkpoint){subscription, 77, 0, partition, expected, n};
+  unit->checkpoints[unit->unit.checkpoint_count++] = (cafe_checkpoint){subscription, 77, 0, partition, expected, n};
 }
 
 struct check_key_name {
@@ -267,21 +267,21 @@ int check_try(store_check *check, check_unit *const *units, uint32_t count) {
       remember_key(check, units[i]->unit.client_key);
     }
   }
-  cafe_batch batch = {sizeof(batch), pointers, count, check->arena};
+  cafe_batch batch = {sizeof(batch), pointers, count, check->spare ? check->spare : check->arena};
   return check->store->ops->commit(check->store, &batch, &check->err);
 }
 
 static const char *result_name(cafe_unit_result result) {
-  static const char *const names[] = {"open",         "done",                "stream conflict", "row conflict",
-                                      "key conflict", "checkpoint conflict", "lease lost"};
+  static const char *const names[] = {
+      "open", "done", "stream conflict", "row conflict", "key conflict", "checkpoint conflict", "lease lost"};
   return (size_t)result < sizeof(names) / sizeof(names[0]) ? names[result] : "no result that there is";
 }
 
 void check_commit(store_check *check, check_unit *const *units, const cafe_unit_result *wanted, uint32_t count) {
   CHECK_OK(check, check_try(check, units, count));
   for (uint32_t i = 0; i < count; i++) {
-    CHECK(check, units[i]->unit.result == wanted[i], "unit %" PRIu32 " of %" PRIu32 " ended as %s instead of %s",
-          i + 1, count, result_name(units[i]->unit.result), result_name(wanted[i]));
+    CHECK(check, units[i]->unit.result == wanted[i], "unit %" PRIu32 " of %" PRIu32 " ended as %s instead of %s", i + 1,
+          count, result_name(units[i]->unit.result), result_name(wanted[i]));
   }
 }
 
@@ -370,8 +370,8 @@ int check_row_sink(void *user, const cafe_table *table, uint64_t key, uint64_t s
 
 int check_checkpoint_sink(void *user, const cafe_checkpoint *checkpoint) {
   check_found *found = user;
-  cafe_checkpoint *checkpoints = grow(found, found->checkpoints, found->checkpoint_count, &found->checkpoints_room,
-                                      sizeof(*found->checkpoints));
+  cafe_checkpoint *checkpoints =
+      grow(found, found->checkpoints, found->checkpoint_count, &found->checkpoints_room, sizeof(*found->checkpoints));
   cafe_slice name;
   if (!checkpoints || keep(found, &name, cafe_text(checkpoint->subscription))) {
     return CAFE_NOMEM;
@@ -440,16 +440,16 @@ check_found *check_rows(store_check *check, const cafe_row_query *query) {
 
 check_found *check_checkpoints(store_check *check, const char *subscription) {
   check_found *found = found_new(check);
-  CHECK_OK(check, check->store->ops->read_checkpoints(check->store, subscription, check_checkpoint_sink, found,
-                                                      &check->err));
+  CHECK_OK(check,
+           check->store->ops->read_checkpoints(check->store, subscription, check_checkpoint_sink, found, &check->err));
   return found;
 }
 
 static cafe_key_record read_key(store_check *check, cafe_slice scope, cafe_slice key, cafe_slice fingerprint) {
   cafe_key_record record;
   memset(&record, 0xa5, sizeof(record));
-  CHECK_OK(check, check->store->ops->read_key(check->store, &record, scope, key, fingerprint, check->arena,
-                                              &check->err));
+  CHECK_OK(check,
+           check->store->ops->read_key(check->store, &record, scope, key, fingerprint, check->arena, &check->err));
   return record;
 }
 
@@ -514,8 +514,8 @@ static void dump_events(dump *out) {
     const check_found *found = check_log(out->check, shard, NULL, 1000);
     for (uint32_t i = 0; i < found->event_count; i++) {
       const cafe_stored_event *event = &found->events[i];
-      dump_text(out, "event %" PRIu32 ".%" PRIu64 " %s %" PRIu64 " v%" PRIu64 " %s at %" PRId64, event->shard,
-                event->n, event->aggregate, event->key, event->version, event->type, event->time_ms);
+      dump_text(out, "event %" PRIu32 ".%" PRIu64 " %s %" PRIu64 " v%" PRIu64 " %s at %" PRId64, event->shard, event->n,
+                event->aggregate, event->key, event->version, event->type, event->time_ms);
       dump_hex(out, event->trace);
       dump_hex(out, event->data);
       dump_bytes(out, "\n", 1);

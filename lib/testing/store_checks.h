@@ -8,22 +8,23 @@
 
 /*
  * What the checks of all tiers share. A check is a function that returns if the store kept its promise. check_fail and
- * CHECK leave it by longjmp, so a check holds nothing that needs freeing: stores belong to the store_check, memory comes
- * from its arena. A sink must not CHECK: it runs inside the store.
+ * CHECK leave it by longjmp, so a check holds nothing that needs freeing: stores belong to the store_check, memory
+ * comes from its arena. A sink must not CHECK: it runs inside the store.
  */
 
 typedef struct check_key_name check_key_name;
 
 typedef struct store_check {
   const cafe_store_contract *contract;
-  cafe_arena *arena;   /* lives as long as the check; never fails: check_alloc leaves the check instead */
-  cafe_store *store;   /* destroyed at the end */
-  cafe_store *rival;   /* destroyed at the end */
-  uint64_t log_id;     /* of the last open */
-  cafe_err err;        /* for every call */
+  cafe_arena *arena;         /* lives as long as the check; never fails: check_alloc leaves the check instead */
+  cafe_arena *spare;         /* batches' own, if it isn't NULL; destroyed at the end */
+  cafe_store *store;         /* destroyed at the end */
+  cafe_store *rival;         /* destroyed at the end */
+  uint64_t log_id;           /* of the last open */
+  cafe_err err;              /* for every call */
   check_key_name *key_names; /* client keys that were committed; check_dump looks them up */
   uint64_t last_key;         /* of check_new_key */
-  const char *where;   /* what is being tried, for the message; NULL */
+  const char *where;         /* what is being tried, for the message; NULL */
   char *why;
   jmp_buf *leave;
 } store_check;
@@ -54,10 +55,10 @@ extern const store_check_entry store_checks_inspectable[];
 CHECK_NORETURN void check_fail(store_check *check, int line, const char *format, ...) CAFE_PRINTF(3, 4);
 
 /* The store kept its promise, or the message says which it broke. */
-#define CHECK(check, kept, ...)                    \
-  do {                                             \
-    if (!(kept))                                   \
-      check_fail((check), __LINE__, __VA_ARGS__);  \
+#define CHECK(check, kept, ...)                                                                                        \
+  do {                                                                                                                 \
+    if (!(kept))                                                                                                       \
+      check_fail((check), __LINE__, __VA_ARGS__);                                                                      \
   } while (0)
 
 /* A call that has to succeed; its cafe_err must be &check->err. */
@@ -66,8 +67,10 @@ CHECK_NORETURN void check_fail(store_check *check, int line, const char *format,
 #define CHECK_CODE(check, call, wanted) check_code((check), __LINE__, #call, (call), (wanted))
 void check_code(store_check *check, int line, const char *call, int code, int wanted);
 
-/* Zeroed memory until the check ends. */
+/* Zeroed memory until the check ends, or check_forget. */
 void *check_alloc(store_check *check, size_t size);
+/* Gives back all memory of the check: what it made and read is gone, the stores aren't. */
+void check_forget(store_check *check);
 cafe_slice check_text(store_check *check, const char *format, ...) CAFE_PRINTF(2, 3);
 /* `size` bytes, different for each seed, with zeros among them. */
 cafe_slice check_bytes(store_check *check, size_t size, uint32_t seed);
@@ -75,11 +78,7 @@ cafe_slice check_bytes(store_check *check, size_t size, uint32_t seed);
 /*
  * The tables of the suite.
  */
-typedef enum check_state {
-  CHECK_STATE_NONE = 0,
-  CHECK_STATE_OPEN = 1,
-  CHECK_STATE_DONE = 2
-} check_state;
+typedef enum check_state { CHECK_STATE_NONE = 0, CHECK_STATE_OPEN = 1, CHECK_STATE_DONE = 2 } check_state;
 
 /* check_lines(order_id, line): one column of each type; comes with load. Indexes on number and text. */
 typedef struct check_line {
@@ -103,6 +102,8 @@ typedef struct check_note {
 extern const cafe_table check_lines;
 extern const cafe_table check_notes;
 extern const cafe_store_setup check_setup; /* both tables, owner "contract" */
+/* The same tables as a later version has them: columns added, members in another order. */
+extern const cafe_store_setup check_newer_setup;
 
 /*
  * Stores.
@@ -218,7 +219,7 @@ typedef struct check_allocator {
   cafe_allocator allocator;
   uint64_t calls; /* since arming */
   uint64_t fail_at;
-  bool refused;   /* since arming */
+  bool refused;    /* since arming */
   uint64_t blocks; /* not freed */
 } check_allocator;
 
