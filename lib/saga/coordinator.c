@@ -192,7 +192,7 @@ static int tick_step(input *in, uint32_t step, bool *changed) {
     code = self->phase == SAGA_COMPENSATING ? ask_compensation(in, step) : ask_action(in, step);
   }
   const plan_step *plan = &self->plan->steps[step];
-  for (uint32_t i = 0; !code && i < plan->timeout_count; i++) {
+  for (uint32_t i = 0; !code && instance_stands(self, step) && i < plan->timeout_count; i++) {
     int64_t due = timeout_due_ms(self, step, i);
     if (due && due <= in->now_ms) {
       *changed = true;
