@@ -27,7 +27,23 @@ void node_free(cafe_node *node, void *block) {
   if (block) node->allocator.resize(node->allocator.user, block, 0);
 }
 
-int64_t node_now_us(const cafe_node *node) { return node->loop->ops->now_us(node->loop); }
+cafe_arena *node_arena(cafe_node *node) {
+  return node->spare_count ? node->spare[--node->spare_count] : cafe_arena_create(&node->allocator);
+}
+
+void node_arena_free(cafe_node *node, cafe_arena *arena) {
+  if (!arena) return;
+  if (node->spare_count == SPARE_ARENAS) {
+    cafe_arena_destroy(arena);
+    return;
+  }
+  cafe_arena_reset(arena);
+  node->spare[node->spare_count++] = arena;
+}
+
+int64_t node_now_us(const cafe_node *node) {
+  return node->is_turning ? node->turn_us : node->loop->ops->now_us(node->loop);
+}
 
 /* UTC, mapped once, at start, to the monotonic clock: a jump of the clock within a run makes nothing early or late. */
 int64_t node_utc_ms(const cafe_node *node) { return node->utc_base_ms + node_now_us(node) / 1000; }
@@ -51,6 +67,7 @@ static void turn(cafe_node *node);
 static void pump_fired(cafe_timer *timer) {
   cafe_node *node = timer->user;
   node->pump_at_us = INT64_MAX;
+  node->is_pump_due = false;
   turn(node);
 }
 
@@ -61,7 +78,9 @@ static void pump_at(cafe_node *node, int64_t due_us) {
 }
 
 void node_pump(cafe_node *node) {
-  if (!node->is_turning) pump_at(node, node_now_us(node));
+  if (node->is_turning || node->is_pump_due) return; /* a turn ends by looking for what is due */
+  pump_at(node, node_now_us(node));
+  node->is_pump_due = node->pump_at_us != INT64_MAX;
 }
 
 void act_submit(cafe_node *node, struct act *act) {
@@ -145,6 +164,7 @@ static void set_pump(cafe_node *node) {
 static void turn(cafe_node *node) {
   if (node->state == NODE_CLOSED) return;
   int64_t now_us = node_now_us(node);
+  node->turn_us = now_us;
   node->is_turning = true;
   if (node->is_closing_ops) {
     node->is_closing_ops = false;
@@ -322,6 +342,7 @@ void cafe_node_destroy(cafe_node *node) {
   heap_destroy(node->deadlines);
   heap_destroy(node->retries);
   cafe_arena_destroy(node->call_arena);
+  while (node->spare_count) cafe_arena_destroy(node->spare[--node->spare_count]);
   node_free(node, node->heads);
   node_free(node, node->name);
   cafe_allocator allocator = node->allocator;

@@ -428,6 +428,8 @@ void consume_destroy(cafe_node *node);
 
 /* ---- the node ---- */
 
+enum { SPARE_ARENAS = 256 };
+
 typedef enum node_state {
   NODE_CREATED = 0,
   NODE_RUNNING = 1,
@@ -452,7 +454,9 @@ struct cafe_node {
 
   cafe_timer pump;       /* runs the turn: at once when there is work, else when something is due */
   int64_t pump_at_us;    /* INT64_MAX: not set */
+  bool is_pump_due;      /* it is set to run at once */
   bool is_turning;
+  int64_t turn_us;       /* the time of this turn: one look at the clock, since everything in it is at once */
   bool is_closing_ops;
   int64_t utc_base_ms;   /* UTC = utc_base_ms + monotonic */
 
@@ -492,12 +496,17 @@ struct cafe_node {
   void (*closed)(void *user);
   void *closed_user;
   cafe_arena *call_arena;
+  cafe_arena *spare[SPARE_ARENAS]; /* reset, for whoever needs one next */
+  uint32_t spare_count;
   cafe_node_stats stats;
 };
 
 /* Makes the pump run in the next turn. */
 void node_pump(cafe_node *node);
 void *node_alloc(cafe_node *node, size_t size); /* zeroed */
+/* An arena for a unit, an operation, a task: what lives in turns of the loop. NULL: no memory. */
+cafe_arena *node_arena(cafe_node *node);
+void node_arena_free(cafe_node *node, cafe_arena *arena);
 void node_free(cafe_node *node, void *block);
 int64_t node_utc_ms(const cafe_node *node);
 int64_t node_now_us(const cafe_node *node);

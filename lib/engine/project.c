@@ -129,7 +129,7 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
     consumer->applied[partition] = n;
     return CAFE_OK;
   }
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  cafe_arena *arena = node_arena(node);
   struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
   cafe_row_write *rows = made ? cafe_arena_alloc(arena, count * sizeof *rows) : NULL;
   cafe_checkpoint *checkpoint = rows ? cafe_arena_alloc(arena, sizeof *checkpoint) : NULL;
@@ -164,7 +164,7 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
   return CAFE_OK;
 
 no_memory:
-  cafe_arena_destroy(arena);
+  node_arena_free(node, arena);
   return cafe_fail(err, CAFE_NOMEM, "no memory to write a view");
 }
 

@@ -44,17 +44,15 @@ static void log_done(storage_job *base) {
   if (base->code == CAFE_OK && job->query.head > node->heads[job->query.shard])
     node->heads[job->query.shard] = job->query.head;
   job->done(job, base->code, &base->err);
-  cafe_arena_destroy(job->arena);
-  node_free(node, job);
+  node_arena_free(node, job->arena); /* the job lies in it */
 }
 
 log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limit, const char *const *types,
                   void (*done)(log_job *job, int code, const cafe_err *err), void *user) {
-  log_job *job = node_alloc(node, sizeof *job);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!job || !arena) {
-    cafe_arena_destroy(arena);
-    node_free(node, job);
+  cafe_arena *arena = node_arena(node);
+  log_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job) {
+    node_arena_free(node, arena);
     return NULL;
   }
   job->arena = arena;

@@ -28,11 +28,10 @@ typedef struct read_job {
 /* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. */
 static cafe_op *make_op(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
                         void *user) {
-  cafe_op *op = node_alloc(node, sizeof *op);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!op || !arena) {
-    cafe_arena_destroy(arena);
-    node_free(node, op);
+  cafe_arena *arena = node_arena(node);
+  cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
+  if (!op) {
+    node_arena_free(node, arena);
     return NULL;
   }
   op->node = node;
@@ -53,11 +52,7 @@ static int check_node(const cafe_node *node, cafe_err *err) {
   return CAFE_OK;
 }
 
-static void job_free(read_job *job) {
-  cafe_node *node = job->job.node;
-  cafe_arena_destroy(job->arena);
-  node_free(node, job);
-}
+static void job_free(read_job *job) { node_arena_free(job->job.node, job->arena); /* the job lies in it */ }
 
 static void read_done(storage_job *base) {
   read_job *job = CONTAINER(base, read_job, job);
@@ -66,11 +61,10 @@ static void read_done(storage_job *base) {
 }
 
 static read_job *make_job(cafe_node *node) {
-  read_job *job = node_alloc(node, sizeof *job);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!job || !arena) {
-    cafe_arena_destroy(arena);
-    node_free(node, job);
+  cafe_arena *arena = node_arena(node);
+  read_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job) {
+    node_arena_free(node, arena);
     return NULL;
   }
   job->job.node = node;

@@ -62,8 +62,7 @@ static void request_free(request_out *out) {
   struct subject *subject = out->subject;
   DL_DELETE(out->node->requests, out);
   subject->requests--;
-  cafe_arena_destroy(out->arena);
-  node_free(out->node, out);
+  node_arena_free(out->node, out->arena);
   subject_settle(subject);
 }
 
@@ -144,11 +143,10 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_err *err
 void request_send(struct subject *subject, const remote_ask *ask) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
-  request_out *out = node_alloc(node, sizeof *out);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!out || !arena) {
-    cafe_arena_destroy(arena);
-    node_free(node, out);
+  cafe_arena *arena = node_arena(node);
+  request_out *out = arena ? cafe_arena_alloc(arena, sizeof *out) : NULL;
+  if (!out) {
+    node_arena_free(node, arena);
     subject->is_resumed = false;
     timer_retry(subject);
     return;
@@ -218,7 +216,7 @@ void request_serve(cafe_node *node, cafe_incoming *incoming) {
   cafe_op *op = NULL;
   cafe_slice none = {NULL, 0};
   const command_type *command = NULL;
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  cafe_arena *arena = node_arena(node);
   int code = arena ? CAFE_OK : cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
   if (!code) code = cafe_schema_decode(&wire, &request_type, incoming->body, &err);
   if (!code && wire.version != WIRE_VERSION)
@@ -243,7 +241,7 @@ void request_serve(cafe_node *node, cafe_incoming *incoming) {
     submit.trace = wire.trace;
     code = op_submit(&op, node, &submit, &err);
   }
-  cafe_arena_destroy(arena);
+  node_arena_free(node, arena);
   if (code) {
     incoming->answer(incoming, &err, none);
     return;

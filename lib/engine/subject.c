@@ -53,7 +53,7 @@ static int reset_memory(struct subject *subject) {
 static void subject_free(struct subject *subject) {
   cafe_node *node = subject->node;
   heap_remove(node->due, &subject->due);
-  cafe_arena_destroy(subject->arena);
+  node_arena_free(node, subject->arena);
   node_free(node, subject);
 }
 
@@ -64,7 +64,7 @@ struct subject *subject_get(cafe_node *node, uint64_t key, cafe_err *err) {
   if (!made) goto no_memory;
   made->key = key;
   made->node = node;
-  made->arena = cafe_arena_create(&node->allocator);
+  made->arena = node_arena(node);
   if (!made->arena || reset_memory(made)) goto no_memory;
   if (heap_push(node->due, &made->due, INT64_MAX)) goto no_memory;
   if (map_put(node->subjects, key, made)) goto no_memory;
@@ -282,8 +282,7 @@ static void load_done(storage_job *base) {
   subject->holds++;
   if (!code) code = fold_events(subject, job, &err);
   if (!code) code = take_rows(subject, job, &err);
-  cafe_arena_destroy(job->arena);
-  node_free(node, job);
+  node_arena_free(node, job->arena); /* the job lies in it */
   if (code) {
     if (code == CAFE_CORRUPT || code == CAFE_UNSUPPORTED)
       node_log(node, CAFE_LOG_ERROR, subject->key, (cafe_slice){NULL, 0}, "%s", err.text);
@@ -303,11 +302,10 @@ static void load_done(storage_job *base) {
 void subject_load(struct subject *subject) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
-  load_job *job = node_alloc(node, sizeof *job);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!job || !arena || reset_memory(subject)) {
-    cafe_arena_destroy(arena);
-    node_free(node, job);
+  cafe_arena *arena = node_arena(node);
+  load_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job || reset_memory(subject)) {
+    node_arena_free(node, arena);
     cafe_fail(&err, CAFE_NOMEM, "no memory to read a key");
     subject->state = SUBJECT_STALE;
     fail_queue(subject, CAFE_NOMEM, &err);

@@ -16,9 +16,7 @@
 enum { TRIES_MAX = 8 };
 
 static void op_free(cafe_op *op) {
-  cafe_node *node = op->node;
-  cafe_arena_destroy(op->arena);
-  node_free(node, op);
+  node_arena_free(op->node, op->arena); /* the op lies in it */
 }
 
 static void op_unlist(cafe_op *op) {
@@ -292,9 +290,9 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   const command_type *command = NULL;
   int code = check_submit(node, submit, &command, err);
   if (code) return code;
-  cafe_op *op = node_alloc(node, sizeof *op);
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  if (!op || !arena) goto no_memory;
+  cafe_arena *arena = node_arena(node);
+  cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
+  if (!op) goto no_memory;
   op->arena = arena;
   op->node = node;
   if (copy_submit(op, submit)) goto no_memory;
@@ -317,8 +315,7 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   return CAFE_OK;
 
 no_memory:
-  cafe_arena_destroy(arena);
-  node_free(node, op);
+  node_arena_free(node, arena);
   return cafe_fail(err, CAFE_NOMEM, "no memory to take a command");
 }
 

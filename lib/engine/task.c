@@ -99,19 +99,17 @@ static void task_free(running_task *task) {
   DL_DELETE(task->subject->tasks, task);
   heap_remove(node->retries, &task->timeout);
   node->stats.tasks_running--;
-  cafe_arena_destroy(task->arena);
-  node_free(node, task);
+  node_arena_free(node, task->arena); /* the task lies in it */
 }
 
 static running_task *task_make(struct subject *subject, const wanted_task *wanted, const cafe_worker *worker) {
   cafe_node *node = subject->node;
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
-  running_task *task = node_alloc(node, sizeof *task);
-  void *data = arena ? cafe_arena_alloc(arena, wanted->type->width) : NULL;
-  if (!task || !data || cafe_schema_copy(data, wanted->data, wanted->type, arena) ||
+  cafe_arena *arena = node_arena(node);
+  running_task *task = arena ? cafe_arena_alloc(arena, sizeof *task) : NULL;
+  void *data = task ? cafe_arena_alloc(arena, wanted->type->width) : NULL;
+  if (!data || cafe_schema_copy(data, wanted->data, wanted->type, arena) ||
       heap_push(node->retries, &task->timeout, INT64_MAX)) {
-    cafe_arena_destroy(arena);
-    node_free(node, task);
+    node_arena_free(node, arena);
     return NULL;
   }
   task->subject = subject;

@@ -40,10 +40,10 @@ typedef struct execution {
 
 static struct unit *unit_make(struct subject *subject) {
   cafe_node *node = subject->node;
-  cafe_arena *arena = cafe_arena_create(&node->allocator);
+  cafe_arena *arena = node_arena(node);
   struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
   if (!made) {
-    cafe_arena_destroy(arena);
+    node_arena_free(node, arena);
     return NULL;
   }
   made->store.size = sizeof made->store;
@@ -57,7 +57,7 @@ static struct unit *unit_make(struct subject *subject) {
 
 void unit_free(cafe_node *node, struct unit *unit) {
   (void)node;
-  cafe_arena_destroy(unit->arena);
+  node_arena_free(node, unit->arena);
 }
 
 static int no_memory(cafe_err *err) {
