@@ -10,17 +10,12 @@
  * refuses the deadline's too, but not the other way round; so the deadline's refusal is not told while a customer
  * waits: CancelRejected would be taken as his answer, and his own may still be a yes.
  */
-#include <stdio.h>
-
+#include "domain/order_check.h"
 #include "domain/rules.h"
 #include "domain/status.h"
 
-#define PAY_TIMEOUT_MS        600
-#define PAY_TIMEOUT_MAX_MS    INT64_C(86400000) /* a day: nobody waits longer at a counter */
-#define ACCEPT_TIMEOUT_MS     900000
-#define ACCEPT_TIMEOUT_MAX_MS INT64_C(31536000000) /* a year */
-#define QTY_MAX               1000
-#define PICKUP_TIME_MAX_MS    INT64_C(253402300799999) /* the last moment that RFC 3339 can write */
+#define PAY_TIMEOUT_MS    600
+#define ACCEPT_TIMEOUT_MS 900000
 
 static bool is_draft(const cafe_order *order) {
   return order->draft == CAFE_DRAFT_CLAIMED || order->draft == CAFE_DRAFT_UNCLAIMED;
@@ -37,49 +32,6 @@ static cafe_verdict not_found(cafe_decision *out) { return cafe_refuse(out, "not
 static cafe_verdict invalid(cafe_decision *out, const char *text) { return cafe_refuse(out, "invalid", "%s", text); }
 
 /* ---- placing ---- */
-
-/* What is wrong with a request, a line each: "field: message". Room for every field at once. */
-typedef struct complaints {
-  char text[1024];
-  size_t size;
-} complaints;
-
-static void complain_unless(complaints *to, bool right, const char *field, const char *message) {
-  if (!right) {
-    to->size += (size_t)snprintf(to->text + to->size, sizeof(to->text) - to->size, "%s%s: %s", to->size ? "\n" : "",
-                                 field, message);
-  }
-}
-
-static bool is_within(int64_t value, int64_t min, int64_t max) { return value >= min && value <= max; }
-
-static bool is_currency(cafe_slice currency) {
-  int decimals;
-  return cafe_currency_decimals(&decimals, currency, NULL) == CAFE_OK;
-}
-
-static void check_lines(complaints *to, const cafe_place_order *place) {
-  static const char id_rule[] = "must have 1 to 64 characters, and no control characters";
-  complain_unless(to, rules_is_text(place->product_id, 1, RULES_ID_MAX), "product_id", id_rule);
-  complain_unless(to, is_within(place->qty, 1, QTY_MAX), "qty", "must be from 1 to 1000");
-  complain_unless(to, rules_is_text(place->customer_id, 1, RULES_ID_MAX), "customer_id", id_rule);
-  complain_unless(to, is_within(place->amount_minor, 0, RULES_AMOUNT_MAX), "amount_minor",
-                  "must be from 0 to 1000000000000");
-  complain_unless(to, place->currency.size == 0 || is_currency(place->currency), "currency",
-                  "must be an ISO 4217 code, such as KRW");
-  complain_unless(to, rules_is_text(place->store_id, 0, RULES_ID_MAX), "store_id", id_rule);
-  complain_unless(to, is_within(place->pickup_time_ms, 0, PICKUP_TIME_MAX_MS), "pickup_time_ms",
-                  "must be a time from 1970 to 9999");
-  complain_unless(to, rules_is_text(place->client_reference, 0, RULES_ID_MAX), "client_reference",
-                  "must have at most 64 characters, and no control characters");
-}
-
-static void check_timeouts(complaints *to, const cafe_place_order *place) {
-  complain_unless(to, is_within(place->pay_timeout_ms, 0, PAY_TIMEOUT_MAX_MS), "pay_timeout_ms",
-                  "must be from 0 to 86400000");
-  complain_unless(to, is_within(place->accept_timeout_ms, 0, ACCEPT_TIMEOUT_MAX_MS), "accept_timeout_ms",
-                  "must be from 0 to 31536000000");
-}
 
 static int64_t wait_until(const cafe_command *command) {
   const cafe_place_order *place = command->data;
@@ -120,11 +72,9 @@ static cafe_verdict place_order(cafe_decision *out, const void *state, const caf
                ? cafe_refuse(out, "payment-declined", "the payment was declined")
                : cafe_refuse(out, "payment-unavailable", "the payment didn't happen: pay a little later");
   }
-  complaints wrong = {.size = 0};
-  check_lines(&wrong, command->data);
-  check_timeouts(&wrong, command->data);
-  if (wrong.size) {
-    return invalid(out, wrong.text);
+  char wrong[ORDER_COMPLAINTS_MAX];
+  if (!order_check(wrong, command->data)) {
+    return invalid(out, wrong);
   }
   if (is_draft(order)) {
     claim(out, order, command);

@@ -5,6 +5,6 @@
 #include "cafe/node.h"
 
 /* The dashboard's service: the read model over app, pay and store, and nothing else. */
-const cafe_service *dashboard_service(void);
+const cafe_service *view_dashboard_service(void);
 
 #endif

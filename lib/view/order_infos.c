@@ -162,4 +162,4 @@ static const cafe_service dashboard = {
     .views = (const cafe_view *const[]){&cafe_order_infos_view, NULL},
 };
 
-const cafe_service *dashboard_service(void) { return &dashboard; }
+const cafe_service *view_dashboard_service(void) { return &dashboard; }

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The payment's rules: every command in every state, then what the answers, events and tasks hold. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cafe/payment.h"
+#include "cafe/sys/gateway.h"
+#include "decider.h"
+
+/* ---- what has happened ---- */
+
+#define WHOSE .amount_minor = 9000, .currency = {"KRW", 3}, .customer_id = {"cdgri", 5}
+
+static const cafe_authorization_started authorizing = {WHOSE};
+static const cafe_payment_approved approved = {9000, {"KRW", 3}, {"r1", 2}};
+static const cafe_payment_declined declined = {.amount_minor = 9000};
+static const cafe_authorization_failed unauthorized;
+static const cafe_capture_started capturing = {9000};
+static const cafe_payment_captured captured = {9000, {"r2", 2}};
+static const cafe_payment_cancel_kept kept = {CAFE_PAYMENT_ORDER_REJECTED};
+static const cafe_void_started voiding = {CAFE_PAYMENT_ORDER_CANCELED};
+static const cafe_refund_started refunding = {CAFE_PAYMENT_ORDER_REJECTED, 9000};
+static const cafe_payment_canceled canceled = {CAFE_PAYMENT_ORDER_CANCELED, false, WHOSE};
+static const cafe_payment_canceled tombstone = {CAFE_PAYMENT_DRAFT_DROPPED, true, WHOSE};
+static const cafe_payment_refunded refunded = {CAFE_PAYMENT_ORDER_REJECTED, WHOSE};
+static const cafe_payment_failed failed_authorize = {.operation = CAFE_PAYMENT_AUTHORIZE};
+static const cafe_payment_failed failed_capture = {.operation = CAFE_PAYMENT_CAPTURE};
+static const cafe_payment_failed failed_void = {.operation = CAFE_PAYMENT_VOID};
+static const cafe_payment_failed failed_refund = {.operation = CAFE_PAYMENT_REFUND};
+
+#define IS(stem, data)                                                                                                 \
+  { &cafe_##stem##_type, &(data) }
+#define AUTHORIZING IS(authorization_started, authorizing)
+#define APPROVED    AUTHORIZING, IS(payment_approved, approved)
+#define CAPTURING   APPROVED, IS(capture_started, capturing)
+#define CAPTURED    CAPTURING, IS(payment_captured, captured)
+#define KEPT        IS(payment_cancel_kept, kept)
+
+/* ---- what is asked for ---- */
+
+static const cafe_authorize_payment authorize = {WHOSE, .payment_token = {"t", 1}};
+static const cafe_cancel_payment cancel = {.reason = CAFE_PAYMENT_ORDER_CANCELED, WHOSE};
+
+#define SAID(operation, result)                                                                                        \
+  {                                                                                                                    \
+    &cafe_record_gateway_type, &(cafe_record_gateway) {                                                                \
+      operation, result, {"r", 1}, { "t", 1 }                                                                          \
+    }                                                                                                                  \
+  }
+
+static const decider_step commands[] = {
+    {&cafe_authorize_payment_type, &authorize},
+    {&cafe_capture_payment_type, &(cafe_capture_payment){9000}},
+    {&cafe_cancel_payment_type, &cancel},
+    SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE),
+    SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DECLINED),
+    SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_REFUSED),
+    SAID(CAFE_PAYMENT_AUTHORIZE, 0),
+    SAID(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_DONE),
+    SAID(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_DECLINED),
+    SAID(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_REFUSED),
+    SAID(CAFE_PAYMENT_CAPTURE, 0),
+    SAID(CAFE_PAYMENT_VOID, CAFE_GATEWAY_DONE),
+    SAID(CAFE_PAYMENT_VOID, CAFE_GATEWAY_REFUSED),
+    SAID(CAFE_PAYMENT_VOID, 0),
+    SAID(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_DONE),
+    SAID(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_REFUSED),
+    SAID(CAFE_PAYMENT_REFUND, 0),
+    SAID(CAFE_PAYMENT_NO_OPERATION, CAFE_GATEWAY_DONE),
+    {NULL, NULL},
+};
+
+/* What a gateway says of operations that aren't running. */
+#define NOT_1 "- | - | - | - | "
+#define NOT_2 "- | - | - | - | "
+#define NOT_3 "- | - | - | "
+#define NOT_4 "- | - | - | "
+#define IDLE  NOT_1 NOT_2 NOT_3 NOT_4 "-"
+
+/* In this order: authorize | capture | cancel | authorize: done, declined, refused, can't be had | capture: the same |
+ * void: done, refused, can't be had | refund: the same | done, of nothing. */
+static const decider_row rows[] = {
+    {"nothing", {{NULL, NULL}}, "?AuthorizationStarted | !wrong-state | PaymentCanceled | " IDLE},
+    {"authorizing",
+     {AUTHORIZING},
+     "? | !wrong-state | PaymentCancelKept | PaymentApproved | PaymentDeclined | AuthorizationFailed | PaymentFailed "
+     "| " NOT_2 NOT_3 NOT_4 "-"},
+    {"authorizing, to be canceled",
+     {AUTHORIZING, KEPT},
+     "!payment-canceled | - | - | PaymentApproved VoidStarted | PaymentDeclined | AuthorizationFailed | PaymentFailed "
+     "| " NOT_2 NOT_3 NOT_4 "-"},
+    {"approved", {APPROVED}, "- | CaptureStarted | VoidStarted | " IDLE},
+    {"declined", {AUTHORIZING, IS(payment_declined, declined)}, "!payment-declined | !wrong-state | - | " IDLE},
+    {"declined, was to be canceled",
+     {AUTHORIZING, KEPT, IS(payment_declined, declined)},
+     "!payment-declined | !wrong-state | - | " IDLE},
+    {"surely not authorized",
+     {AUTHORIZING, IS(authorization_failed, unauthorized)},
+     "!payment-unavailable | !wrong-state | - | " IDLE},
+    {"surely not authorized, was to be canceled",
+     {AUTHORIZING, KEPT, IS(authorization_failed, unauthorized)},
+     "!payment-unavailable | !wrong-state | - | " IDLE},
+    {"authorized or not, nobody knows",
+     {AUTHORIZING, IS(payment_failed, failed_authorize)},
+     "!payment-unavailable | - | - | " IDLE},
+    {"authorized or not, was to be canceled",
+     {AUTHORIZING, KEPT, IS(payment_failed, failed_authorize)},
+     "!payment-unavailable | - | - | " IDLE},
+    {"capturing",
+     {CAPTURING},
+     "- | - | PaymentCancelKept | " NOT_1
+     "PaymentCaptured | PaymentFailed | PaymentFailed | PaymentFailed | " NOT_3 NOT_4 "-"},
+    {"capturing, to be canceled",
+     {CAPTURING, KEPT},
+     "!payment-canceled | - | - | " NOT_1
+     "PaymentCaptured RefundStarted | VoidStarted | VoidStarted | PaymentFailed | " NOT_3 NOT_4 "-"},
+    {"captured", {CAPTURED}, "- | - | RefundStarted | " IDLE},
+    {"captured or not, nobody knows",
+     {CAPTURING, IS(payment_failed, failed_capture)},
+     "!payment-unavailable | - | - | " IDLE},
+    {"voiding",
+     {APPROVED, IS(void_started, voiding)},
+     "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 "-"},
+    {"void",
+     {APPROVED, IS(void_started, voiding), IS(payment_canceled, canceled)},
+     "!payment-canceled | - | - | " IDLE},
+    {"void or not, nobody knows",
+     {APPROVED, IS(void_started, voiding), IS(payment_failed, failed_void)},
+     "!payment-unavailable | - | - | " IDLE},
+    {"refunding",
+     {CAPTURED, IS(refund_started, refunding)},
+     "!payment-canceled | - | - | " NOT_1 NOT_2 NOT_3 "PaymentRefunded | PaymentFailed | PaymentFailed | -"},
+    {"refunded",
+     {CAPTURED, IS(refund_started, refunding), IS(payment_refunded, refunded)},
+     "!payment-canceled | - | - | " IDLE},
+    {"refunded or not, nobody knows",
+     {CAPTURED, IS(refund_started, refunding), IS(payment_failed, failed_refund)},
+     "!payment-unavailable | - | - | " IDLE},
+    {"a tombstone", {IS(payment_canceled, tombstone)}, "!payment-canceled | - | - | " IDLE},
+    {NULL, {{NULL, NULL}}, NULL},
+};
+
+static void every_command_is_answered_in_every_state(void **unused) {
+  decider_table(&cafe_payment_aggregate, commands, rows);
+}
+
+/* ---- what is said ---- */
+
+static decider it;
+
+static int begin(void **unused) {
+  decider_init(&it, &cafe_payment_aggregate);
+  return 0;
+}
+
+static int end(void **unused) {
+  decider_deinit(&it);
+  return 0;
+}
+
+static void given(const decider_step *step) {
+  for (; step->type; step++) {
+    decider_given(&it, step->type, step->data);
+  }
+}
+
+#define GIVEN(...) given((const decider_step[]){__VA_ARGS__, {NULL, NULL}})
+
+static void record(cafe_payment_operation operation, int32_t result) {
+  cafe_record_gateway said = {operation, result, cafe_text("ref"), cafe_text("why")};
+  decider_do(&it, &cafe_record_gateway_type, &said);
+}
+
+static const cafe_payment *payment(void) { return it.state; }
+
+static void an_authorization_names_who_pays_what_and_no_token(void **unused) {
+  decider_do(&it, &cafe_authorize_payment_type, &authorize);
+  const cafe_authorization_started *started = it.last_data;
+  assert_int_equal(started->amount_minor, 9000);
+  assert_true(cafe_slice_equal(started->currency, cafe_text("KRW")));
+  assert_true(cafe_slice_equal(started->customer_id, cafe_text("cdgri")));
+  record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE);
+  const cafe_payment_approved *said = it.last_data;
+  assert_int_equal(said->amount_minor, 9000);
+  assert_true(cafe_slice_equal(said->reference, cafe_text("ref")));
+  assert_int_equal(payment()->status, CAFE_PAYMENT_APPROVED);
+  assert_int_equal(payment()->running, CAFE_PAYMENT_NO_OPERATION);
+}
+
+static void a_decline_and_a_failure_say_why(void **unused) {
+  GIVEN(AUTHORIZING);
+  cafe_record_gateway said = {CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DECLINED, {NULL, 0}, cafe_text("no money")};
+  decider_when(&it, &cafe_record_gateway_type, &said);
+  const cafe_payment_declined *no = it.last_data;
+  assert_true(cafe_slice_equal(no->text, cafe_text("no money")));
+  assert_int_equal(no->amount_minor, 9000);
+  assert_true(cafe_slice_equal(no->currency, cafe_text("KRW")));
+  said.result = CAFE_GATEWAY_REFUSED;
+  decider_when(&it, &cafe_record_gateway_type, &said);
+  assert_true(cafe_slice_equal(((const cafe_authorization_failed *)it.last_data)->text, cafe_text("no money")));
+  said.result = 0;
+  decider_do(&it, &cafe_record_gateway_type, &said);
+  const cafe_payment_failed *unknown = it.last_data;
+  assert_int_equal(unknown->operation, CAFE_PAYMENT_AUTHORIZE);
+  assert_int_equal(unknown->amount_minor, 9000);
+  assert_true(cafe_slice_equal(unknown->text, cafe_text("no money")));
+  assert_int_equal(payment()->status, CAFE_PAYMENT_FAILED);
+}
+
+static void what_is_captured_can_be_refunded_and_no_more(void **unused) {
+  GIVEN(APPROVED);
+  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){9001});
+  assert_string_equal(decider_said(&it), "refused:wrong-amount");
+  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){8999});
+  assert_string_equal(decider_said(&it), "refused:wrong-amount");
+  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){9000});
+  record(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_DONE);
+  assert_int_equal(((const cafe_payment_captured *)it.last_data)->amount_minor, 9000);
+  assert_int_equal(payment()->captured_minor, 9000);
+  decider_do(&it, &cafe_cancel_payment_type, &cancel);
+  const cafe_refund_started *refund = it.last_data;
+  assert_int_equal(refund->amount_minor, 9000);
+  assert_int_equal(refund->reason, CAFE_PAYMENT_ORDER_CANCELED);
+  record(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_DONE);
+  const cafe_payment_refunded *back = it.last_data;
+  assert_int_equal(back->amount_minor, 9000);
+  assert_int_equal(back->reason, CAFE_PAYMENT_ORDER_CANCELED);
+  assert_true(cafe_slice_equal(back->customer_id, cafe_text("cdgri")));
+  assert_int_equal(payment()->refunded_minor, 9000);
+  assert_int_equal(payment()->status, CAFE_PAYMENT_REFUNDED);
+}
+
+static void a_kept_cancel_is_carried_out_with_its_own_reason(void **unused) {
+  GIVEN(AUTHORIZING);
+  cafe_cancel_payment dropped = {.reason = CAFE_PAYMENT_DRAFT_DROPPED, WHOSE};
+  decider_do(&it, &cafe_cancel_payment_type, &dropped);
+  assert_string_equal(decider_said(&it), "accepted PaymentCancelKept");
+  record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE);
+  assert_string_equal(decider_said(&it), "accepted PaymentApproved VoidStarted");
+  assert_int_equal(((const cafe_void_started *)it.last_data)->reason, CAFE_PAYMENT_DRAFT_DROPPED);
+  record(CAFE_PAYMENT_VOID, CAFE_GATEWAY_DONE);
+  const cafe_payment_canceled *said = it.last_data;
+  assert_int_equal(said->reason, CAFE_PAYMENT_DRAFT_DROPPED);
+  assert_false(said->is_tombstone);
+  assert_int_equal(said->amount_minor, 9000);
+  assert_true(cafe_slice_equal(said->customer_id, cafe_text("cdgri")));
+  assert_int_equal(payment()->status, CAFE_PAYMENT_CANCELED);
+}
+
+static void a_capture_that_surely_failed_leaves_something_to_void(void **unused) {
+  GIVEN(CAPTURING, KEPT);
+  record(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_REFUSED);
+  assert_string_equal(decider_said(&it), "accepted VoidStarted");
+  record(CAFE_PAYMENT_VOID, CAFE_GATEWAY_DONE);
+  assert_int_equal(payment()->status, CAFE_PAYMENT_CANCELED);
+  assert_int_equal(payment()->captured_minor, 0);
+}
+
+static void a_tombstone_is_whole_and_never_listed_as_canceled(void **unused) {
+  decider_do(&it, &cafe_cancel_payment_type, &cancel);
+  const cafe_payment_canceled *said = it.last_data;
+  assert_true(said->is_tombstone);
+  assert_int_equal(said->reason, CAFE_PAYMENT_ORDER_CANCELED);
+  assert_int_equal(said->amount_minor, 9000);
+  assert_true(cafe_slice_equal(said->currency, cafe_text("KRW")));
+  assert_true(cafe_slice_equal(said->customer_id, cafe_text("cdgri")));
+  assert_true(payment()->is_tombstone);
+  assert_int_equal(payment()->status, CAFE_PAYMENT_NONE);
+  assert_int_equal(payment()->amount_minor, 9000);
+}
+
+static void the_running_operation_is_the_only_task(void **unused) {
+  assert_string_equal(decider_wants(&it), "");
+  GIVEN(AUTHORIZING);
+  assert_string_equal(decider_wants(&it), "1 PaymentTask");
+  decider_given(&it, &cafe_payment_approved_type, &approved);
+  assert_string_equal(decider_wants(&it), "");
+  decider_given(&it, &cafe_capture_started_type, &capturing);
+  assert_string_equal(decider_wants(&it), "2 PaymentTask");
+  decider_given(&it, &cafe_payment_cancel_kept_type, &kept);
+  assert_string_equal(decider_wants(&it), "2 PaymentTask");
+  decider_given(&it, &cafe_payment_captured_type, &captured);
+  decider_given(&it, &cafe_refund_started_type, &refunding);
+  assert_string_equal(decider_wants(&it), "4 PaymentTask");
+  cafe_tasks tasks = {.wanted = {.arena = it.arena}};
+  cafe_payment_aggregate.tasks(&tasks, it.state);
+  const cafe_payment_task *task = tasks.wanted.first->data;
+  assert_int_equal(task->operation, CAFE_PAYMENT_REFUND);
+  assert_int_equal(task->amount_minor, 9000);
+  assert_true(cafe_slice_equal(task->currency, cafe_text("KRW")));
+  assert_int_equal(tasks.wanted.first->not_before_ms, 0);
+}
+
+static void commands_with_values_that_are_none_are_invalid(void **unused) {
+  cafe_authorize_payment wrong = authorize;
+  wrong.amount_minor = -1;
+  decider_when(&it, &cafe_authorize_payment_type, &wrong);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  wrong.amount_minor = INT64_C(1000000000001);
+  decider_when(&it, &cafe_authorize_payment_type, &wrong);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  wrong.amount_minor = 0;
+  decider_when(&it, &cafe_authorize_payment_type, &wrong);
+  assert_string_equal(decider_said(&it), "pending AuthorizationStarted");
+  wrong.currency = cafe_text("beans");
+  decider_when(&it, &cafe_authorize_payment_type, &wrong);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_cancel_payment why = cancel;
+  why.reason = (cafe_payment_cancel_reason)0;
+  decider_when(&it, &cafe_cancel_payment_type, &why);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  why.reason = (cafe_payment_cancel_reason)4;
+  decider_when(&it, &cafe_cancel_payment_type, &why);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  GIVEN(AUTHORIZING);
+  record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_UNKNOWN);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+  record(CAFE_PAYMENT_AUTHORIZE, -1);
+  assert_string_equal(decider_said(&it), "refused:invalid");
+}
+
+static void commands_of_others_change_nothing(void **unused) {
+  decider_when(&it, &cafe_payment_approved_type, &approved);
+  assert_string_equal(decider_said(&it), "refused:unsupported");
+}
+
+static void every_table_is_sound_and_no_event_holds_a_secret(void **unused) {
+  decider_check_schemas(&cafe_payment_aggregate);
+  assert_int_equal(cafe_schema_check(&cafe_payment_task_type, NULL), CAFE_OK);
+}
+
+static void without_memory_it_says_so(void **unused) {
+  decider_starve(&cafe_payment_aggregate, (const decider_step[]){AUTHORIZING, {NULL, NULL}});
+  decider_starve(&cafe_payment_aggregate, (const decider_step[]){IS(payment_canceled, tombstone), {NULL, NULL}});
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_command_is_answered_in_every_state),
+      TEST(an_authorization_names_who_pays_what_and_no_token),
+      TEST(a_decline_and_a_failure_say_why),
+      TEST(what_is_captured_can_be_refunded_and_no_more),
+      TEST(a_kept_cancel_is_carried_out_with_its_own_reason),
+      TEST(a_capture_that_surely_failed_leaves_something_to_void),
+      TEST(a_tombstone_is_whole_and_never_listed_as_canceled),
+      TEST(the_running_operation_is_the_only_task),
+      TEST(commands_with_values_that_are_none_are_invalid),
+      TEST(commands_of_others_change_nothing),
+      cmocka_unit_test(every_table_is_sound_and_no_event_holds_a_secret),
+      cmocka_unit_test(without_memory_it_says_so),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
