@@ -35,7 +35,7 @@ typedef struct cafe_sandbox_figures {
 
 /* A gateway that moves no money but keeps books like one that does: a ledger by idempotency key, in memory and, with
  * ledger_path, in a file of its own that survives the process. The token "decline" is always declined. loop BORROW.
- * OWN: cafe_gateway_destroy. CAFE_NOMEM, CAFE_INVALID, CAFE_CORRUPT. Since 0.1. */
+ * OWN: cafe_gateway_destroy. CAFE_NOMEM, CAFE_INVALID, CAFE_CORRUPT, CAFE_DENIED. Since 0.1. */
 CAFE_EXPORT int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_path,
                                     const cafe_allocator *allocator, cafe_err *err);
 
