@@ -30,6 +30,8 @@ static const cafe_service pay = {
     .aggregates = (const cafe_aggregate *const[]){&cafe_payment_aggregate, NULL},
     .policies = (const cafe_policy *const[]){&policies_pay_app, NULL},
     .views = (const cafe_view *const[]){&cafe_payments_view, NULL},
+    .remotes = (const cafe_aggregate *const[]){&cafe_order_aggregate, NULL},
+    .remote_services = (const char *const[]){"app", NULL},
 };
 
 static const cafe_service store = {
@@ -38,6 +40,8 @@ static const cafe_service store = {
     .aggregates = (const cafe_aggregate *const[]){&cafe_fulfillment_aggregate, NULL},
     .policies = (const cafe_policy *const[]){&policies_store_app, NULL},
     .views = (const cafe_view *const[]){&cafe_fulfillments_view, NULL},
+    .remotes = (const cafe_aggregate *const[]){&cafe_order_aggregate, NULL},
+    .remote_services = (const char *const[]){"app", NULL},
 };
 
 static const cafe_service customer = {
@@ -45,6 +49,8 @@ static const cafe_service customer = {
     .name = "customer",
     .aggregates = (const cafe_aggregate *const[]){&cafe_notification_aggregate, NULL},
     .views = (const cafe_view *const[]){&cafe_notifications_view, NULL},
+    .remotes = (const cafe_aggregate *const[]){&cafe_order_aggregate, &cafe_payment_aggregate, NULL},
+    .remote_services = (const char *const[]){"app", "pay", NULL},
 };
 
 const cafe_service *services_app(void) { return &app; }

@@ -153,6 +153,7 @@ const cafe_view cafe_order_infos_view = {
     .key_name = "order_id",
     .row = &cafe_order_info_row_type,
     .indexes = (const char *const[]){"customer_id", "store_id", "status", NULL},
+    .shown_by = "is_visible",
     .fold = fold,
 };
 
@@ -160,6 +161,9 @@ static const cafe_service dashboard = {
     .size = CAFE_SERVICE,
     .name = "dashboard",
     .views = (const cafe_view *const[]){&cafe_order_infos_view, NULL},
+    .remotes = (const cafe_aggregate *const[]){&cafe_order_aggregate, &cafe_payment_aggregate,
+                                               &cafe_fulfillment_aggregate, NULL},
+    .remote_services = (const char *const[]){"app", "pay", "store", NULL},
 };
 
 const cafe_service *view_dashboard_service(void) { return &dashboard; }
