@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/str.h"
+
 /*
  * Failing.
  */
@@ -64,13 +66,12 @@ void check_forget(store_check *check) {
 cafe_slice check_text(store_check *check, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  int size = vsnprintf(NULL, 0, format, args);
+  const char *text = arena_vprintf(check->arena, format, args);
   va_end(args);
-  char *text = check_alloc(check, (size_t)size + 1);
-  va_start(args, format);
-  (void)vsnprintf(text, (size_t)size + 1, format, args);
-  va_end(args);
-  return (cafe_slice){text, (size_t)size};
+  if (!text) {
+    check_fail(check, __LINE__, "the check itself was refused memory");
+  }
+  return cafe_text(text);
 }
 
 cafe_slice check_bytes(store_check *check, size_t size, uint32_t seed) {
