@@ -337,15 +337,19 @@ static void mark_done(storage_job *base) {
   consumer->is_marking = false;
   if (base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) consumer->stored_watermark = job->checkpoint.n;
   else if (base->code == CAFE_OK) consumer->is_ready = false; /* another node moved it: read it again */
-  node_free(base->node, job);
+  node_arena_free(base->node, job->batch.arena); /* the job lies in it */
 }
 
 /* Best effort: without it a restart reads more. */
 static void mark(struct consumer *consumer) {
   cafe_node *node = consumer->node;
   if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS) return;
-  mark_job *job = node_alloc(node, sizeof *job);
-  if (!job) return;
+  cafe_arena *arena = node_arena(node);
+  mark_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job) {
+    node_arena_free(node, arena);
+    return;
+  }
   job->consumer = consumer;
   job->checkpoint.subscription = consumer->name;
   job->checkpoint.log_id = consumer->log_id;
@@ -361,6 +365,7 @@ static void mark(struct consumer *consumer) {
   job->batch.size = sizeof job->batch;
   job->batch.units = job->units;
   job->batch.unit_count = 1;
+  job->batch.arena = arena;
   job->job.run = run_mark;
   job->job.done = mark_done;
   job->job.lane = CAFE_LANE_WRITE;

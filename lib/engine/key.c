@@ -110,7 +110,7 @@ static void job_done(storage_job *base) {
     node->id_version++;
   }
   bool is_lost = code == CAFE_OK && !was_read && job->unit.result != CAFE_UNIT_DONE;
-  node_free(node, job);
+  node_arena_free(node, job->batch.arena); /* the job lies in it */
   if (code) {
     fail_waiting(node, code, &err);
   } else if (is_lost) {
@@ -134,8 +134,10 @@ static void reserve(cafe_node *node, bool is_read) {
     fail_waiting(node, err.code, &err);
     return;
   }
-  id_job *job = node_alloc(node, sizeof *job);
+  cafe_arena *arena = node_arena(node);
+  id_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (!job) {
+    node_arena_free(node, arena);
     cafe_fail(&err, CAFE_NOMEM, "no memory to reserve keys");
     fail_waiting(node, err.code, &err);
     return;
@@ -158,6 +160,7 @@ static void reserve(cafe_node *node, bool is_read) {
   job->batch.size = sizeof job->batch;
   job->batch.units = job->units;
   job->batch.unit_count = 1;
+  job->batch.arena = arena;
   node->id_job = job;
   storage_submit(node, &job->job);
 }
