@@ -100,10 +100,12 @@ void cafe_arena_destroy(cafe_arena *arena) {
 }
 
 void cafe_arena_reset(cafe_arena *arena) {
-  for (block *b = &arena->first; b; b = b->next) {
+  block *b = &arena->first;
+  do {
     b->used = 0;
     ASAN_POISON_MEMORY_REGION(data_of(b), b->capacity);
-  }
+    b = b->next;
+  } while (b);
   arena->current = &arena->first;
 }
 

@@ -69,9 +69,6 @@ int heap_push(heap *h, heap_item *item, int64_t due) {
   assert(item->place == 0);
   if (h->count + 1 >= h->capacity) {
     size_t capacity = h->capacity ? h->capacity * 2 : 16;
-    if (capacity > SIZE_MAX / sizeof(heap_item *)) {
-      return CAFE_NOMEM;
-    }
     heap_item **items = h->allocator.resize(h->allocator.user, h->items, capacity * sizeof(heap_item *));
     if (!items) {
       return CAFE_NOMEM;

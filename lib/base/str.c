@@ -87,7 +87,7 @@ size_t str_format(char *out, size_t size, const char *format, va_list args) {
 char *arena_vprintf(cafe_arena *arena, const char *format, va_list args) {
   va_list again;
   va_copy(again, args);
-  int wanted = vsnprintf(NULL, 0, format, again);
+  int wanted = vsnprintf(NULL, 0, format, again); /* NOLINT(clang-analyzer-valist.Uninitialized): clang 14 errs */
   va_end(again);
   if (wanted < 0) {
     return NULL;

@@ -85,7 +85,7 @@ static inline place take_integer(int64_t *out, place p, place end, unsigned head
   if (head < MP_FIXMAP) {
     raw = head;
   } else if (head >= MP_NEGATIVE) {
-    *out = (int8_t)head;
+    *out = (int64_t)head - 256;
     return low < 0 ? p : NULL;
   } else if (head >= MP_UINT8 && head <= MP_UINT64) {
     p = take_number(&raw, p, end, (size_t)1 << (head - MP_UINT8));

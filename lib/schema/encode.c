@@ -151,7 +151,7 @@ static void pack_field(msgpack_packer *packer, const cafe_field *field, const ch
 
 int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                        cafe_err *err) {
-  codec_measure measure;
+  codec_measure measure = {0, 0};
   int code = codec_check(&measure, schema, value, err);
   if (code) {
     return code;

@@ -6,6 +6,7 @@
  */
 #include "cafe/schema.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -272,6 +273,7 @@ int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe
       char *at = (char *)to + field->offset;
       cafe_slice slice = field_slice(at);
       if (slice.size) {
+        assert(next);
         memcpy(next, slice.data, slice.size);
         next[slice.size] = '\0';
         slice.data = next;

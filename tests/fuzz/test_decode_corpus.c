@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -22,7 +23,7 @@ static uint8_t *read_whole(size_t *size, const char *path) {
   assert_true(end >= 0);
   rewind(file);
   *size = (size_t)end;
-  uint8_t *bytes = test_malloc(*size ? *size : 1);
+  uint8_t *bytes = malloc(*size ? *size : 1);
   assert_int_equal(fread(bytes, 1, *size, file), *size);
   fclose(file);
   return bytes;
@@ -42,12 +43,12 @@ static void no_kept_input_hurts(void **state) {
     size_t size;
     uint8_t *bytes = read_whole(&size, path);
     for (size_t cut = 0; cut <= size; cut++) {
-      uint8_t *exact = test_malloc(cut ? cut : 1);
+      uint8_t *exact = malloc(cut ? cut : 1);
       memcpy(exact, bytes, cut);
       LLVMFuzzerTestOneInput(exact, cut);
-      test_free(exact);
+      free(exact);
     }
-    test_free(bytes);
+    free(bytes);
     count++;
   }
   closedir(dir);

@@ -147,6 +147,9 @@ static void what_a_piece_gives_back_is_given_out_again(void **state) {
   arena_shrink(arena, wide, 200, 10);
   char *next = cafe_arena_alloc(arena, 50);
   assert_ptr_equal(next, wide + 16);
+  char *exact = arena_take(arena, 16);
+  assert_ptr_equal(exact, next + 64);
+  assert_ptr_equal(arena_take(arena, 16), exact + 16);
   for (int i = 0; i < 50; i++) {
     assert_int_equal(next[i], 0);
   }

@@ -85,10 +85,18 @@ static void stderr_gets_one_line_a_record(void **state) {
   fflush(stderr);
   int saved = dup(STDERR_FILENO);
   assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
-  cafe_log log = cafe_log_stderr(CAFE_LOG_INFO);
+  cafe_log log = cafe_log_stderr(CAFE_LOG_DEBUG);
   log_write(&log, CAFE_LOG_ERROR, 951782400123, "sqlite", 1041, cafe_text("00-ab-cd-01"), "disk full");
   log_write(&log, CAFE_LOG_INFO, 0, "engine", 0, (cafe_slice){NULL, 0}, "started");
+  log_write(&log, CAFE_LOG_WARN, -1, "tcp", 0, (cafe_slice){NULL, 0}, "slow peer");
+  log_write(&log, CAFE_LOG_DEBUG, 0, NULL, 7, (cafe_slice){NULL, 0}, "details");
+  log = cafe_log_stderr(CAFE_LOG_INFO);
   log_write(&log, CAFE_LOG_DEBUG, 0, "engine", 0, (cafe_slice){NULL, 0}, "not wanted");
+  /* A record that another part of the program made. */
+  char trace[200];
+  memset(trace, 't', sizeof(trace));
+  cafe_log_record record = {sizeof(record), CAFE_LOG_INFO, 0, "own", 0, {trace, sizeof(trace)}, "long trace"};
+  log.write(log.user, &record);
   fflush(stderr);
   dup2(saved, STDERR_FILENO);
   close(saved);
@@ -98,7 +106,11 @@ static void stderr_gets_one_line_a_record(void **state) {
   fclose(file);
   written[size] = '\0';
   assert_string_equal(written, "2000-02-29T00:00:00.123Z error sqlite: key=1041 trace=00-ab-cd-01 disk full\n"
-                               "1970-01-01T00:00:00.000Z info  engine: started\n");
+                               "1970-01-01T00:00:00.000Z info  engine: started\n"
+                               "1969-12-31T23:59:59.999Z warn  tcp: slow peer\n"
+                               "1970-01-01T00:00:00.000Z debug cafe: key=7 details\n"
+                               "1970-01-01T00:00:00.000Z info  own: trace="
+                               "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt long trace\n");
 }
 
 int main(void) {

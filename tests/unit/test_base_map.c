@@ -71,6 +71,17 @@ static void byte_strings_are_compared_whole(void **state) {
   assert_null(map_get_bytes(m, cafe_text("")));
   assert_int_equal(map_put_bytes(m, (cafe_slice){NULL, 0}, &values[1]), CAFE_OK);
   assert_ptr_equal(map_get_bytes(m, cafe_text("")), &values[1]);
+  assert_int_equal(map_put_bytes(m, cafe_text("ab"), &values[99]), CAFE_OK);
+  assert_int_equal(map_count(m), KEYS);
+  assert_ptr_equal(map_get_bytes(m, cafe_text("ab")), &values[99]);
+  map_destroy(m);
+}
+
+static void a_key_that_is_too_long_is_refused(void **state) {
+  map *m = map_create(NULL, MAP_BYTES);
+  assert_int_equal(map_put_bytes(m, (cafe_slice){"", UINT32_MAX}, &values[0]), CAFE_NOMEM);
+  assert_int_equal(map_put_bytes(m, (cafe_slice){"", SIZE_MAX}, &values[0]), CAFE_NOMEM);
+  assert_int_equal(map_count(m), 0);
   map_destroy(m);
 }
 
@@ -229,6 +240,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(numbers_are_found_replaced_and_taken_out),
       cmocka_unit_test(byte_strings_are_compared_whole),
+      cmocka_unit_test(a_key_that_is_too_long_is_refused),
       cmocka_unit_test(a_map_is_walked_in_the_order_of_its_keys_coming_in),
       cmocka_unit_test(entries_can_be_taken_out_while_walking),
       cmocka_unit_test(a_map_agrees_with_a_plain_table_over_a_long_walk),

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <wchar.h>
 
 #include <cmocka.h>
 
@@ -119,7 +121,7 @@ static void text_in_many_scripts_is_counted_by_code_points(void **state) {
 static void text_is_read_up_to_its_last_byte_and_no_further(void **state) {
   for (size_t size = 1; size < 40; size++) {
     /* Exactly as large, so that AddressSanitizer sees one byte too many. */
-    char *exact = test_malloc(size);
+    char *exact = malloc(size);
     memset(exact, 'a', size);
     assert_true(str_is_utf8((cafe_slice){exact, size}));
     exact[size - 1] = (char)0xC3;
@@ -127,7 +129,7 @@ static void text_is_read_up_to_its_last_byte_and_no_further(void **state) {
     assert_false(str_has_control((cafe_slice){exact, size}));
     exact[size - 1] = (char)0xC2;
     assert_false(str_has_control((cafe_slice){exact, size}));
-    test_free(exact);
+    free(exact);
   }
 }
 
@@ -172,6 +174,17 @@ static void a_text_in_the_arena_is_whole_or_refused(void **state) {
   }
 }
 
+static void what_cannot_be_formatted_is_empty(void **state) {
+  /* No byte sequence stands for this wide character in the C locale, so the C library gives up. */
+  static const wchar_t impossible[] = {0xD800, 0};
+  char out[8] = "before";
+  assert_int_equal(format(out, sizeof(out), "%ls", impossible), 0);
+  assert_string_equal(out, "");
+  cafe_arena *arena = cafe_arena_create(NULL);
+  assert_null(arena_printf(arena, "%ls", impossible));
+  cafe_arena_destroy(arena);
+}
+
 static void moments_are_written_as_rfc_3339(void **state) {
   static const struct {
     int64_t ms;
@@ -213,6 +226,7 @@ int main(void) {
       cmocka_unit_test(text_is_read_up_to_its_last_byte_and_no_further),
       cmocka_unit_test(a_bounded_text_says_its_length),
       cmocka_unit_test(a_text_in_the_arena_is_whole_or_refused),
+      cmocka_unit_test(what_cannot_be_formatted_is_empty),
       cmocka_unit_test(moments_are_written_as_rfc_3339),
       cmocka_unit_test(days_follow_each_other),
   };

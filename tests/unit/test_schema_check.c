@@ -55,8 +55,16 @@ static void refused(const char *why) {
 
 static void a_table_that_describes_its_struct_is_taken(void **state) {
   assert_int_equal(cafe_schema_check(&schema, NULL), CAFE_OK);
-  schema.name = "good_thing-2.x";
-  assert_int_equal(cafe_schema_check(&schema, NULL), CAFE_OK);
+  static const char *const names[] = {"good_thing-2.x", "a", "z", "A", "Z", "x09azAZ"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    schema.name = names[i];
+    assert_int_equal(cafe_schema_check(&schema, NULL), CAFE_OK);
+  }
+  static const char *const field_names[] = {"a", "z", "a_z09"};
+  for (size_t i = 0; i < sizeof(field_names) / sizeof(field_names[0]); i++) {
+    fields[1].name = field_names[i];
+    assert_int_equal(cafe_schema_check(&schema, NULL), CAFE_OK);
+  }
 }
 
 static void a_schema_without_a_proper_name_is_refused(void **state) {

@@ -147,6 +147,22 @@ static void a_refusal_of_memory_is_kept_wherever_it_comes(void **state) {
   assert_true(n > 4);
 }
 
+static void a_refusal_that_cannot_say_why_fails_the_decision(void **state) {
+  char text[3000];
+  memset(text, 'x', sizeof(text) - 1);
+  text[sizeof(text) - 1] = '\0';
+  failing_alloc memory;
+  failing_alloc_init(&memory);
+  cafe_arena *small = cafe_arena_create(&memory.allocator);
+  memory.fail_at = memory.calls + 1;
+  cafe_decision decision = {{small, NULL, NULL, 0, {0}}, NULL, NULL};
+  assert_int_equal(cafe_refuse(&decision, "too-long", "%s", text), CAFE_REFUSED);
+  assert_int_equal(decision.events.err.code, CAFE_NOMEM);
+  assert_null(decision.reason);
+  cafe_arena_destroy(small);
+  failing_alloc_end(&memory);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, start, stop)
 
 int main(void) {
@@ -157,6 +173,7 @@ int main(void) {
       TEST(a_key_that_is_none_fails_the_reaction),
       TEST(a_task_is_kept_with_its_id_and_time),
       TEST(the_first_failure_is_kept_and_nothing_comes_after_it),
+      TEST(a_refusal_that_cannot_say_why_fails_the_decision),
       TEST(a_refusal_of_memory_is_kept_wherever_it_comes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,19 @@ static void a_number_that_names_no_value_has_no_name(void **state) {
   }
 }
 
+static void zero_has_its_name_if_it_was_given_one(void **state) {
+  static const char *const named[] = {"none", "small"};
+  static const cafe_field field[] = {CAFE_FIELD_ENUM_OF(1, thing, kind, named)};
+  static const cafe_schema type = CAFE_SCHEMA_OF("Thing", thing, field);
+  thing value;
+  memset(&value, 0, sizeof(value));
+  assert_true(cafe_slice_equal(cafe_schema_get(&type, &value, 0).bytes, cafe_text("none")));
+  value.kind = 1;
+  cafe_value from = {NULL, 1, cafe_text("none")};
+  assert_int_equal(cafe_schema_set(&value, &type, 0, &from, NULL), CAFE_OK);
+  assert_int_equal(value.kind, 0);
+}
+
 static void what_is_read_can_be_written_field_by_field(void **state) {
   const thing value = {true, -7, 1041, 1, {"latte", 5}, {"\0\1", 2}, 99};
   thing copy;
@@ -119,6 +132,10 @@ static void a_value_outside_its_type_is_refused_and_changes_nothing(void **state
   assert_int_equal(set(&value, NAME, 0, "\xC3"), CAFE_INVALID);
   assert_memory_equal(&value, &before, sizeof(value));
   assert_int_equal(set(&value, BLOB, 0, "\xC3"), CAFE_OK);
+  assert_int_equal(set(&value, KEY, 0, NULL), CAFE_OK);
+  assert_true(value.key == 0);
+  assert_int_equal(set(&value, KEY, (int64_t)CAFE_KEY_MAX, NULL), CAFE_OK);
+  assert_true(value.key == CAFE_KEY_MAX);
 }
 
 static void an_empty_text_points_nowhere(void **state) {
@@ -189,6 +206,7 @@ int main(void) {
       cmocka_unit_test(fields_are_found_by_name),
       cmocka_unit_test(every_type_is_read_as_a_value),
       cmocka_unit_test(a_number_that_names_no_value_has_no_name),
+      cmocka_unit_test(zero_has_its_name_if_it_was_given_one),
       cmocka_unit_test(what_is_read_can_be_written_field_by_field),
       cmocka_unit_test(an_enum_is_written_by_name_or_number),
       cmocka_unit_test(a_value_outside_its_type_is_refused_and_changes_nothing),
