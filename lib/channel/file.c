@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Channels that write a line: to standard output, or to a file.
+ *
+ * What it keeps: a message is one line, whatever it holds, and a line is whole or the last one of the file. It is
+ * handed to the system in one write and answered as delivered then: it survives the process, not a power cut. What
+ * makes it sure against that is the receiver's, as with every channel. A line that was cut short (a full disk, a crash)
+ * is closed by the next one; that delivery wasn't answered, so it comes again whole.
+ */
+#include "cafe/channel/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+#include "base/str.h"
+#include "cafe/sys/channel.h"
+#include "cafe/sys/loop.h"
+
+typedef struct line_channel line_channel;
+
+/* A delivery that is written, until it is answered: not inside send. */
+typedef struct written {
+  line_channel *channel;
+  cafe_delivery *delivery;
+  cafe_timer timer;
+  struct written *prev, *next;
+} written;
+
+struct line_channel {
+  cafe_channel base;
+  cafe_allocator allocator;
+  cafe_loop *loop;
+  char *path; /* NULL: standard output */
+  int fd;
+  bool is_torn; /* the file doesn't end with a line end */
+  written *answers;
+};
+
+static void written_destroy(written *w) {
+  line_channel *self = w->channel;
+  self->loop->ops->timer_stop(self->loop, &w->timer);
+  DL_DELETE(self->answers, w);
+  (void)self->allocator.resize(self->allocator.user, w, 0);
+}
+
+static void answer(cafe_timer *timer) {
+  written *w = timer->user;
+  cafe_delivery *delivery = w->delivery;
+  written_destroy(w);
+  cafe_delivery_answer(delivery, NULL);
+}
+
+/* ---- lines ---- */
+
+/* The inside of a JSON string (RFC 8259, section 7). */
+static const char *json_escape(cafe_arena *arena, cafe_slice text) {
+  static const char hex[] = "0123456789abcdef";
+  char *out = cafe_arena_alloc(arena, text.size * 6 + 1);
+  char *to = out;
+  for (size_t i = 0; out && i < text.size; i++) {
+    char c = text.data[i];
+    if (c == '"' || c == '\\') {
+      *to++ = '\\';
+      *to++ = c;
+    } else if ((unsigned char)c < 0x20) {
+      memcpy(to, "\\u00", 4);
+      to[4] = hex[(unsigned char)c >> 4];
+      to[5] = hex[c & 15];
+      to += 6;
+    } else {
+      *to++ = c;
+    }
+  }
+  return out; /* the arena's memory is zeroed, so it ends with NUL */
+}
+
+static const char *json_line(cafe_arena *arena, const cafe_delivery *delivery, const char *before) {
+  const char *customer = json_escape(arena, delivery->customer_id);
+  const char *event = json_escape(arena, delivery->event);
+  const char *message = json_escape(arena, delivery->message);
+  if (!customer || !event || !message) {
+    return NULL;
+  }
+  return arena_printf(arena,
+                      "%s{\"notificationId\":\"%s\",\"orderId\":%llu,\"customerId\":\"%s\",\"event\":\"%s\","
+                      "\"message\":\"%s\",\"attempt\":%u}\n",
+                      before, delivery->notification_id, (unsigned long long)delivery->order_id, customer, event,
+                      message, (unsigned)delivery->attempt);
+}
+
+/* What a terminal would take for a command becomes a space. */
+static const char *plain(cafe_arena *arena, cafe_slice text) {
+  cafe_slice copy;
+  if (cafe_arena_copy(&copy, arena, text) != CAFE_OK) {
+    return NULL;
+  }
+  char *out = copy.size ? cafe_arena_alloc(arena, copy.size + 1) : NULL;
+  for (size_t i = 0; out && i < copy.size; i++) {
+    unsigned char next = (unsigned char)copy.data[i + 1];
+    bool is_c1 = copy.data[i] == '\xc2' && next >= 0x80 && next < 0xa0;
+    out[i] = (unsigned char)copy.data[i] < 0x20 || copy.data[i] == 0x7f ? ' ' : copy.data[i];
+    if (is_c1) {
+      out[i++] = ' ';
+      out[i] = ' ';
+    }
+  }
+  return copy.size ? out : "";
+}
+
+static const char *text_line(cafe_arena *arena, const cafe_delivery *delivery) {
+  const char *customer = plain(arena, delivery->customer_id);
+  const char *event = plain(arena, delivery->event);
+  const char *message = plain(arena, delivery->message);
+  if (!customer || !event || !message) {
+    return NULL;
+  }
+  return arena_printf(arena, "%s to %s: %s: %s\n", delivery->notification_id, customer, event, message);
+}
+
+/* ---- sending ---- */
+
+static int write_line(line_channel *self, const char *line, cafe_err *err) {
+  size_t size = strlen(line);
+  size_t done = 0;
+  errno = 0;
+  if (!self->path) {
+    if (fwrite(line, 1, size, stdout) != size || fflush(stdout) != 0) {
+      clearerr(stdout);
+      return cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "channel console: standard output can't be written: %s",
+                              strerror(errno));
+    }
+    return CAFE_OK;
+  }
+  while (done < size) {
+    ssize_t more = write(self->fd, line + done, size - done);
+    if (more < 0 && errno == EINTR) {
+      continue;
+    }
+    if (more <= 0) {
+      self->is_torn = self->is_torn || done > 0;
+      return cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "channel file: %s can't be written: %s", self->path,
+                              strerror(errno));
+    }
+    done += (size_t)more;
+  }
+  self->is_torn = false;
+  return CAFE_OK;
+}
+
+static int channel_send(cafe_channel *base, cafe_delivery *delivery, cafe_err *err) {
+  line_channel *self = (line_channel *)base;
+  cafe_loop *loop = self->loop;
+  int code = CAFE_NOMEM;
+  cafe_arena *arena = cafe_arena_create(&self->allocator);
+  written *w = self->allocator.resize(self->allocator.user, NULL, sizeof(*w));
+  const char *line = NULL;
+  if (arena && w) {
+    line = self->path ? json_line(arena, delivery, self->is_torn ? "\n" : "") : text_line(arena, delivery);
+  }
+  /* What can fail comes before the write: a line that is there is answered. */
+  if (line) {
+    memset(w, 0, sizeof(*w));
+    w->channel = self;
+    w->delivery = delivery;
+    w->timer.fire = answer;
+    w->timer.user = w;
+    DL_APPEND(self->answers, w);
+    code = loop->ops->timer_start(loop, &w->timer, loop->ops->now_us(loop), err);
+    if (code == CAFE_OK) {
+      code = write_line(self, line, err);
+    }
+    if (code == CAFE_OK) {
+      delivery->channel_data[0] = w;
+    } else {
+      written_destroy(w);
+    }
+  } else {
+    (void)self->allocator.resize(self->allocator.user, w, 0);
+    (void)cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", base->name);
+  }
+  cafe_arena_destroy(arena);
+  return code;
+}
+
+static void channel_stop(cafe_channel *base, cafe_delivery *delivery) {
+  (void)base;
+  written_destroy(delivery->channel_data[0]);
+}
+
+static void channel_destroy(cafe_channel *base) {
+  line_channel *self = (line_channel *)base;
+  assert(!self->answers && "a delivery outlives its channel");
+  cafe_allocator allocator = self->allocator;
+  if (self->fd >= 0) {
+    (void)close(self->fd);
+  }
+  (void)allocator.resize(allocator.user, self->path, 0);
+  (void)allocator.resize(allocator.user, self, 0);
+}
+
+static const cafe_channel_ops line_ops = {
+    .size = sizeof(cafe_channel_ops),
+    .send = channel_send,
+    .stop = channel_stop,
+    .destroy = channel_destroy,
+};
+
+/* ---- making ---- */
+
+static line_channel *create(cafe_loop *loop, const char *name, const cafe_allocator *allocator, cafe_err *err) {
+  if (!allocator) {
+    allocator = cafe_allocator_default();
+  }
+  line_channel *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  if (!self) {
+    (void)cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", name);
+    return NULL;
+  }
+  memset(self, 0, sizeof(*self));
+  self->base.ops = &line_ops;
+  self->base.name = name;
+  self->allocator = *allocator;
+  self->loop = loop;
+  self->fd = -1;
+  return self;
+}
+
+int cafe_console_create(cafe_channel **out, cafe_loop *loop, const cafe_allocator *allocator, cafe_err *err) {
+  line_channel *self = create(loop, "console", allocator, err);
+  if (!self) {
+    return CAFE_NOMEM;
+  }
+  *out = &self->base;
+  return CAFE_OK;
+}
+
+static int open_failure(cafe_err *err, const char *path) {
+  bool is_denied = errno == EACCES || errno == EPERM || errno == EROFS;
+  return cafe_fail_detail(err, is_denied ? CAFE_DENIED : CAFE_INVALID, errno, "channel file: %s can't be opened: %s",
+                          path, strerror(errno));
+}
+
+int cafe_file_channel_create(cafe_channel **out, cafe_loop *loop, const char *path, const cafe_allocator *allocator,
+                             cafe_err *err) {
+  line_channel *self = create(loop, "file", allocator, err);
+  if (!self) {
+    return CAFE_NOMEM;
+  }
+  int code = CAFE_OK;
+  size_t size = strlen(path) + 1;
+  struct stat st;
+  char last = '\n';
+  self->path = self->allocator.resize(self->allocator.user, NULL, size);
+  if (!self->path) {
+    code = cafe_fail(err, CAFE_NOMEM, "channel file: memory was refused");
+    goto fail;
+  }
+  memcpy(self->path, path, size);
+  /* Not blocking: a pipe that is full is an error. Readable, to see how it ends. */
+  self->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+  if (self->fd < 0 || fstat(self->fd, &st) != 0) {
+    code = open_failure(err, path);
+    goto fail;
+  }
+  if (S_ISREG(st.st_mode) && st.st_size > 0 && pread(self->fd, &last, 1, st.st_size - 1) != 1) {
+    code = open_failure(err, path);
+    goto fail;
+  }
+  self->is_torn = last != '\n';
+  *out = &self->base;
+  return CAFE_OK;
+
+fail:
+  channel_destroy(&self->base);
+  return code;
+}
