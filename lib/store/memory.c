@@ -34,8 +34,8 @@ static int leave(memory_store *self, int code) {
 
 memory_table *memory_find_table(const memory_store *self, const cafe_table *type) {
   for (memory_table *table = self->tables; table; table = table->next) {
-    if (table->type == type) {
-      return table->is_open ? table : NULL;
+    if (table->is_open && table->given == type) {
+      return table;
     }
   }
   return NULL;
@@ -43,7 +43,7 @@ memory_table *memory_find_table(const memory_store *self, const cafe_table *type
 
 static memory_table *find_table_named(const memory_store *self, const char *name) {
   memory_table *table = self->tables;
-  while (table && strcmp(table->type->name, name) != 0) {
+  while (table && strcmp(table->type.name, name) != 0) {
     table = table->next;
   }
   return table;
@@ -61,7 +61,7 @@ static int prepare_table(memory_table **out, bool *is_made, const memory_store *
     return code;
   }
   memory_table *old = find_table_named(self, type->name);
-  *is_made = !old || !memory_table_is_same(old->type, type);
+  *is_made = !old || !memory_table_is_same(&old->type, type);
   if (!*is_made) {
     *out = old;
     return CAFE_OK;
@@ -82,7 +82,7 @@ typedef struct prepared {
 static void install_tables(memory_store *self, const prepared *tables, const cafe_table *const *types, size_t count) {
   for (size_t i = 0; i < count; i++) {
     memory_table **place = &self->tables;
-    while (*place && strcmp((*place)->type->name, types[i]->name) != 0) {
+    while (*place && strcmp((*place)->type.name, types[i]->name) != 0) {
       place = &(*place)->next;
     }
     memory_table *old = *place;
@@ -98,7 +98,8 @@ static void install_tables(memory_store *self, const prepared *tables, const caf
   }
   for (size_t i = count; i-- > 0;) {
     memory_table *table = tables[i].table;
-    table->type = types[i];
+    table->given = types[i];
+    table->type = *types[i];
     table->is_open = true;
     table->next = self->tables;
     self->tables = table;
@@ -157,7 +158,7 @@ static int load_all(const memory_store *self, uint64_t key, cafe_event_sink on_e
                     void *user) {
   int code = memory_log_load(&self->log, key, on_event, user);
   for (const memory_table *table = self->tables; table && !code; table = table->next) {
-    if (table->is_open && table->type->is_loaded) {
+    if (table->is_open && table->type.is_loaded) {
       code = memory_rows_load(table, key, on_row, user);
     }
   }

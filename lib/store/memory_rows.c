@@ -34,7 +34,7 @@ memory_table *memory_table_create(const cafe_table *type, const cafe_allocator *
   if (!table) {
     return NULL;
   }
-  *table = (memory_table){.allocator = *allocator, .type = type, .is_open = true};
+  *table = (memory_table){.allocator = *allocator, .given = type, .type = *type, .is_open = true};
   sorted_init(&table->rows, allocator);
   for (uint32_t i = 0; i < count; i++) {
     if (is_slice(&type->row->fields[i])) {
@@ -57,7 +57,7 @@ void memory_table_destroy(memory_table *table) {
 }
 
 memory_row *memory_row_create(const memory_table *table, uint64_t version, const void *data) {
-  size_t width = table->type->row->width;
+  size_t width = table->type.row->width;
   size_t size = ALIGNED(sizeof(memory_row)) + width;
   for (uint32_t i = 0; i < table->slice_count; i++) {
     size += ((const cafe_slice *)(const void *)((const char *)data + table->slices[i]))->size;
@@ -143,7 +143,7 @@ int memory_table_convert(memory_table **out, const memory_table *from, const caf
   sorted_cursor cursor = sorted_seek(&from->rows, 0, 0);
   for (const sorted_entry *entry; code == CAFE_OK && (entry = sorted_next(&cursor));) {
     const memory_row *old = entry->value;
-    code = convert_row(data, type, from->type, old->data, err);
+    code = convert_row(data, type, &from->type, old->data, err);
     if (code) {
       break;
     }
@@ -168,7 +168,7 @@ int memory_rows_load(const memory_table *table, uint64_t key, cafe_row_sink on_r
   sorted_cursor cursor = sorted_seek(&table->rows, key, 0);
   for (const sorted_entry *entry; (entry = sorted_next(&cursor)) && entry->key == key;) {
     const memory_row *row = entry->value;
-    int code = on_row(user, table->type, key, entry->sub, row->version, row->data);
+    int code = on_row(user, table->given, key, entry->sub, row->version, row->data);
     if (code) {
       return code;
     }
@@ -273,9 +273,9 @@ static int read_by_key(const memory_table *table, const cafe_row_query *query, c
   sorted_cursor cursor = sorted_seek(&table->rows, first, first == query->after_key ? query->after_sub : 0);
   for (const sorted_entry *entry; found < query->limit && (entry = sorted_next(&cursor)) && entry->key <= last;) {
     bool is_after = entry->key != query->after_key || entry->sub != query->after_sub;
-    if (is_after && are_met(query, table->type, entry)) {
+    if (is_after && are_met(query, &table->type, entry)) {
       const memory_row *row = entry->value;
-      int code = on_row(user, table->type, entry->key, entry->sub, row->version, row->data);
+      int code = on_row(user, table->given, entry->key, entry->sub, row->version, row->data);
       if (code) {
         return code;
       }
@@ -295,7 +295,7 @@ typedef struct best {
 } best;
 
 static int compare_rows(const best *of, const sorted_entry *a, const sorted_entry *b) {
-  const cafe_schema *schema = of->table->type->row;
+  const cafe_schema *schema = of->table->type.row;
   cafe_value x = cafe_schema_get(schema, ((const memory_row *)a->value)->data, of->column);
   cafe_value y = cafe_schema_get(schema, ((const memory_row *)b->value)->data, of->column);
   int order = compare_values(&schema->fields[of->column], &x, &y);
@@ -347,13 +347,13 @@ static int read_by_column(const memory_table *table, const cafe_row_query *query
   key_range(&first, &last, query);
   sorted_cursor cursor = sorted_seek(&table->rows, first, 0);
   for (const sorted_entry *entry; query->limit && (entry = sorted_next(&cursor)) && entry->key <= last;) {
-    if (!are_met(query, table->type, entry)) {
+    if (!are_met(query, &table->type, entry)) {
       continue;
     }
     if (of.count < query->limit) {
       code = push(&of, entry);
       if (code) {
-        (void)cafe_fail(err, CAFE_NOMEM, "Memory was refused to order rows of table %s.", table->type->name);
+        (void)cafe_fail(err, CAFE_NOMEM, "Memory was refused to order rows of table %s.", table->type.name);
         goto fail;
       }
     } else if (compare_rows(&of, entry, of.rows[0]) < 0) {
@@ -369,7 +369,7 @@ static int read_by_column(const memory_table *table, const cafe_row_query *query
   }
   for (size_t i = 0; i < of.count && code == CAFE_OK; i++) {
     const memory_row *row = of.rows[i]->value;
-    code = on_row(user, table->type, of.rows[i]->key, of.rows[i]->sub, row->version, row->data);
+    code = on_row(user, table->given, of.rows[i]->key, of.rows[i]->sub, row->version, row->data);
   }
 fail:
   release(table, (void *)of.rows);
@@ -378,7 +378,7 @@ fail:
 
 int memory_rows_read(const memory_table *table, const cafe_row_query *query, cafe_row_sink on_row, void *user,
                      cafe_err *err) {
-  int code = check_query(query, table->type, err);
+  int code = check_query(query, &table->type, err);
   if (code) {
     return code;
   }

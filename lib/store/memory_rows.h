@@ -14,9 +14,10 @@ typedef struct memory_row {
 typedef struct memory_table {
   struct memory_table *next;
   cafe_allocator allocator;
-  const cafe_table *type; /* the setup's that was opened last */
-  bool is_open;           /* in the setup that was opened last */
-  sorted rows;            /* memory_row; NULL stands for a row that a batch under way has removed */
+  const cafe_table *given; /* the setup's that was opened last: its address, which may be stale once it is closed */
+  cafe_table type;         /* a copy of it */
+  bool is_open;            /* in the setup that was opened last */
+  sorted rows;             /* memory_row; NULL stands for a row that a batch under way has removed */
   uint32_t slice_count;
   uint32_t slices[]; /* offsets of the texts and bytes in the struct */
 } memory_table;

@@ -33,7 +33,7 @@ CAFE_BEGIN_DECLS
  * suite that says whether a backend is one.
  */
 
-/* One table. BORROW: static. */
+/* One table. BORROW: until the store is opened anew or destroyed; what it points to is static. */
 typedef struct cafe_table {
   const char *name;
   const char *key_name;       /* the column of the key */
