@@ -49,7 +49,7 @@ const cafe_view cafe_orders_view = {
     .events = order_events,
     .key_name = "order_id",
     .row = &cafe_order_row_type,
-    .indexes = (const char *const[]){"customer_id", "status", NULL},
+    .indexes = (const char *const[]){"customer_id", NULL},
     .fold = fold_order,
 };
 
@@ -162,7 +162,7 @@ const cafe_view cafe_fulfillments_view = {
     .events = ticket_events,
     .key_name = "order_id",
     .row = &cafe_fulfillment_row_type,
-    .indexes = (const char *const[]){"store_id", "status", NULL},
+    .indexes = (const char *const[]){"store_id", NULL},
     .fold = fold_ticket,
 };
 

@@ -152,7 +152,7 @@ const cafe_view cafe_order_infos_view = {
     .events = events,
     .key_name = "order_id",
     .row = &cafe_order_info_row_type,
-    .indexes = (const char *const[]){"customer_id", "store_id", "status", NULL},
+    .indexes = (const char *const[]){"customer_id", "store_id", NULL},
     .shown_by = "is_visible",
     .fold = fold,
 };
