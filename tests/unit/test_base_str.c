@@ -133,7 +133,7 @@ static void text_is_read_up_to_its_last_byte_and_no_further(void **state) {
   }
 }
 
-static size_t format(char *out, size_t size, const char *text, ...) {
+static size_t CAFE_PRINTF(3, 4) format(char *out, size_t size, const char *text, ...) {
   va_list args;
   va_start(args, text);
   size_t length = str_format(out, size, text, args);
