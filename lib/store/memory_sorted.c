@@ -151,6 +151,20 @@ static void remove_chunk(sorted *s, size_t at) {
   memmove(&s->heads[at], &s->heads[at + 1], (s->count - at) * sizeof(*s->heads));
 }
 
+/* A few entries that stay behind where thousands were removed mustn't hold a chunk each. */
+static void merge_with_next(sorted *s, size_t at) {
+  if (at + 1 >= s->count) {
+    return;
+  }
+  sorted_chunk *chunk = s->heads[at].chunk;
+  const sorted_chunk *next = s->heads[at + 1].chunk;
+  if (chunk->count + next->count <= CHUNK_ENTRIES / 2) {
+    memcpy(&chunk->entries[chunk->count], next->entries, next->count * sizeof(*next->entries));
+    chunk->count += next->count;
+    remove_chunk(s, at + 1);
+  }
+}
+
 void sorted_remove(sorted *s, uint64_t key, uint64_t sub) {
   if (s->count == 0) {
     return;
@@ -165,12 +179,11 @@ void sorted_remove(sorted *s, uint64_t key, uint64_t sub) {
   memmove(&chunk->entries[at], &chunk->entries[at + 1], (chunk->count - at) * sizeof(*chunk->entries));
   if (chunk->count == 0) {
     remove_chunk(s, in);
-  } else if (in + 1 < s->count && chunk->count + s->heads[in + 1].chunk->count <= CHUNK_ENTRIES / 2) {
-    /* A few rows that stay behind where thousands were removed mustn't hold a chunk each. */
-    const sorted_chunk *next = s->heads[in + 1].chunk;
-    memcpy(&chunk->entries[chunk->count], next->entries, next->count * sizeof(*next->entries));
-    chunk->count += next->count;
-    remove_chunk(s, in + 1);
+    return;
+  }
+  merge_with_next(s, in);
+  if (in > 0) {
+    merge_with_next(s, in - 1);
   }
 }
 

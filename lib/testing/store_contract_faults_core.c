@@ -78,8 +78,8 @@ static void create_and_open_survive_refused_memory(store_check *check) {
   }
 }
 
-/* Something of each kind: updates, insertions, a removal and a new beginning; new streams and types, a large event; a
- * key that is taken, with a large reply; a unit that conflicts after much was done. */
+/* Something of each kind: updates, insertions, a removal and a new beginning, one that conflicts too; new streams and
+ * types, a large event; a key that is taken, with a large reply. */
 static void make_batch(store_check *check, uint64_t key, check_unit *units[UNITS], cafe_unit_result results[UNITS]) {
   for (unsigned i = 0; i < UNITS; i++) {
     units[i] = unit_new(check, key);
@@ -102,6 +102,7 @@ static void make_batch(store_check *check, uint64_t key, check_unit *units[UNITS
   unit_checkpoint(check, units[3], "check-a", 0, 3, 4);
   unit_append(check, units[4], "jug", 1, "Broken", check_bytes(check, 100, 1));
   unit_line(check, units[4], 4, 0, 14);
+  unit_line(check, units[4], 2, 0, 18);
   unit_line(check, units[4], 1, 2, 15);
   unit_line(check, units[4], 3, 7, 16);
   results[4] = CAFE_UNIT_ROW_CONFLICT;
