@@ -38,9 +38,6 @@ static int64_t delay_ms(const cafe_retry *retry, uint32_t attempt, uint64_t rand
   for (uint32_t i = 1; i < attempt && ceiling < retry->max_ms; i++) {
     ceiling = ceiling > retry->max_ms / 2 ? retry->max_ms : ceiling * 2;
   }
-  if (ceiling > retry->max_ms) {
-    ceiling = retry->max_ms;
-  }
   return (int64_t)(random % ((uint64_t)ceiling + 1));
 }
 

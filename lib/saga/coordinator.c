@@ -124,7 +124,7 @@ static bool is_awaited(const saga_instance *self, saga_ask_kind kind, uint32_t s
     return false;
   }
   if (kind == SAGA_ASK_COMPENSATION) {
-    return self->phase == SAGA_COMPENSATING && self->trail[self->trail_count - 1] == step;
+    return self->phase == SAGA_COMPENSATING;
   }
   return kind == SAGA_ASK_ACTION && instance_stands(self, step);
 }

@@ -306,6 +306,11 @@ static int load_step(const loader *l, const saga_step_record *record) {
   if (!is_record(record) || has_entered == is_undoing) {
     return corrupt(l, "a step");
   }
+  const cafe_saga_step *definition = &plan->saga->steps[step];
+  bool is_asking = record->asked || record->retry_ms || record->flags & PROGRESS_STUCK;
+  if (is_asking && !(is_undoing ? definition->compensation : definition->action)) {
+    return unknown(l, "what a step asks for");
+  }
   self->trail[self->trail_count++] = (uint8_t)step;
   self->steps[step] = (progress){(uint8_t)record->flags, (uint32_t)record->attempt, (uint32_t)record->before,
                                  (uint32_t)record->asked, record->retry_ms};

@@ -114,6 +114,10 @@ static void nameless_start(draft *d) {
   static const cafe_schema nameless = {NULL, sizeof(kit_note), 2, kit_note_fields};
   d->saga.starts = &nameless;
 }
+static void nameless_completes(draft *d) {
+  static const cafe_schema nameless = {"", sizeof(kit_note), 2, kit_note_fields};
+  PUT_SIGNALS(d->steps[ACCEPT].completes, &nameless, NULL);
+}
 static void nameless_signal(draft *d) {
   static const cafe_schema nameless = {"", sizeof(kit_note), 2, kit_note_fields};
   PUT_SIGNALS(d->saga.remembers, &nameless, NULL);
@@ -214,6 +218,9 @@ static void timeout_without_name(draft *d) {
 }
 static void timeout_with_empty_name(draft *d) {
   PUT(d->steps[PAY].timeouts, cafe_saga_timeout, {"", due, late}, {NULL, NULL, NULL});
+}
+static void timeout_with_ask_alone(draft *d) {
+  PUT(d->steps[PAY].timeouts, cafe_saga_timeout, {NULL, NULL, late}, {NULL, NULL, NULL});
 }
 static void same_timeout(draft *d) {
   PUT(d->steps[PAY].timeouts, cafe_saga_timeout, {"late", due, late}, {"late", due, late}, {NULL, NULL, NULL});
@@ -316,6 +323,7 @@ static const struct {
     SPOIL(no_interrupts, "saga order: has 1 interrupts"),
     SPOIL(no_pivot, "saga order: has no pivot"),
     SPOIL(nameless_start, "saga order: names an event type without a name"),
+    SPOIL(nameless_completes, "saga order, step accept: names an event type without a name"),
     SPOIL(nameless_signal, "saga order: names an event type without a name"),
     SPOIL(nameless_step, "saga order: step 2 needs a name"),
     SPOIL(joined_step, "saga order: step 2 needs a name"),
@@ -362,6 +370,7 @@ static const struct {
     SPOIL(timeout_without_ask, "saga order, step pay: a timeout needs a name, due_ms and ask"),
     SPOIL(timeout_without_name, "saga order, step pay: a timeout needs a name, due_ms and ask"),
     SPOIL(timeout_with_empty_name, "saga order, step pay: a timeout needs a name, due_ms and ask"),
+    SPOIL(timeout_with_ask_alone, "saga order, step pay: a timeout needs a name, due_ms and ask"),
     SPOIL(same_timeout, "saga order, step pay: the timeout late can't be told from another one"),
     SPOIL(too_many_timeouts, "saga order, step finish: t15 is one timeout too many: a saga has at most 16"),
     SPOIL(nothing_undoes, "saga order, step pay: has an action and nothing that undoes it"),
@@ -444,6 +453,64 @@ static void a_branch_before_the_pivot_may_be_undone_by_a_guard(void **state) {
   }
 }
 
+static void names_may_have_letters_digits_and_some_signs(void **state) {
+  draft d;
+  cafe_err err;
+  make_good(&d);
+  d.saga.name = "0rder_v2.Beta-X";
+  d.steps[ACCEPT].name = "Accept-9_z.Z";
+  static const char *const legal[] = {"Accept-9_z.Z", NULL};
+  d.interrupts[0].legal_in = legal;
+  assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_OK);
+  static const char *const bad_names[] = {"a/b", "a:b", "a@b", "a[b", "a{b", "a`b", ".a", "_", "a b"};
+  for (size_t i = 0; i < sizeof(bad_names) / sizeof(bad_names[0]); i++) {
+    d.saga.name = bad_names[i];
+    assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_INVALID);
+  }
+}
+
+static void turns_may_lead_on_wherever_it_can_still_be_undone(void **state) {
+  draft d;
+  cafe_err err;
+  make_good(&d);
+  d.steps[PAY].turns = (const cafe_saga_turn[]){{&Failed, "accept"}, {&Charged, "begin"}, {NULL, NULL}};
+  d.steps[CHARGE].after = "pay";
+  d.steps[CHARGE].kind = CAFE_STEP_COMPENSATABLE;
+  d.steps[CHARGE].compensation = refund;
+  d.steps[CHARGE].turns = (const cafe_saga_turn[]){{&Failed, NULL}, {NULL, NULL}};
+  d.steps[REFUND].branch = "beside";
+  d.steps[REFUND].after = "begin";
+  d.steps[FINISH].turns = (const cafe_saga_turn[]){{&Failed, NULL}, {NULL, NULL}};
+  if (cafe_saga_check(&d.saga, &err)) {
+    fail_msg("%s", err.text);
+  }
+}
+
+static void a_step_behind_a_wait_that_only_turns_is_reached_by_its_turn_alone(void **state) {
+  draft d;
+  cafe_err err;
+  make_good(&d);
+  d.steps[FINISH].completes = NULL;
+  d.steps[FINISH].turns = (const cafe_saga_turn[]){{&Done, NULL}, {&Failed, "refund"}, {NULL, NULL}};
+  assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_OK);
+  /* Another step's turn doesn't help this one. */
+  d.steps[BEGIN].turns = (const cafe_saga_turn[]){{&Charged, "finish"}, {NULL, NULL}};
+  d.steps[FINISH].turns = (const cafe_saga_turn[]){{&Done, NULL}, {NULL, NULL}};
+  assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "step refund: is never reached"));
+}
+
+static void interrupts_may_share_a_signal_that_each_takes_a_part_of(void **state) {
+  draft d;
+  cafe_err err;
+  make_good(&d);
+  d.interrupts[1] = d.interrupts[0];
+  d.interrupts[1].name = "deadline";
+  d.interrupts[1].when = NULL;
+  d.saga.interrupt_count = 2;
+  assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_OK);
+}
+
 static void nothing_at_all_is_refused(void **state) {
   cafe_err err;
   assert_int_equal(cafe_saga_check(NULL, &err), CAFE_INVALID);
@@ -498,6 +565,10 @@ int main(void) {
       cmocka_unit_test(a_good_definition_is_accepted),
       cmocka_unit_test(what_may_be_left_out_may_be_left_out),
       cmocka_unit_test(a_branch_before_the_pivot_may_be_undone_by_a_guard),
+      cmocka_unit_test(names_may_have_letters_digits_and_some_signs),
+      cmocka_unit_test(turns_may_lead_on_wherever_it_can_still_be_undone),
+      cmocka_unit_test(a_step_behind_a_wait_that_only_turns_is_reached_by_its_turn_alone),
+      cmocka_unit_test(interrupts_may_share_a_signal_that_each_takes_a_part_of),
       cmocka_unit_test(nothing_at_all_is_refused),
       cmocka_unit_test(each_bad_definition_is_refused_with_its_reason),
       cmocka_unit_test(a_plan_names_every_signal_once),

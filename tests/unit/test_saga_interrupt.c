@@ -240,6 +240,7 @@ static void an_interrupt_before_the_start_waits_for_it(void **state) {
   kit_hears(&r, &Paid, "");
   cancel(&r, DEADLINE, "");
   cancel(&r, CUSTOMER, "");
+  cancel(&r, DEADLINE, "");
   kit_at(&r, SAGA_NONE, "");
   kit_hears(&r, &Started, "");
   kit_at(&r, SAGA_GUARDING, "accept");

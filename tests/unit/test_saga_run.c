@@ -307,6 +307,28 @@ static void a_step_without_compensation_waits_for_the_signals_that_say_it_is_und
   kit_close(&r);
 }
 
+static void a_refusal_parks_only_where_nothing_else_is_named_that_could_come(void **state) {
+  static const cafe_saga_timeout timeouts[] = {{"wait", due_of_memory, remind}, {NULL, NULL, NULL}};
+  static const cafe_saga_turn turns[] = {{&Lost, "tell"}, {NULL, NULL}};
+  static const cafe_schema *const signals[] = {&Declined, NULL};
+  for (int i = 0; i < 4; i++) {
+    cafe_saga_step steps[2] = {lone_steps[0], {.name = "tell", .kind = CAFE_STEP_RETRIABLE, .action = tell}};
+    cafe_saga saga = lone;
+    steps[0].fails = i == 0 ? signals : NULL;
+    steps[0].again = i == 1 ? signals : NULL;
+    steps[0].turns = i == 2 ? turns : NULL;
+    steps[0].timeouts = i == 3 ? timeouts : NULL;
+    saga.steps = steps;
+    saga.step_count = 2;
+    kit_rig r;
+    KIT_OPEN(&r, &saga);
+    kit_hears(&r, &Started, "ship#1");
+    kit_says(&r, "ship", 1, CAFE_REFUSED, "");
+    kit_at(&r, SAGA_RUNNING, "ship");
+    kit_close(&r);
+  }
+}
+
 /* ---- how many commands an ask names ---- */
 
 static const cafe_saga_step silent_steps[] = {
@@ -633,6 +655,61 @@ static void a_compensation_may_turn_out_to_name_nothing_later(void **state) {
   kit_close(&r);
 }
 
+static void what_retry_leaves_out_has_a_default(void **state) {
+  static const struct {
+    cafe_retry retry;
+    int64_t deadline_ms;
+    int64_t timeout_ms;
+    int64_t bound_ms;
+  } rows[] = {
+      {{0, 0, 0, 0}, 0, 5000, 100},     {{0, 0, 1000, 0}, 0, 0, 100},    {{0, 50, 0, 0}, 0, 0, 50},
+      {{0, 0, 0, 70}, 0, 70, 100},      {{20000, 0, 0, 0}, 0, 0, 20000}, {{0, 0, 0, 70}, 500, 70, 100},
+      {{0, 0, 1000, 0}, 500, 500, 100}, {{0, 0, 0, 0}, 500, 500, 100},   {{7, 7, 0, 9}, 0, 9, 7},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    cafe_saga_step steps[3];
+    cafe_saga saga = patient;
+    memcpy(steps, patient_steps, sizeof(steps));
+    steps[0].retry = rows[i].retry;
+    saga.steps = steps;
+    kit_rig r;
+    KIT_OPEN(&r, &saga);
+    kit_event(&r, &Started, 1, (kit_note){0, rows[i].deadline_ms ? r.now_ms + rows[i].deadline_ms : 0}, NULL);
+    kit_asked(&r, "pay#1");
+    assert_int_equal(r.asks.first->timeout_ms, rows[i].timeout_ms);
+    r.random = (uint64_t)rows[i].bound_ms;
+    kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
+    assert_int_equal(saga_due_ms(r.saga), r.now_ms + rows[i].bound_ms);
+    kit_close(&r);
+  }
+}
+
+static void which_failures_leave_open_whether_something_was_done(void **state) {
+  static const struct {
+    int code;
+    bool is_repeated;
+    bool is_definite;
+  } rows[] = {
+      {CAFE_INVALID, false, true},     {CAFE_NOMEM, true, true},       {CAFE_OVERLOADED, true, true},
+      {CAFE_TIMEOUT, true, false},     {CAFE_CANCELED, true, false},   {CAFE_CONFLICT, true, true},
+      {CAFE_NOT_FOUND, false, true},   {CAFE_UNAVAILABLE, true, true}, {CAFE_CORRUPT, false, false},
+      {CAFE_UNSUPPORTED, false, true}, {CAFE_DENIED, false, true},
+  };
+  for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    kit_rig r;
+    KIT_OPEN(&r, &patient);
+    kit_hears(&r, &Started, "pay#1");
+    kit_answer(&r, SAGA_ASK_ACTION, "pay", 1, rows[i].code, 0);
+    assert_int_equal(saga_due_ms(r.saga) != 0, rows[i].is_repeated);
+    if (rows[i].is_repeated) {
+      kit_tick(&r, r.now_ms, "pay#2");
+      kit_answer(&r, SAGA_ASK_ACTION, "pay", 2, CAFE_INVALID, 0);
+    }
+    kit_asked(&r, rows[i].is_definite ? "give_up" : "");
+    kit_close(&r);
+  }
+}
+
 /* ---- time ---- */
 
 static void a_timeout_fires_once_for_each_due_time_while_its_step_stands(void **state) {
@@ -804,6 +881,75 @@ static void a_branch_that_fails_before_the_pivot_undoes_what_was_entered_last_fi
   kit_close(&r);
 }
 
+static void again_is_not_asked_where_the_same_signal_fails_the_saga_beside(void **state) {
+  cafe_saga_step steps[5];
+  cafe_saga saga = joined;
+  static const cafe_schema *const lost[] = {&Lost, NULL};
+  memcpy(steps, joined_steps, sizeof(steps));
+  steps[2].again = lost;
+  saga.steps = steps;
+  kit_rig r;
+  KIT_OPEN(&r, &saga);
+  kit_hears(&r, &Started, "");
+  kit_hears(&r, &Retried, "hold#1 pay#1");
+  kit_hears(&r, &Lost, "unpay~1");
+  kit_close(&r);
+}
+
+static void the_earlier_retry_of_two_branches_is_due_first(void **state) {
+  kit_rig r;
+  KIT_OPEN(&r, &joined);
+  kit_hears(&r, &Started, "");
+  kit_hears(&r, &Retried, "hold#1 pay#1");
+  r.random = 90;
+  kit_lost(&r, "hold", 1, CAFE_UNAVAILABLE, "");
+  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 90);
+  r.random = 95;
+  kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
+  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 90);
+  kit_tick(&r, r.now_ms + 90, "hold#2");
+  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 5);
+  r.random = 4;
+  kit_lost(&r, "hold", 2, CAFE_UNAVAILABLE, "");
+  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 4);
+  kit_tick(&r, r.now_ms + 5, "hold#3 pay#2");
+  kit_close(&r);
+}
+
+/* ---- what a definition can get wrong while it runs ---- */
+
+static void keyless(cafe_reaction *out, const void *data) {
+  (void)data;
+  cafe_react(out, &Cpay, 0, &(kit_note){0, 0});
+}
+
+static void a_command_outside_its_type_fails_the_input(void **state) {
+  cafe_saga_step steps[3];
+  cafe_saga saga = patient;
+  cafe_err err;
+  memcpy(steps, patient_steps, sizeof(steps));
+  steps[0].unavailable = keyless;
+  saga.steps = steps;
+  kit_rig r;
+  KIT_OPEN(&r, &saga);
+  kit_hears(&r, &Started, "pay#1");
+  assert_int_equal(
+      saga_answer(r.saga, SAGA_ASK_ACTION, 0, 1, CAFE_DENIED, 0, r.now_ms, 0, r.scratch, &r.asks, &r.changed, &err),
+      CAFE_INVALID);
+  assert_string_equal(err.text, "saga patient: pay: its key must be from 1 to 2^53 - 1");
+  kit_close(&r);
+}
+
+static void a_type_is_known_by_its_name_where_its_table_lies_elsewhere(void **state) {
+  static const cafe_schema elsewhere = CAFE_SCHEMA_OF("Shipped", kit_note, kit_note_fields);
+  kit_rig r;
+  KIT_OPEN(&r, &lone);
+  kit_hears(&r, &Started, "ship#1");
+  kit_hears(&r, &elsewhere, "");
+  kit_at(&r, SAGA_ENDED, "");
+  kit_close(&r);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       KIT_TWICE(steps_follow_each_other_by_answers_and_by_signals),
@@ -837,6 +983,13 @@ int main(void) {
       KIT_TWICE(after_a_restart_what_was_out_is_asked_again_at_no_cost),
       KIT_TWICE(a_compensation_is_asked_without_end_and_whatever_the_deadline),
       KIT_TWICE(a_compensation_may_turn_out_to_name_nothing_later),
+      KIT_TWICE(what_retry_leaves_out_has_a_default),
+      KIT_TWICE(which_failures_leave_open_whether_something_was_done),
+      KIT_TWICE(a_refusal_parks_only_where_nothing_else_is_named_that_could_come),
+      KIT_TWICE(again_is_not_asked_where_the_same_signal_fails_the_saga_beside),
+      KIT_TWICE(the_earlier_retry_of_two_branches_is_due_first),
+      KIT_TWICE(a_command_outside_its_type_fails_the_input),
+      KIT_TWICE(a_type_is_known_by_its_name_where_its_table_lies_elsewhere),
       KIT_TWICE(a_timeout_fires_once_for_each_due_time_while_its_step_stands),
       KIT_TWICE(the_earliest_of_timeouts_and_retries_is_due_first),
       KIT_TWICE(a_branch_runs_beside_main_and_the_saga_ends_with_the_last),
