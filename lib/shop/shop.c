@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The coffee shop in one call: the services of lib/domain and lib/view, hosted by a node, with workers for the tasks of
+ * payment and notification. It has no rule of its own, and uses what any program could use: cafe_node_host and
+ * cafe_node_employ.
+ *
+ * The node keeps references to what is made here, to the customer's service too, whose channels are known only now. So
+ * everything that may fail for want of memory comes first, and the shop outlives the running node.
+ */
+#include "cafe/shop.h"
+
+#include "cafe/sys/channel.h"
+#include "channel/channel.h"
+#include "domain/services.h"
+#include "engine/node.h"
+#include "gateway/gateway.h"
+#include "view/dashboard.h"
+
+struct cafe_shop {
+  cafe_allocator allocator;
+  cafe_worker gateway_worker;
+  cafe_worker channel_worker;
+  services_customer customer;
+  char channels[]; /* names, separated by spaces */
+};
+
+static const cafe_retry gateway_default = {.initial_ms = 200, .max_ms = 30000, .max_attempts = 20, .timeout_ms = 10000};
+static const cafe_retry channel_default = {.initial_ms = 500, .max_ms = 60000, .max_attempts = 20, .timeout_ms = 10000};
+
+static cafe_retry or_default(cafe_retry wanted, cafe_retry otherwise) {
+  bool is_zeroed = !wanted.initial_ms && !wanted.max_ms && !wanted.max_attempts && !wanted.timeout_ms;
+  return is_zeroed ? otherwise : wanted;
+}
+
+static int check_channels(const cafe_shop_options *options, cafe_err *err) {
+  if (options->channel_count > CAFE_CHANNELS_MAX) {
+    return cafe_fail(err, CAFE_INVALID, "shop: at most %d channels", (int)CAFE_CHANNELS_MAX);
+  }
+  for (uint32_t i = 0; i < options->channel_count; i++) {
+    const char *name = options->channels[i]->name;
+    if (!name[0] || strpbrk(name, " \t\r\n")) {
+      return cafe_fail(err, CAFE_INVALID, "shop: channel name \"%s\": it must be a word", name);
+    }
+    for (uint32_t j = 0; j < i; j++) {
+      if (strcmp(options->channels[j]->name, name) == 0) {
+        return cafe_fail(err, CAFE_INVALID, "shop: there are two channels %s; their names tell them apart", name);
+      }
+    }
+  }
+  return CAFE_OK;
+}
+
+static size_t names_size(const cafe_shop_options *options) {
+  size_t size = 1;
+  for (uint32_t i = 0; i < options->channel_count; i++) {
+    size += strlen(options->channels[i]->name) + 1;
+  }
+  return size;
+}
+
+static void join_names(char *out, const cafe_shop_options *options) {
+  for (uint32_t i = 0; i < options->channel_count; i++) {
+    size_t size = strlen(options->channels[i]->name);
+    if (i > 0) {
+      *out++ = ' ';
+    }
+    memcpy(out, options->channels[i]->name, size);
+    out += size;
+  }
+  *out = '\0';
+}
+
+static int host(cafe_shop *shop, cafe_node *node, unsigned services, cafe_err *err) {
+  const struct {
+    unsigned bit;
+    const cafe_service *service;
+    const cafe_worker *worker;
+  } parts[] = {
+      {CAFE_SHOP_APP, services_app(), NULL},
+      {CAFE_SHOP_PAY, services_pay(), &shop->gateway_worker},
+      {CAFE_SHOP_STORE, services_store(), NULL},
+      {CAFE_SHOP_CUSTOMER, &shop->customer.service, &shop->channel_worker},
+      {CAFE_SHOP_DASHBOARD, view_dashboard_service(), NULL},
+  };
+  int code = CAFE_OK;
+  for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && code == CAFE_OK; i++) {
+    if (!(services & parts[i].bit)) {
+      continue;
+    }
+    code = cafe_node_host(node, parts[i].service, err);
+    if (code == CAFE_OK && parts[i].worker) {
+      code = cafe_node_employ(node, parts[i].worker, err);
+    }
+  }
+  return code;
+}
+
+int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *options, cafe_err *err) {
+  unsigned services = options->services ? options->services : CAFE_SHOP_ALL;
+  if (services & ~(unsigned)CAFE_SHOP_ALL) {
+    return cafe_fail(err, CAFE_INVALID, "shop: services: an unknown one is asked for");
+  }
+  if ((services & CAFE_SHOP_PAY) && !options->gateway) {
+    return cafe_fail(err, CAFE_INVALID, "shop: service pay needs a gateway");
+  }
+  int code = check_channels(options, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+
+  cafe_allocator allocator = node->allocator;
+  cafe_shop *shop = allocator.resize(allocator.user, NULL, sizeof(*shop) + names_size(options));
+  if (!shop) {
+    return cafe_fail(err, CAFE_NOMEM, "shop: memory was refused");
+  }
+  memset(shop, 0, sizeof(*shop));
+  shop->allocator = allocator;
+  join_names(shop->channels, options);
+  services_customer_init(&shop->customer, shop->channels);
+  if (services & CAFE_SHOP_PAY) {
+    cafe_retry retry = or_default(options->gateway_retry, gateway_default);
+    code = gateway_worker_create(&shop->gateway_worker, options->gateway, retry, &allocator, err);
+  }
+  if (code == CAFE_OK && (services & CAFE_SHOP_CUSTOMER)) {
+    cafe_retry retry = or_default(options->channel_retry, channel_default);
+    code =
+        channel_worker_create(&shop->channel_worker, options->channels, options->channel_count, retry, &allocator, err);
+  }
+  if (code == CAFE_OK) {
+    code = host(shop, node, services, err);
+  }
+  if (code != CAFE_OK) {
+    cafe_shop_destroy(shop);
+    return code;
+  }
+  *out = shop;
+  return CAFE_OK;
+}
+
+void cafe_shop_destroy(cafe_shop *shop) {
+  if (shop) {
+    cafe_allocator allocator = shop->allocator;
+    gateway_worker_destroy(&shop->gateway_worker);
+    channel_worker_destroy(&shop->channel_worker);
+    (void)allocator.resize(allocator.user, shop, 0);
+  }
+}
