@@ -115,6 +115,16 @@ static void damage_journal(void) {
   sqlite_file_flip(wal_path, size / 2, 5);
 }
 
+static void make_foreign(void) {
+  sqlite3 *db = NULL;
+  sqlite_file_remove(path);
+  if (sqlite3_open(path, &db) != SQLITE_OK ||
+      sqlite3_exec(db, "CREATE TABLE events(position INTEGER PRIMARY KEY, data BLOB)", NULL, NULL, NULL) != SQLITE_OK) {
+    abort();
+  }
+  sqlite3_close(db);
+}
+
 static int damage(void *user, cafe_store **store, cafe_store_damage what, uint64_t n, cafe_err *err) {
   (void)user;
   if (what == CAFE_STORE_DAMAGE_TAIL || what == CAFE_STORE_DAMAGE_JOURNAL) {
@@ -136,9 +146,7 @@ static int damage(void *user, cafe_store **store, cafe_store_damage what, uint64
     sqlite_file_exec(path, "PRAGMA user_version = 1000");
     break;
   case CAFE_STORE_DAMAGE_FOREIGN:
-    sqlite_file_remove(path);
-    sqlite_file_write(path, "", 0);
-    sqlite_file_exec(path, "CREATE TABLE events(position INTEGER PRIMARY KEY, data BLOB)");
+    make_foreign();
     break;
   }
   disk_remember();
