@@ -507,7 +507,20 @@ static void interrupts_may_share_a_signal_that_each_takes_a_part_of(void **state
   d.interrupts[1] = d.interrupts[0];
   d.interrupts[1].name = "deadline";
   d.interrupts[1].when = NULL;
-  d.saga.interrupt_count = 2;
+  d.interrupts[2] = d.interrupts[0];
+  d.interrupts[2].name = "owner";
+  d.interrupts[2].signal = &liquid;
+  d.saga.interrupt_count = 3;
+  assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_OK);
+}
+
+static void a_branch_is_known_by_its_name_wherever_that_is_written(void **state) {
+  static const char money[] = "money";
+  draft d;
+  cafe_err err;
+  make_good(&d);
+  d.steps[FINISH].turns = NULL;
+  d.steps[REFUND].branch = money;
   assert_int_equal(cafe_saga_check(&d.saga, &err), CAFE_OK);
 }
 
@@ -569,6 +582,7 @@ int main(void) {
       cmocka_unit_test(turns_may_lead_on_wherever_it_can_still_be_undone),
       cmocka_unit_test(a_step_behind_a_wait_that_only_turns_is_reached_by_its_turn_alone),
       cmocka_unit_test(interrupts_may_share_a_signal_that_each_takes_a_part_of),
+      cmocka_unit_test(a_branch_is_known_by_its_name_wherever_that_is_written),
       cmocka_unit_test(nothing_at_all_is_refused),
       cmocka_unit_test(each_bad_definition_is_refused_with_its_reason),
       cmocka_unit_test(a_plan_names_every_signal_once),

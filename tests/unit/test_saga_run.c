@@ -909,10 +909,10 @@ static void the_earlier_retry_of_two_branches_is_due_first(void **state) {
   assert_int_equal(saga_due_ms(r.saga), r.now_ms + 90);
   kit_tick(&r, r.now_ms + 90, "hold#2");
   assert_int_equal(saga_due_ms(r.saga), r.now_ms + 5);
-  r.random = 4;
+  r.random = 6;
   kit_lost(&r, "hold", 2, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 4);
-  kit_tick(&r, r.now_ms + 5, "hold#3 pay#2");
+  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 5);
+  kit_tick(&r, r.now_ms + 6, "hold#3 pay#2");
   kit_close(&r);
 }
 
