@@ -209,7 +209,7 @@ static void the_timeout_counts_from_the_moment_of_asking(void **state) {
   alarm_clock a;
   alarm_init(&a);
   start(&a.timer, now_us() + NEVER_US);
-  assert_int_equal(loop->ops->timeout_ms(loop), 0); /* what was submitted asks for a turn */
+  assert_int_equal(loop->ops->timeout_ms(loop), 0); /* a new loop polls nothing yet */
   assert_int_equal(turn(0), CAFE_OK);
   int64_t before_ms = loop->ops->timeout_ms(loop);
   assert_true(before_ms > 0 && before_ms <= NEVER_US / 1000 + 1);
@@ -542,6 +542,25 @@ static void a_watch_is_called_as_long_as_the_level_stays(void **state) {
   assert_int_equal(close(fds[0]), 0);
 }
 
+static void a_new_watch_asks_for_a_turn(void **state) {
+  int fds[2];
+  int freed = 0;
+  assert_int_equal(pipe(fds), 0);
+  ear *e = ear_create(fds[0], 0, &freed);
+  assert_int_equal(turn(0), CAFE_OK);
+  assert_int_equal(loop->ops->timeout_ms(loop), -1);
+  watch(e, CAFE_READABLE);
+  assert_int_equal(loop->ops->timeout_ms(loop), 0);
+  assert_int_equal(turn(0), CAFE_OK);
+  assert_int_equal(loop->ops->timeout_ms(loop), -1);
+  assert_int_equal(write(fds[1], "x", 1), 1);
+  drive_until(&e->calls, 1);
+  loop->ops->watch_stop(loop, &e->watch);
+  free(e);
+  assert_int_equal(close(fds[0]), 0);
+  assert_int_equal(close(fds[1]), 0);
+}
+
 static void watching_again_changes_the_events(void **state) {
   int fds[2];
   int freed = 0;
@@ -713,6 +732,7 @@ int main(void) {
       ON_LOOP(a_signal_handler_may_wake_the_loop),
       ON_LOOP(a_closed_wake_is_not_called_and_may_be_freed),
       ON_LOOP(a_watch_is_called_as_long_as_the_level_stays),
+      ON_LOOP(a_new_watch_asks_for_a_turn),
       ON_LOOP(watching_again_changes_the_events),
       ON_LOOP(a_watch_may_end_in_its_own_call_and_begin_anew_on_the_same_descriptor),
       ON_LOOP(a_descriptor_that_is_none_is_refused),
