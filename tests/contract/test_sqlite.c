@@ -58,8 +58,8 @@ static int restart(void *user, cafe_store **store, cafe_store_ending ending, uin
   }
   if (ending == CAFE_STORE_POWER_LOST) {
     disk_lose_power(moment, (disk_loss)(DISK_DROPPED + seed % (DISK_LOSSES - DISK_DROPPED)), seed, NULL);
+    disk_remember();
   }
-  disk_remember();
   return make(store, allocator, err);
 }
 
