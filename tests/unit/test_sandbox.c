@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "cafe/loop/uv.h"
 #include "cafe/sys/loop.h"
 #include "cafe/testing/sim.h"
 #include "failing_alloc.h"
@@ -492,6 +493,38 @@ static void a_full_disk_makes_the_outcome_unknown_until_there_is_room(void **sta
   assert_int_equal(figures().approved_minor, 300);
 }
 
+static void the_file_is_written_beside_the_loop(void **state) {
+  enum { COUNT = 200 };
+  static asked a[COUNT];
+  cafe_loop *simulated = loop;
+  cafe_gateway *in_memory = gateway;
+  assert_int_equal(cafe_uv_create(&loop, NULL, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_sandbox_create(&gateway, loop, path, NULL, NULL), CAFE_OK);
+  set(CAFE_SANDBOX_APPROVE, 0, 2, 0);
+  int answered = 0;
+  for (uint64_t i = 0; i < COUNT; i++) {
+    begin(&a[i], "authorize", i + 1, 10, "t");
+    assert_int_equal(loop->ops->turn(loop, 0), CAFE_OK);
+  }
+  for (int64_t until_us = loop->ops->now_us(loop) + 20000000; answered < COUNT;) {
+    assert_true(loop->ops->now_us(loop) < until_us);
+    assert_int_equal(loop->ops->turn(loop, 1000), CAFE_OK);
+    answered = 0;
+    for (int i = 0; i < COUNT; i++) {
+      answered += a[i].answers;
+    }
+  }
+  /* A write under way is waited for. */
+  begin(&a[0], "authorize", COUNT + 1, 10, "t");
+  gateway->ops->stop(gateway, &a[0].base.call);
+  reopen(path);
+  assert_int_equal(figures().approved_minor, (COUNT + 1) * 10);
+  cafe_gateway_destroy(gateway);
+  cafe_loop_destroy(loop);
+  loop = simulated;
+  gateway = in_memory;
+}
+
 static int use_everything(const cafe_allocator *allocator) {
   cafe_sim_options options = CAFE_SIM_OPTIONS_INIT;
   cafe_gateway *own = gateway;
@@ -730,6 +763,7 @@ int main(void) {
       ON_SANDBOX(a_place_that_can_not_be_written_is_refused),
       ON_SANDBOX(a_ledger_in_use_by_another_process_is_denied),
       ON_SANDBOX(a_full_disk_makes_the_outcome_unknown_until_there_is_room),
+      ON_SANDBOX(the_file_is_written_beside_the_loop),
       ON_SANDBOX(a_refused_allocation_fails_one_call_at_most),
       ON_SANDBOX(the_worker_tells_what_the_gateway_said),
       ON_SANDBOX(the_worker_passes_the_token_and_asks_when_it_is_lost),
