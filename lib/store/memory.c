@@ -54,8 +54,7 @@ int memory_unknown_table(const cafe_table *type, cafe_err *err) {
 }
 
 /* The table to be used for `type`: as it is, converted, or new. *is_made tells whether it isn't the store's yet. */
-static int prepare_table(memory_table **out, bool *is_made, const memory_store *self, const cafe_table *type,
-                         cafe_err *err) {
+static int prepare_table(memory_table **out, bool *is_made, memory_store *self, const cafe_table *type, cafe_err *err) {
   int code = cafe_schema_check(type->row, err);
   if (code) {
     return code;
@@ -69,7 +68,7 @@ static int prepare_table(memory_table **out, bool *is_made, const memory_store *
   if (old) {
     return memory_table_convert(out, old, type, err);
   }
-  *out = memory_table_create(type, &self->allocator);
+  *out = memory_table_create(type, &self->rows);
   return *out ? CAFE_OK : cafe_fail(err, CAFE_NOMEM, "Memory was refused for table %s.", type->name);
 }
 
@@ -240,6 +239,7 @@ static void destroy(cafe_store *store) {
     memory_table_destroy(table);
     table = next;
   }
+  pool_deinit(&self->rows);
   for (map_entry *entry = self->keys ? map_first(self->keys) : NULL; entry; entry = map_next(entry)) {
     memory_free(self, map_value(entry));
   }
@@ -284,6 +284,7 @@ int cafe_memory_create(cafe_store **out, const cafe_memory_options *options, caf
   self->base.ops = options->is_threaded ? &threaded_ops : &inline_ops;
   self->allocator = *allocator;
   memory_log_init(&self->log, allocator);
+  pool_init(&self->rows, allocator);
   int code = store_random_id(&self->log_id, err);
   if (code) {
     goto fail;

@@ -174,6 +174,21 @@ static char *next_bytes(memory_log *log, size_t size) {
   return bytes;
 }
 
+/* Makes log->trace a copy of trace. All that one request causes has the same, so mostly it is there. */
+static int keep_trace(memory_log *log, cafe_slice trace) {
+  if (!cafe_slice_equal(log->trace, trace)) {
+    char *copy = next_bytes(log, trace.size);
+    if (!copy) {
+      return CAFE_NOMEM;
+    }
+    if (trace.size) {
+      memcpy(copy, trace.data, trace.size);
+    }
+    log->trace = (cafe_slice){copy, trace.size};
+  }
+  return CAFE_OK;
+}
+
 int memory_log_append(memory_log *log, cafe_stored_event *event) {
   log_subject *subject = get_subject(log, event->key);
   log_stream *stream = subject ? get_stream(log, subject, event->aggregate) : NULL;
@@ -187,28 +202,30 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
     return CAFE_NOMEM;
   }
   const log_name *type = intern(log, event->type);
-  log_record *record = next_record(log);
-  char *bytes = type && record ? next_bytes(log, event->trace.size + event->data.size) : NULL;
-  if (!bytes) {
+  log_record *record = type ? next_record(log) : NULL;
+  if (!record || keep_trace(log, event->trace)) {
     return CAFE_NOMEM;
   }
-  if (event->trace.size) {
-    memcpy(bytes, event->trace.data, event->trace.size);
+  char *data = next_bytes(log, event->data.size);
+  if (!data) {
+    return CAFE_NOMEM;
   }
   if (event->data.size) {
-    memcpy(bytes + event->trace.size, event->data.data, event->data.size);
+    memcpy(data, event->data.data, event->data.size);
   }
   event->shard = 0;
   event->n = ++log->head;
-  *record = (log_record){event->n,
-                         event->version,
-                         event->time_ms,
-                         bytes,
-                         (uint32_t)event->trace.size,
-                         (uint32_t)event->data.size,
-                         type,
-                         stream,
-                         NULL};
+  *record = (log_record){
+      .n = event->n,
+      .version = event->version,
+      .time_ms = event->time_ms,
+      .trace = log->trace.data,
+      .data = data,
+      .trace_size = (uint32_t)log->trace.size,
+      .data_size = (uint32_t)event->data.size,
+      .type = type,
+      .stream = stream,
+  };
   if (subject->last) {
     subject->last->next = record;
   } else {
@@ -251,6 +268,7 @@ void memory_log_cut(memory_log *log, log_mark mark) {
   if (log->block) {
     log->block->used = mark.used;
   }
+  log->trace = (cafe_slice){NULL, 0};
 }
 
 static int hand_out(const log_record *record, cafe_event_sink on_event, void *user) {
@@ -260,8 +278,8 @@ static int hand_out(const log_record *record, cafe_event_sink on_event, void *us
       .key = record->stream->subject->key,
       .version = record->version,
       .time_ms = record->time_ms,
-      .trace = {record->bytes, record->trace_size},
-      .data = {record->bytes + record->trace_size, record->data_size},
+      .trace = {record->trace, record->trace_size},
+      .data = {record->data, record->data_size},
       .shard = 0,
       .n = record->n,
   };

@@ -21,12 +21,13 @@ typedef struct log_stream {
   uint64_t version;
 } log_stream;
 
-/* One event: a cache line. */
+/* One event. */
 typedef struct log_record {
   uint64_t n;
   uint64_t version;
   int64_t time_ms;
-  const char *bytes; /* trace, then data */
+  const char *trace; /* shared with the record before, where it is the same */
+  const char *data;
   uint32_t trace_size;
   uint32_t data_size;
   const log_name *type;
@@ -51,6 +52,7 @@ typedef struct memory_log {
   size_t segment_room;
   uint64_t head;
   struct log_block *block; /* bytes are added here */
+  cafe_slice trace;        /* of the last record; empty after a cut */
   sorted subjects;         /* by key */
   log_name *names;
   log_name *name_cache[LOG_NAME_CACHE]; /* by the pointer that last stood for it */

@@ -11,16 +11,13 @@
 
 #include <string.h>
 
-/* What malloc aligns to: a struct begins behind the row's head. */
-#define ALIGNED(size) (((size) + 15u) & ~(size_t)15u)
-
 static void *allocate(const memory_table *table, size_t size) {
-  return table->allocator.resize(table->allocator.user, NULL, size);
+  return table->pool->allocator.resize(table->pool->allocator.user, NULL, size);
 }
 
 static void release(const memory_table *table, void *block) {
   if (block) {
-    (void)table->allocator.resize(table->allocator.user, block, 0);
+    (void)table->pool->allocator.resize(table->pool->allocator.user, block, 0);
   }
 }
 
@@ -28,13 +25,14 @@ static bool is_slice(const cafe_field *field) {
   return field->type == CAFE_FIELD_TEXT || field->type == CAFE_FIELD_BYTES;
 }
 
-memory_table *memory_table_create(const cafe_table *type, const cafe_allocator *allocator) {
+memory_table *memory_table_create(const cafe_table *type, pool *pool) {
+  const cafe_allocator *allocator = &pool->allocator;
   uint32_t count = type->row->field_count;
   memory_table *table = allocator->resize(allocator->user, NULL, sizeof(*table) + count * sizeof(table->slices[0]));
   if (!table) {
     return NULL;
   }
-  *table = (memory_table){.allocator = *allocator, .given = type, .type = *type, .is_open = true};
+  *table = (memory_table){.pool = pool, .given = type, .type = *type, .is_open = true};
   sorted_init(&table->rows, allocator);
   for (uint32_t i = 0; i < count; i++) {
     if (is_slice(&type->row->fields[i])) {
@@ -58,18 +56,18 @@ void memory_table_destroy(memory_table *table) {
 
 memory_row *memory_row_create(const memory_table *table, uint64_t version, const void *data) {
   size_t width = table->type.row->width;
-  size_t size = ALIGNED(sizeof(memory_row)) + width;
+  size_t size = MEMORY_ROW_HEAD + width;
   for (uint32_t i = 0; i < table->slice_count; i++) {
     size += ((const cafe_slice *)(const void *)((const char *)data + table->slices[i]))->size;
   }
-  memory_row *row = allocate(table, size);
+  memory_row *row = pool_take(table->pool, size);
   if (!row) {
     return NULL;
   }
-  char *copy = (char *)row + ALIGNED(sizeof(memory_row));
+  char *copy = (char *)row + MEMORY_ROW_HEAD;
   char *bytes = copy + width;
   row->version = version;
-  row->data = copy;
+  row->size = size;
   memcpy(copy, data, width);
   for (uint32_t i = 0; i < table->slice_count; i++) {
     cafe_slice *slice = (cafe_slice *)(void *)(copy + table->slices[i]);
@@ -84,7 +82,11 @@ memory_row *memory_row_create(const memory_table *table, uint64_t version, const
   return row;
 }
 
-void memory_row_destroy(const memory_table *table, memory_row *row) { release(table, row); }
+void memory_row_destroy(const memory_table *table, memory_row *row) {
+  if (row) {
+    pool_give(table->pool, row, row->size);
+  }
+}
 
 bool memory_table_is_same(const cafe_table *a, const cafe_table *b) {
   const cafe_schema *x = a->row, *y = b->row;
@@ -135,7 +137,7 @@ static int convert_row(void *out, const cafe_table *type, const cafe_table *from
 
 int memory_table_convert(memory_table **out, const memory_table *from, const cafe_table *type, cafe_err *err) {
   int code = CAFE_OK;
-  memory_table *table = memory_table_create(type, &from->allocator);
+  memory_table *table = memory_table_create(type, from->pool);
   void *data = table ? allocate(table, type->row->width) : NULL;
   if (!data) {
     code = cafe_fail(err, CAFE_NOMEM, "Memory was refused to convert table %s.", type->name);
@@ -143,7 +145,7 @@ int memory_table_convert(memory_table **out, const memory_table *from, const caf
   sorted_cursor cursor = sorted_seek(&from->rows, 0, 0);
   for (const sorted_entry *entry; code == CAFE_OK && (entry = sorted_next(&cursor));) {
     const memory_row *old = entry->value;
-    code = convert_row(data, type, &from->type, old->data, err);
+    code = convert_row(data, type, &from->type, memory_row_data(old), err);
     if (code) {
       break;
     }
@@ -168,7 +170,7 @@ int memory_rows_load(const memory_table *table, uint64_t key, cafe_row_sink on_r
   sorted_cursor cursor = sorted_seek(&table->rows, key, 0);
   for (const sorted_entry *entry; (entry = sorted_next(&cursor)) && entry->key == key;) {
     const memory_row *row = entry->value;
-    int code = on_row(user, table->given, key, entry->sub, row->version, row->data);
+    int code = on_row(user, table->given, key, entry->sub, row->version, memory_row_data(row));
     if (code) {
       return code;
     }
@@ -207,7 +209,7 @@ static bool is_met(const cafe_table *type, const cafe_condition *condition, cons
   } else {
     const cafe_field *field = &type->row->fields[condition->column];
     const memory_row *row = entry->value;
-    cafe_value value = cafe_schema_get(type->row, row->data, (uint32_t)condition->column);
+    cafe_value value = cafe_schema_get(type->row, memory_row_data(row), (uint32_t)condition->column);
     cafe_value wanted = condition->value;
     if (field->type == CAFE_FIELD_ENUM) {
       wanted.bytes = cafe_text(field->names[wanted.number]);
@@ -275,7 +277,7 @@ static int read_by_key(const memory_table *table, const cafe_row_query *query, c
     bool is_after = entry->key != query->after_key || entry->sub != query->after_sub;
     if (is_after && are_met(query, &table->type, entry)) {
       const memory_row *row = entry->value;
-      int code = on_row(user, table->given, entry->key, entry->sub, row->version, row->data);
+      int code = on_row(user, table->given, entry->key, entry->sub, row->version, memory_row_data(row));
       if (code) {
         return code;
       }
@@ -296,8 +298,8 @@ typedef struct best {
 
 static int compare_rows(const best *of, const sorted_entry *a, const sorted_entry *b) {
   const cafe_schema *schema = of->table->type.row;
-  cafe_value x = cafe_schema_get(schema, ((const memory_row *)a->value)->data, of->column);
-  cafe_value y = cafe_schema_get(schema, ((const memory_row *)b->value)->data, of->column);
+  cafe_value x = cafe_schema_get(schema, memory_row_data(a->value), of->column);
+  cafe_value y = cafe_schema_get(schema, memory_row_data(b->value), of->column);
   int order = compare_values(&schema->fields[of->column], &x, &y);
   if (order == 0) {
     order = compare_numbers(a->key, b->key);
@@ -324,7 +326,7 @@ static int push(best *of, const sorted_entry *entry) {
   if (of->count == of->room) {
     size_t room = of->room ? of->room * 2 : 64;
     const sorted_entry **rows =
-        of->table->allocator.resize(of->table->allocator.user, (void *)of->rows, room * sizeof(*rows));
+        of->table->pool->allocator.resize(of->table->pool->allocator.user, (void *)of->rows, room * sizeof(*rows));
     if (!rows) {
       return CAFE_NOMEM;
     }
@@ -369,7 +371,7 @@ static int read_by_column(const memory_table *table, const cafe_row_query *query
   }
   for (size_t i = 0; i < of.count && code == CAFE_OK; i++) {
     const memory_row *row = of.rows[i]->value;
-    code = on_row(user, table->given, of.rows[i]->key, of.rows[i]->sub, row->version, row->data);
+    code = on_row(user, table->given, of.rows[i]->key, of.rows[i]->sub, row->version, memory_row_data(row));
   }
 fail:
   release(table, (void *)of.rows);

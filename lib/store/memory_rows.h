@@ -3,17 +3,24 @@
 #define STORE_MEMORY_ROWS_H
 
 #include "cafe/sys/store.h"
+#include "store/memory_pool.h"
 #include "store/memory_sorted.h"
 
-/* A row's own copy. Never changed: another version is another block. */
+/* The head of a row's own copy; behind it the struct, then the texts. A row never changes: another version is another
+ * block. */
 typedef struct memory_row {
   uint64_t version;
-  void *data; /* behind the struct, with the texts behind it */
+  size_t size; /* of the block */
 } memory_row;
+
+/* What malloc aligns to: the struct begins behind the head. */
+enum { MEMORY_ROW_HEAD = (sizeof(memory_row) + 15) & ~15 };
+
+static inline const void *memory_row_data(const memory_row *row) { return (const char *)row + MEMORY_ROW_HEAD; }
 
 typedef struct memory_table {
   struct memory_table *next;
-  cafe_allocator allocator;
+  pool *pool;              /* the store's, for rows and all else */
   const cafe_table *given; /* the setup's that was opened last: its address, which may be stale once it is closed */
   cafe_table type;         /* a copy of it */
   bool is_open;            /* in the setup that was opened last */
@@ -23,7 +30,7 @@ typedef struct memory_table {
 } memory_table;
 
 /* NULL: no memory. */
-memory_table *memory_table_create(const cafe_table *type, const cafe_allocator *allocator);
+memory_table *memory_table_create(const cafe_table *type, pool *pool);
 void memory_table_destroy(memory_table *table);
 
 /* A new table of this type with all rows of `from`, column by column by name. CAFE_NOMEM; CAFE_INVALID where a column

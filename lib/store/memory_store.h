@@ -63,6 +63,7 @@ typedef struct memory_store {
   pthread_mutex_t lock;
   uint64_t log_id;
   memory_log log;
+  pool rows;            /* of all tables */
   memory_table *tables; /* in the order of the setup */
   map *keys;            /* key_entry by name */
   subscription *subscriptions;
