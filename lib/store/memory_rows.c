@@ -25,14 +25,14 @@ static bool is_slice(const cafe_field *field) {
   return field->type == CAFE_FIELD_TEXT || field->type == CAFE_FIELD_BYTES;
 }
 
-memory_table *memory_table_create(const cafe_table *type, pool *pool) {
-  const cafe_allocator *allocator = &pool->allocator;
+memory_table *memory_table_create(const cafe_table *type, pool *rows) {
+  const cafe_allocator *allocator = &rows->allocator;
   uint32_t count = type->row->field_count;
   memory_table *table = allocator->resize(allocator->user, NULL, sizeof(*table) + count * sizeof(table->slices[0]));
   if (!table) {
     return NULL;
   }
-  *table = (memory_table){.pool = pool, .given = type, .type = *type, .is_open = true};
+  *table = (memory_table){.pool = rows, .given = type, .type = *type, .is_open = true};
   sorted_init(&table->rows, allocator);
   for (uint32_t i = 0; i < count; i++) {
     if (is_slice(&type->row->fields[i])) {

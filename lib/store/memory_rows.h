@@ -14,7 +14,7 @@ typedef struct memory_row {
 } memory_row;
 
 /* What malloc aligns to: the struct begins behind the head. */
-enum { MEMORY_ROW_HEAD = (sizeof(memory_row) + 15) & ~15 };
+enum { MEMORY_ROW_HEAD = (sizeof(memory_row) + 15) / 16 * 16 };
 
 static inline const void *memory_row_data(const memory_row *row) { return (const char *)row + MEMORY_ROW_HEAD; }
 
@@ -30,7 +30,7 @@ typedef struct memory_table {
 } memory_table;
 
 /* NULL: no memory. */
-memory_table *memory_table_create(const cafe_table *type, pool *pool);
+memory_table *memory_table_create(const cafe_table *type, pool *rows);
 void memory_table_destroy(memory_table *table);
 
 /* A new table of this type with all rows of `from`, column by column by name. CAFE_NOMEM; CAFE_INVALID where a column
