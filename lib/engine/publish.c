@@ -74,8 +74,23 @@ log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limi
 
 typedef struct pull_job {
   struct pull_job *next;
-  cafe_pull *pull; /* NULL: forgotten meanwhile */
+  cafe_pull *pull; /* NULL: forgotten meanwhile, and its types are gone: so the read has its own */
+  const char *types[];
 } pull_job;
+
+/* Names that nothing here emits are left out: no event has them. */
+static pull_job *make_pull_job(cafe_node *node, cafe_pull *pull) {
+  size_t count = 0, used = 0;
+  while (pull->types[count]) count++;
+  pull_job *made = node_alloc(node, sizeof *made + (count + 1) * sizeof made->types[0]);
+  if (!made) return NULL;
+  made->pull = pull;
+  for (size_t i = 0; i < count; i++) {
+    const event_type *known = registry_event(node, pull->types[i]);
+    if (known) made->types[used++] = known->schema->name;
+  }
+  return made;
+}
 
 static void pull_fail(cafe_pull *pull, const cafe_err *err) { pull->answer(pull, err, 0, NULL, 0, 0, 0); }
 
@@ -121,11 +136,10 @@ void publish_turn(cafe_node *node) {
     if (node->heads[pull->shard] <= pull->after) continue;
     LL_DELETE(node->pulls, pull);
     uint32_t limit = pull->limit && pull->limit < PULL_EVENTS ? pull->limit : PULL_EVENTS;
-    pull_job *asked = node_alloc(node, sizeof *asked);
+    pull_job *asked = make_pull_job(node, pull);
     if (asked) {
-      asked->pull = pull;
       LL_PREPEND(node->pull_jobs, asked);
-      if (log_read(node, pull->shard, pull->after, limit, pull->types, pull_read, asked)) continue;
+      if (log_read(node, pull->shard, pull->after, limit, asked->types, pull_read, asked)) continue;
       LL_DELETE(node->pull_jobs, asked);
       node_free(node, asked);
     }
