@@ -66,14 +66,16 @@ static const char *json_escape(cafe_arena *arena, cafe_slice text) {
   char *to = out;
   for (size_t i = 0; out && i < text.size; i++) {
     char c = text.data[i];
-    if (c == '"' || c == '\\') {
+    bool is_control = (unsigned char)c < 0x20;
+    if (is_control || c == '"' || c == '\\') {
       *to++ = '\\';
-      *to++ = c;
-    } else if ((unsigned char)c < 0x20) {
-      memcpy(to, "\\u00", 4);
-      to[4] = hex[(unsigned char)c >> 4];
-      to[5] = hex[c & 15];
-      to += 6;
+    }
+    if (is_control) {
+      *to++ = 'u';
+      *to++ = '0';
+      *to++ = '0';
+      *to++ = hex[(unsigned char)c >> 4];
+      *to++ = hex[c & 15];
     } else {
       *to++ = c;
     }
@@ -95,23 +97,30 @@ static const char *json_line(cafe_arena *arena, const cafe_delivery *delivery, c
                       message, (unsigned)delivery->attempt);
 }
 
+/* How many bytes at text[i] are a control character: U+0000 to U+001F, U+007F, U+0080 to U+009F. */
+static size_t control_size(cafe_slice text, size_t i) {
+  unsigned char c = (unsigned char)text.data[i];
+  unsigned char next = i + 1 < text.size ? (unsigned char)text.data[i + 1] : 0;
+  if (c == 0xc2 && next >= 0x80 && next < 0xa0) {
+    return 2;
+  }
+  return c < 0x20 || c == 0x7f;
+}
+
 /* What a terminal would take for a command becomes a space. */
 static const char *plain(cafe_arena *arena, cafe_slice text) {
-  cafe_slice copy;
-  if (cafe_arena_copy(&copy, arena, text) != CAFE_OK) {
-    return NULL;
-  }
-  char *out = copy.size ? cafe_arena_alloc(arena, copy.size + 1) : NULL;
-  for (size_t i = 0; out && i < copy.size; i++) {
-    unsigned char next = (unsigned char)copy.data[i + 1];
-    bool is_c1 = copy.data[i] == '\xc2' && next >= 0x80 && next < 0xa0;
-    out[i] = (unsigned char)copy.data[i] < 0x20 || copy.data[i] == 0x7f ? ' ' : copy.data[i];
-    if (is_c1) {
-      out[i++] = ' ';
-      out[i] = ' ';
+  char *out = cafe_arena_alloc(arena, text.size + 1);
+  char *to = out;
+  for (size_t i = 0; out && i < text.size; i++) {
+    size_t control = control_size(text, i);
+    if (control) {
+      *to++ = ' ';
+      i += control - 1;
+    } else {
+      *to++ = text.data[i];
     }
   }
-  return copy.size ? out : "";
+  return out;
 }
 
 static const char *text_line(cafe_arena *arena, const cafe_delivery *delivery) {

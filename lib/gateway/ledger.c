@@ -155,30 +155,43 @@ static size_t line_format(char out[LINE_MAX_SIZE], const ledger_entry *entry) {
   return (size_t)snprintf(out, LINE_MAX_SIZE, "%08x %s\n", (unsigned)checksum(rest, (size_t)size), rest);
 }
 
-/* The line without its end. Whether it is one that line_format wrote. */
+/* The next word of a line, and ends it with NUL. */
+static const char *next_word(char **line) {
+  char *word = *line;
+  char *end = strchr(word, ' ');
+  *line = end ? end + 1 : word + strlen(word);
+  if (end) {
+    *end = '\0';
+  }
+  return word;
+}
+
+/* The line without its end. Whether it is one that line_format wrote: that is found by writing it again, so the words
+ * need no check of their own but for their size. */
 static bool line_parse(ledger_entry *out, const char *line, size_t size) {
   char copy[LINE_MAX_SIZE];
   char again[LINE_MAX_SIZE];
-  unsigned long long payment_id;
-  long long amount_minor;
-  int operation, result;
+  char *rest = copy;
   if (size >= sizeof(copy) || memchr(line, '\0', size)) {
     return false;
   }
   memcpy(copy, line, size);
   copy[size] = '\0';
   memset(out, 0, sizeof(*out));
-  if (sscanf(copy, "%*8x %39s %llu %d %d %lld %7s", out->key, &payment_id, &operation, &result, &amount_minor,
-             out->currency) != 6) {
+  (void)next_word(&rest);
+  const char *key = next_word(&rest);
+  out->payment_id = strtoull(next_word(&rest), NULL, 10);
+  out->operation = (cafe_payment_operation)strtol(next_word(&rest), NULL, 10);
+  out->result = (cafe_gateway_result)strtol(next_word(&rest), NULL, 10);
+  out->amount_minor = strtoll(next_word(&rest), NULL, 10);
+  const char *currency = next_word(&rest);
+  if (strlen(key) >= sizeof(out->key) || strlen(currency) >= sizeof(out->currency)) {
     return false;
   }
-  if (strcmp(out->currency, "-") == 0) {
-    out->currency[0] = '\0';
+  memcpy(out->key, key, strlen(key));
+  if (strcmp(currency, "-") != 0) {
+    memcpy(out->currency, currency, strlen(currency));
   }
-  out->payment_id = payment_id;
-  out->operation = (cafe_payment_operation)operation;
-  out->result = (cafe_gateway_result)result;
-  out->amount_minor = amount_minor;
   return line_format(again, out) == size + 1 && memcmp(again, line, size) == 0;
 }
 

@@ -216,7 +216,9 @@ void cafe_inproc_cut(cafe_inproc *hub, const char *service, bool is_cut) {
   assert(strlen(service) < CUT_NAME_MAX);
   for (int i = CUTS_MAX - 1; i >= 0; i--) {
     if (strcmp(hub->cuts[i], service) == 0) {
-      hub->cuts[i][0] = is_cut ? hub->cuts[i][0] : '\0';
+      if (!is_cut) {
+        hub->cuts[i][0] = '\0';
+      }
       return;
     }
     unused = hub->cuts[i][0] ? unused : i;

@@ -191,7 +191,7 @@ static void the_console_prints_a_line_without_control_characters(void **state) {
   assert_int_equal(code, CAFE_OK);
   cafe_sim_run(loop, -1);
   assert_int_equal(l.answers, 1);
-  assert_string_equal(contents(), "1041-3 to c7: OrderAccepted: Ready [2J 커피  ! \n");
+  assert_string_equal(contents(), "1041-3 to c7: OrderAccepted: Ready [2J 커피 ! \n");
   cafe_channel_destroy(channel);
 }
 
