@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 enum {
   FILES_WANTED = 65536,
@@ -59,9 +58,6 @@ static int open_store(host *self, const option *options, cafe_err *err) {
   }
   if (strncmp(url, "sqlite:", 7) != 0 || !url[7]) {
     return cafe_fail(err, CAFE_INVALID, "--store %s: a store is sqlite:FILE or memory:", url);
-  }
-  if (!option_find(options, "store")->is_given) {
-    (void)mkdir("var", 0777); /* the default's folder; whether it is there the store says */
   }
   static const char behind[] = ".sandbox";
   char *ledger = malloc(strlen(url) + sizeof behind);
@@ -194,6 +190,9 @@ int host_run(host *self, cafe_err *err) {
   uv_close((uv_handle_t *)&self->term, NULL);
   uv_close((uv_handle_t *)&self->interrupt, NULL);
   uv_close((uv_handle_t *)&self->patience, NULL);
+  /* Who asks again while it ends gets what he asked for, and the exit status it has earned. */
+  (void)signal(SIGTERM, SIG_IGN);
+  (void)signal(SIGINT, SIG_IGN);
   return code;
 }
 

@@ -54,7 +54,6 @@ struct http_server {
   uv_poll_t readable;
   uv_timer_t due;
   uv_timer_t sweep;
-  uv_check_t after_poll; /* runs what was answered in this turn */
   int open_handles;
   struct MHD_Daemon *daemon;
   int listener; /* -1: closed */
@@ -77,10 +76,8 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
 
 static void on_due(uv_timer_t *handle) { spin(handle->data); }
 
-static void on_after_poll(uv_check_t *handle) {
-  uv_check_stop(handle);
-  spin(handle->data);
-}
+/* In the loop's next turn, once, however much was answered in this one. */
+static void run_soon(http_server *server) { (void)uv_timer_start(&server->due, on_due, 0, 0); }
 
 static void spin(http_server *server) {
   MHD_UNSIGNED_LONG_LONG timeout_ms;
@@ -102,7 +99,7 @@ void exchange_answered(exchange *self) {
   if (self->is_suspended) {
     self->is_suspended = false;
     MHD_resume_connection(self->connection);
-    (void)uv_check_start(&self->server->after_poll, on_after_poll);
+    run_soon(self->server);
   }
 }
 
@@ -395,9 +392,8 @@ void http_server_start(http_server *server) {
   (void)uv_poll_init(server->loop, &server->readable, info->epoll_fd);
   (void)uv_timer_init(server->loop, &server->due);
   (void)uv_timer_init(server->loop, &server->sweep);
-  (void)uv_check_init(server->loop, &server->after_poll);
-  server->readable.data = server->due.data = server->sweep.data = server->after_poll.data = server;
-  server->open_handles = 4;
+  server->readable.data = server->due.data = server->sweep.data = server;
+  server->open_handles = 3;
   server->is_started = true;
   (void)uv_poll_start(&server->readable, UV_READABLE, on_readable);
   spin(server);
@@ -427,7 +423,7 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
       each->until_ms = until_ms;
     }
   }
-  (void)uv_timer_start(&server->due, on_due, 0, 0);
+  run_soon(server);
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -453,5 +449,4 @@ void http_server_close(http_server *server) {
   uv_close((uv_handle_t *)&server->readable, on_closed);
   uv_close((uv_handle_t *)&server->due, on_closed);
   uv_close((uv_handle_t *)&server->sweep, on_closed);
-  uv_close((uv_handle_t *)&server->after_poll, on_closed);
 }

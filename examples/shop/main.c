@@ -13,6 +13,8 @@
 #include "store/store.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { SERVICES = 5, PORT_MAX = 65535 - SERVICES };
 
@@ -32,6 +34,7 @@ static option options[] = {
 typedef struct shop {
   host host;
   cafe_gateway *sandbox;
+  bool is_ledger_new;
   cafe_channel *channels[OPTION_VALUES_MAX];
   uint32_t channel_count;
   cafe_shop *services;
@@ -56,10 +59,12 @@ static int open_channel(shop *self, const char *url, cafe_err *err) {
 static int read_config(shop *self, cafe_err *err) {
   int decimals;
   self->app.currency = option_value(options, "currency");
-  int code = cafe_currency_decimals(&decimals, cafe_text(self->app.currency), err);
-  if (code == CAFE_OK) {
-    code = option_duration(&self->app.payment_deadline_ms, options, "payment-deadline", err);
+  int code = cafe_currency_decimals(&decimals, cafe_text(self->app.currency), NULL);
+  if (code != CAFE_OK) {
+    return cafe_fail(err, CAFE_INVALID, "--currency %s: a currency is an ISO 4217 code, such as KRW",
+                     self->app.currency);
   }
+  code = option_duration(&self->app.payment_deadline_ms, options, "payment-deadline", err);
   if (code == CAFE_OK) {
     code = option_duration(&self->app.accept_deadline_ms, options, "accept-deadline", err);
   }
@@ -68,9 +73,16 @@ static int read_config(shop *self, cafe_err *err) {
 
 static int open_services(shop *self, cafe_err *err) {
   const option *channels = option_find(options, "channel");
-  int code = cafe_sandbox_create(&self->sandbox, self->host.loop, self->host.ledger, NULL, err);
+  int code = CAFE_OK;
   for (uint32_t i = 0; i < channels->count && code == CAFE_OK; i++) {
     code = open_channel(self, channels->values[i], err);
+  }
+  if (code == CAFE_OK) {
+    if (!option_find(options, "store")->is_given) {
+      (void)mkdir("var", 0777); /* the default's folder; whether it is there now is told by who opens a file in it */
+    }
+    self->is_ledger_new = self->host.ledger && access(self->host.ledger, F_OK) != 0;
+    code = cafe_sandbox_create(&self->sandbox, self->host.loop, self->host.ledger, NULL, err);
   }
   if (code == CAFE_OK) {
     cafe_shop_options wanted = CAFE_SHOP_OPTIONS_INIT;
@@ -122,6 +134,9 @@ int main(int argc, char **argv) {
   }
   if (code != CAFE_OK) {
     (void)fprintf(stderr, "cafe-shop: %s\n", err.text);
+    if (self.is_ledger_new) {
+      (void)unlink(self.host.ledger); /* a start that fails leaves nothing behind */
+    }
   }
   host_close_node(&self.host);
   cafe_shop_destroy(self.services);

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A cafe-shop process to test against: started on free ports with a store of its own, called over HTTP."""
+
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+
+APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
+SOON = 10.0  # how long a condition may take on a machine with other work to do; it usually holds at once
+
+SEED = {"productId": "10", "qty": "1", "customerId": "cdgri", "amount": "2", "status": "ordered",
+        "pickupTime": "20230306150010", "orderId": "1"}
+
+
+def soon(condition, what, timeout=SOON):
+    """Waits until condition() is true, and returns what it gave."""
+    until = time.monotonic() + timeout
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.01)
+
+
+def free_base():
+    """A port P with P+1 to P+5 free. Below the range from which the kernel takes ports of its own."""
+    while True:
+        base = random.randrange(10000, 32000)
+        try:
+            for port in range(base + 1, base + 6):
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            return base
+        except OSError:
+            continue
+
+
+class Answer:
+    def __init__(self, response, body):
+        self.status = response.status
+        self.headers = response.headers
+        self.bytes = body
+        self.json = json.loads(body) if body else None
+
+    def __repr__(self):
+        return f"{self.status} {self.bytes.decode(errors='replace')}"
+
+
+class Shop:
+    def __init__(self, binary, folder, *options):
+        self.binary = binary
+        self.folder = folder
+        self.options = list(options)
+        self.base = free_base()
+        self.process = None
+
+    def command(self, *options):
+        return [self.binary, "--listen", f"127.0.0.1:{self.base}", "--store", f"sqlite:{self.folder}/shop.db",
+                *self.options, *options]
+
+    def start(self):
+        self.log = open(os.path.join(self.folder, "log.txt"), "ab")
+        self.console = open(os.path.join(self.folder, "console.txt"), "ab")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
+        self.process = subprocess.Popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
+        soon(self.is_ready, "the shop is ready")
+        return self
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"cafe-shop ended with {self.process.returncode}:\n{self.logged()}")
+        try:
+            return all(self.get(port, "/readyz").status == 200 for port in range(APP, DASHBOARD + 1))
+        except OSError:
+            return False
+
+    def logged(self):
+        with open(os.path.join(self.folder, "log.txt"), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends it and returns its exit status."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = "hangs"
+        self.process = None
+        self.log.close()
+        self.console.close()
+        return status
+
+    def connect(self, service):
+        return socket.create_connection(("127.0.0.1", self.base + service), timeout=SOON)
+
+    def call(self, method, service, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.base + service, timeout=60)
+        try:
+            sent = dict(headers or {})
+            if body is not None and not isinstance(body, bytes):
+                body = json.dumps(body).encode()
+            if body is not None:
+                sent.setdefault("Content-Type", "application/json")
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            return Answer(response, response.read())
+        finally:
+            connection.close()
+
+    def get(self, service, path):
+        return self.call("GET", service, path)
+
+    def post(self, service, path, body=None, **headers):
+        return self.call("POST", service, path, body,
+                         {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def put(self, service, path, body):
+        return self.call("PUT", service, path, body)
+
+    # What tests ask for again and again.
+
+    def order(self, **fields):
+        answer = self.post(APP, "/orders", {**SEED, **fields})
+        if answer.status != 201:
+            raise AssertionError(f"the order was not taken: {answer}")
+        return answer.json["orderId"]
+
+    def act(self, order, *actions):
+        for action in actions:
+            answer = self.post(STORE, f"/fulfillments/{order}/{action}")
+            if answer.status != 200:
+                raise AssertionError(f"{action} was refused: {answer}")
+
+    def listed(self, service, path, **filters):
+        answer = self.get(service, f"{path}?{urllib.parse.urlencode(filters)}")
+        if answer.status != 200:
+            raise AssertionError(f"{path} was refused: {answer}")
+        return answer.json["_embedded"][path.rsplit("/", 1)[1]]
+
+    def events(self, order):
+        return [each["event"] for each in self.get(APP, f"/orders/{order}/events").json["_embedded"]["events"]]
+
+    def told(self, order):
+        """The events that the customer was told of, once all of them are delivered."""
+        found = soon(lambda: self.delivered(order), f"order {order}'s notifications are delivered")
+        return [each["event"] for each in found]
+
+    def delivered(self, order):
+        found = self.listed(CUSTOMER, "/notifications", orderId=order)
+        return found if found and all(each["status"] == "Sent" for each in found) else None
+
+    def expect_told(self, order, *events):
+        """Waits until the customer was told of these: order events in order, payment events anywhere."""
+        def is_told():
+            told = self.told(order)
+            money = ("PaymentCanceled", "PaymentRefunded")
+            return (sorted(told) == sorted(events) and
+                    [e for e in told if e not in money] == [e for e in events if e not in money])
+        soon(is_told, f"the customer of order {order} is told of {events}")
+
+
+def binary():
+    """The first argument is the program to test; unittest sees the rest."""
+    if len(sys.argv) < 2:
+        sys.exit(f"usage: {sys.argv[0]} BINARY [TEST...]")
+    return os.path.abspath(sys.argv.pop(1))

@@ -1,0 +1,678 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shop from outside: a real process, real HTTP, a real SQLite file, kill -9."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Shop, binary, free_base, soon
+
+BINARY = binary()
+LIFE = ["Ordered", "OrderAccepted", "PreparationStarted", "CoffeeDone", "OrderPickedUp"]
+
+
+class Case(unittest.TestCase):
+    options = ()
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.shop = Shop(BINARY, self.folder.name, *self.options)
+        self.addCleanup(self.shop.stop, signal.SIGKILL)
+        self.shop.start()
+
+    def status(self, service, path):
+        return self.shop.get(service, path).json["status"]
+
+    def assert_problem(self, answer, status, name):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.json["type"], f"/problems/{name}", answer)
+        self.assertEqual(answer.json["status"], status)
+        self.assertTrue(answer.json["title"] and answer.json["detail"], answer)
+        self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+        if status == 503:
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+
+
+class Ordering(Case):
+    def test_the_seeds_command_places_an_order(self):
+        answer = self.shop.post(APP, "/orders", SEED)
+        self.assertEqual(answer.status, 201, answer)
+        order = answer.json
+        self.assertEqual(answer.headers["Location"], f"/orders/{order['orderId']}")
+        self.assertTrue(answer.headers["Cafe-Position"])
+        self.assertIsInstance(order["orderId"], int)
+        self.assertEqual({name: order[name] for name in
+                          ("productId", "qty", "customerId", "amount", "currency", "storeId", "pickupTime", "status",
+                           "clientReference")},
+                         {"productId": "10", "qty": 1, "customerId": "cdgri", "amount": 2, "currency": "KRW",
+                          "storeId": "1", "pickupTime": "2023-03-06T06:00:10.000Z", "status": "Ordered",
+                          "clientReference": "1"})
+        self.assertRegex(order["createdAt"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertEqual(order["_links"]["self"]["href"], f"/orders/{order['orderId']}")
+        self.assertEqual(self.shop.get(APP, f"/orders/{order['orderId']}").json, order)
+
+    def test_ids_are_the_servers_and_rise(self):
+        without = {name: value for name, value in SEED.items() if name != "orderId"}
+        first = self.shop.post(APP, "/orders", SEED).json
+        second = self.shop.post(APP, "/orders", without).json
+        third = self.shop.post(APP, "/orders", {**SEED, "orderId": 7}).json
+        self.assertLess(first["orderId"], second["orderId"])
+        self.assertLess(second["orderId"], third["orderId"])
+        self.assertEqual([first["clientReference"], second["clientReference"], third["clientReference"]],
+                         ["1", None, "7"])
+
+    def test_a_status_in_the_request_changes_nothing(self):
+        order = self.shop.order(status="CoffeeDone")
+        self.assertEqual(self.status(APP, f"/orders/{order}"), "Ordered")
+
+    def test_amounts_are_exact(self):
+        for text, currency, shown in (("12.50", "USD", "12.50"), ("0.07", "USD", "0.07"), ("0", "KRW", "0"),
+                                      ("1000000000000", "KRW", "1000000000000"), ("1e3", "KRW", "1000")):
+            for source in (text, f'"{text}"'):
+                body = (f'{{"productId":"1","qty":1,"customerId":"c","amount":{source},"currency":"{currency}"}}')
+                answer = self.shop.post(APP, "/orders", body.encode())
+                self.assertEqual(answer.status, 201, answer)
+                self.assertIn(f'"amount":{shown},'.encode(), answer.bytes)
+
+    def test_wrong_values_are_refused_with_the_field_named(self):
+        wrong = [("qty", value) for value in ("0", "-1", "abc", 1001, 1.5, "1e0", "", True, [1], 10**30, str(10**30))]
+        wrong += [("amount", value) for value in ("-1", "abc", "2.5", "1e400", 10**30, "", "0x10", "1000000000001",
+                                                  "NaN", True, {}, "2.0")]
+        wrong += [("productId", value) for value in ("", "x" * 65, "a\nb", 10, None)]
+        wrong += [("customerId", value) for value in ("", "가" * 65, "\u0000", False)]
+        wrong += [("pickupTime", value) for value in ("20230230150010", "2023030615001", "yesterday", 20230306150010,
+                                                      "2023-13-01T00:00:00Z", "2023-03-06T15:00:10",
+                                                      "2023-03-06T25:00:10Z")]
+        wrong += [("currency", "XXZ"), ("storeId", 1), ("storeId", "s" * 65), ("orderId", "o" * 65), ("orderId", True)]
+        for field, value in wrong:
+            with self.subTest(field=field, value=value):
+                answer = self.shop.post(APP, "/orders", {**SEED, field: value})
+                self.assert_problem(answer, 422, "invalid")
+                self.assertEqual([each["field"] for each in answer.json["errors"]], [field], answer)
+        for source in ("1e400", "-1", "2.50", "1e-1"):
+            with self.subTest(amount=source):
+                body = f'{{"productId":"1","qty":1,"customerId":"c","amount":{source}}}'.encode()
+                answer = self.shop.post(APP, "/orders", body)
+                self.assert_problem(answer, 422, "invalid")
+                self.assertEqual(answer.json["errors"][0]["field"], "amount")
+        self.assertEqual(self.shop.listed(APP, "/orders"), [])
+        self.assertEqual(self.shop.listed(PAY, "/payments"), [])
+        with sqlite3.connect(f"file:{self.folder.name}/shop.db?mode=ro", uri=True) as store:
+            self.assertEqual(store.execute("select count(*) from events").fetchone(), (0,))
+
+    def test_every_wrong_field_is_named_at_once(self):
+        answer = self.shop.post(APP, "/orders", {"item": "통닭", "storeId": "1"})
+        self.assert_problem(answer, 422, "invalid")
+        self.assertEqual({each["field"] for each in answer.json["errors"]}, {"productId", "qty", "customerId", "amount"})
+        answer = self.shop.post(APP, "/orders", {**SEED, "pickupTime": "soon", "qty": 0, "productId": ""})
+        self.assertEqual({each["field"] for each in answer.json["errors"]}, {"pickupTime", "qty", "productId"})
+
+    def test_what_is_not_json_is_malformed(self):
+        for body in (b"", b"{", b'{"amount":NaN}', b'{"amount":Infinity}', b"{'a':1}", b'{"a":1,}', b'{"a":01}',
+                     b'{"a":1.}', b'{"a":"\xff"}', b'{"a":"\xc0\x80"}', b'{"a":"\xed\xa0\x80"}', b'{"a":"\t"}',
+                     b'{"a":"\\ud800"}', b'{"a":1,"a":2}', b'{"a":1} x', b"\xef\xbb\xbf{}", b"[" * 5000):
+            with self.subTest(body=body[:20]):
+                self.assert_problem(self.shop.post(APP, "/orders", body), 400, "malformed")
+        for body in (b"[]", b"1", b'"x"', b"null"):
+            with self.subTest(body=body):
+                self.assert_problem(self.shop.post(APP, "/orders", body), 422, "invalid")
+
+
+class Life(Case):
+    def test_an_order_goes_its_whole_way(self):
+        shop = self.shop
+        order = shop.order()
+        ticket = shop.get(STORE, f"/fulfillments/{order}").json
+        self.assertEqual((ticket["status"], ticket["storeId"], ticket["productId"], ticket["qty"]),
+                         ("Received", "1", "10", 1))
+        self.assertEqual(self.status(PAY, f"/payments/{order}"), "Approved")
+        for action, status, ticket_status in (("accept", "Accepted", "Accepted"), ("start", "Preparing", "Preparing"),
+                                              ("ready", "CoffeeDone", "Ready"), ("pickup", "PickedUp", "PickedUp")):
+            answer = shop.post(STORE, f"/fulfillments/{order}/{action}")
+            self.assertEqual((answer.status, answer.json["status"]), (200, ticket_status), answer)
+            soon(lambda: self.status(APP, f"/orders/{order}") == status, f"the order is {status}")
+            info = soon(lambda: self.info(order, status, ticket_status), f"the dashboard says {status}")
+        self.assertEqual(shop.events(order), LIFE)
+        payment = soon(lambda: self.captured(order), "the payment is captured")
+        self.assertEqual((payment["amount"], payment["capturedAmount"], payment["refundedAmount"]), (2, 2, 0))
+        shop.expect_told(order, "Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp")
+        self.assertEqual({name: info[name] for name in ("orderId", "productId", "amount", "customerId")},
+                         {"orderId": order, "productId": "10", "amount": 2, "customerId": "cdgri"})
+
+    def info(self, order, status, ticket_status):
+        info = self.shop.get(DASHBOARD, f"/orderInfos/{order}").json
+        return info if (info["status"], info["fulfillmentStatus"]) == (status, ticket_status) else None
+
+    def captured(self, order):
+        payment = self.shop.get(PAY, f"/payments/{order}").json
+        return payment if payment["status"] == "Captured" else None
+
+    def test_a_write_is_read_at_the_dashboard_by_its_position(self):
+        for _ in range(20):
+            answer = self.shop.post(APP, "/orders", SEED)
+            position = answer.headers["Cafe-Position"]
+            info = self.shop.get(DASHBOARD, f"/orderInfos/{answer.json['orderId']}?after-position={position}")
+            self.assertEqual((info.status, info.json["status"]), (200, "Ordered"), info)
+        self.assert_problem(self.shop.get(DASHBOARD, "/orderInfos?after-position=nonsense"), 422, "invalid")
+
+    def test_actions_out_of_turn_are_refused(self):
+        order = self.shop.order()
+        self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order}/ready"), 409, "wrong-state")
+        first = self.shop.post(STORE, f"/fulfillments/{order}/accept")
+        again = self.shop.post(STORE, f"/fulfillments/{order}/accept")
+        self.assertEqual((again.status, again.bytes), (200, first.bytes))
+        self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order}/reject"), 409, "wrong-state")
+        self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order + 1}/accept"), 404, "not-found")
+        self.assertEqual(self.shop.events(order), ["Ordered", "OrderAccepted"])
+
+    def test_a_rejected_order_gets_its_money_back(self):
+        order = self.shop.order()
+        answer = self.shop.post(STORE, f"/fulfillments/{order}/reject", {"reason": "sold out"})
+        self.assertEqual((answer.status, answer.json["status"]), (200, "Rejected"))
+        soon(lambda: self.status(APP, f"/orders/{order}") == "Rejected", "the order is rejected")
+        soon(lambda: self.status(PAY, f"/payments/{order}") == "Canceled", "the payment is void")
+        self.assert_problem(self.shop.post(APP, f"/orders/{order}/cancel"), 409, "cancel-rejected")
+        self.shop.expect_told(order, "Ordered", "OrderRejected", "PaymentCanceled")
+
+    def test_a_store_that_gives_up_gives_the_money_back(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept", "start")
+        soon(lambda: self.captured(order), "the payment is captured")
+        self.shop.act(order, "fail")
+        soon(lambda: self.status(APP, f"/orders/{order}") == "Rejected", "the order is rejected")
+        payment = soon(lambda: self.refunded(order), "the payment is refunded")
+        self.assertEqual((payment["capturedAmount"], payment["refundedAmount"]), (2, 2))
+        self.shop.expect_told(order, "Ordered", "OrderAccepted", "OrderRejected", "PaymentRefunded")
+
+    def refunded(self, order):
+        payment = self.shop.get(PAY, f"/payments/{order}").json
+        return payment if payment["status"] == "Refunded" else None
+
+    def test_lists_are_filtered_and_paged(self):
+        orders = [self.shop.order(customerId=f"c{i % 2}") for i in range(5)]
+        self.shop.act(orders[0], "accept")
+        even = self.shop.listed(APP, "/orders", customerId="c0")
+        self.assertEqual([each["orderId"] for each in even], orders[::2])
+        self.assertEqual([each["orderId"] for each in self.shop.listed(APP, "/orders", status="Accepted")], orders[:1])
+        seen = []
+        path = "/orders?limit=2"
+        while path:
+            page = self.shop.get(APP, path).json
+            seen.append([each["orderId"] for each in page["_embedded"]["orders"]])
+            self.assertEqual(page["page"]["size"], 2)
+            path = page["_links"].get("next", {}).get("href")
+        self.assertEqual(seen, [orders[:2], orders[2:4], orders[4:]])
+        self.assertEqual(len(self.shop.listed(STORE, "/fulfillments", storeId="1", status="Received")), 4)
+        self.assertEqual(len(self.shop.listed(PAY, "/payments", orderId=orders[1])), 1)
+        self.assertEqual(self.shop.listed(APP, "/orders", customerId="nobody"), [])
+        for query in ("limit=0", "limit=1001", "limit=x", "after=x", "status=Nonsense", "orderId=x"):
+            self.assert_problem(self.shop.get(APP, f"/orders?{query}"), 422, "invalid")
+
+    def test_notifications_are_paged_by_their_ids(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept", "start", "ready", "pickup")
+        self.shop.expect_told(order, "Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp")
+        first = self.shop.listed(CUSTOMER, "/notifications", orderId=order, limit=3)
+        rest = self.shop.listed(CUSTOMER, "/notifications", orderId=order, after=first[-1]["notificationId"])
+        self.assertEqual([each["event"] for each in first + rest],
+                         ["Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp"])
+        self.assertEqual(len({each["notificationId"] for each in first + rest}), 4)
+        self.assertEqual({each["attempts"] for each in first + rest}, {1})
+
+
+class Canceling(Case):
+    def test_a_cancel_voids_that_payment_and_no_other(self):
+        other, order = self.shop.order(), self.shop.order()
+        answer = self.shop.post(APP, f"/orders/{order}/cancel", {"reason": "changed my mind"})
+        self.assertEqual((answer.status, answer.json["status"]), (200, "Canceled"), answer)
+        again = self.shop.post(APP, f"/orders/{order}/cancel")
+        self.assertEqual((again.status, again.bytes), (200, answer.bytes))
+        soon(lambda: self.status(PAY, f"/payments/{order}") == "Canceled", "the payment is void")
+        self.assertEqual(self.status(PAY, f"/payments/{other}"), "Approved")
+        self.assertEqual(self.status(STORE, f"/fulfillments/{order}"), "Withdrawn")
+        self.assertEqual(self.shop.events(order), ["Ordered", "CancelRequested", "OrderCanceled"])
+        self.shop.expect_told(order, "Ordered", "OrderCanceled", "PaymentCanceled")
+        self.shop.expect_told(other, "Ordered")
+
+    def test_an_accepted_order_can_be_canceled_still(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept")
+        self.assertEqual(self.shop.post(APP, f"/orders/{order}/cancel").status, 200)
+        self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order}/start"), 409, "wrong-state")
+
+    def test_a_cancel_after_the_start_is_rejected_and_changes_nothing(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept", "start")
+        answer = self.shop.post(APP, f"/orders/{order}/cancel")
+        self.assert_problem(answer, 409, "cancel-rejected")
+        self.assertEqual(self.status(APP, f"/orders/{order}"), "Preparing")
+        self.assertIn(self.status(PAY, f"/payments/{order}"), ("Approved", "Captured"))
+        self.assertEqual(self.shop.events(order)[-1], "CancelRejected")
+        self.shop.act(order, "ready", "pickup")
+        self.shop.expect_told(order, "Ordered", "OrderAccepted", "CancelRejected", "CoffeeDone", "OrderPickedUp")
+
+    def test_what_does_not_exist_cannot_be_canceled(self):
+        for path in ("/orders/999/cancel", "/orders/0/cancel", "/orders/x/cancel", "/orders/9007199254740992/cancel"):
+            self.assert_problem(self.shop.post(APP, path), 404, "not-found")
+
+    def test_a_preferred_wait_is_applied(self):
+        order = self.shop.order()
+        answer = self.shop.post(APP, f"/orders/{order}/cancel", Prefer="wait=5")
+        self.assertEqual((answer.status, answer.headers["Preference-Applied"]), (200, "wait=5"))
+
+
+class Deadlines(Case):
+    options = ("--accept-deadline", "300ms", "--payment-deadline", "400ms")
+
+    def test_nobody_accepts_in_time(self):
+        order = self.shop.order()
+        soon(lambda: self.status(APP, f"/orders/{order}") == "Canceled", "the deadline cancels the order")
+        soon(lambda: self.status(PAY, f"/payments/{order}") == "Canceled", "the payment is void")
+        self.shop.expect_told(order, "Ordered", "OrderCanceled", "PaymentCanceled")
+
+    def test_an_accepted_order_outlives_the_deadline(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept")
+        late = self.shop.order()
+        soon(lambda: self.status(APP, f"/orders/{late}") == "Canceled", "the deadline has passed")
+        self.assertEqual(self.status(APP, f"/orders/{order}"), "Accepted")
+
+    def test_a_payment_that_does_not_answer_ends_at_the_deadline(self):
+        self.shop.put(PAY, "/sandbox", {"mode": "hang"})
+        began = time.monotonic()
+        answer = self.shop.post(APP, "/orders", SEED)
+        took = time.monotonic() - began
+        self.assert_problem(answer, 503, "payment-unavailable")
+        self.assertLess(took, 0.4 + 0.2)
+        self.assertGreater(took, 0.3)
+        self.assertEqual(self.shop.listed(APP, "/orders"), [])
+        self.shop.put(PAY, "/sandbox", {"mode": "approve"})
+        self.shop.order()
+
+
+class Paying(Case):
+    def test_a_declined_payment_makes_no_order(self):
+        for decline in (lambda: {**SEED, "paymentToken": "decline"},
+                        lambda: self.shop.put(PAY, "/sandbox", {"mode": "decline"}) and SEED):
+            body = decline()
+            answer = self.shop.post(APP, "/orders", body)
+            self.assert_problem(answer, 402, "payment-declined")
+            order = answer.json["orderId"]
+            self.assertEqual(self.shop.get(APP, f"/orders/{order}").status, 404)
+            self.assertEqual(self.shop.get(APP, f"/orders/{order}/events").status, 404)
+            self.assertEqual(self.shop.get(STORE, f"/fulfillments/{order}").status, 404)
+            self.assertEqual(self.status(PAY, f"/payments/{order}"), "Declined")
+            self.assertEqual(self.shop.listed(CUSTOMER, "/notifications", orderId=order), [])
+        self.assertNotIn("decline", self.shop.logged())
+
+    def test_a_refused_payment_is_told_as_a_little_later(self):
+        self.shop.put(PAY, "/sandbox", {"mode": "error"})
+        self.assert_problem(self.shop.post(APP, "/orders", SEED), 503, "payment-unavailable")
+        self.assertEqual(self.shop.listed(APP, "/orders"), [])
+        self.assertEqual(self.shop.listed(PAY, "/payments"), [])
+        self.shop.put(PAY, "/sandbox", {"mode": "approve"})
+        self.shop.order()
+
+    def test_the_sandbox_keeps_what_is_not_given(self):
+        answer = self.shop.put(PAY, "/sandbox", {"delayMs": 5, "jitterMs": "3"})
+        self.assertEqual(answer.status, 200)
+        self.assertEqual({name: answer.json[name] for name in ("mode", "delayMs", "jitterMs", "capacity")},
+                         {"mode": "approve", "delayMs": 5, "jitterMs": 3, "capacity": 0})
+        answer = self.shop.put(PAY, "/sandbox", {"capacity": 2})
+        self.assertEqual((answer.json["delayMs"], answer.json["capacity"]), (5, 2))
+        self.assertEqual(self.shop.get(PAY, "/sandbox").json["inFlight"], 0)
+        for body in ({"mode": "maybe"}, {"delayMs": -1}, {"capacity": "x"}, {"jitterMs": 10**9}):
+            answer = self.shop.put(PAY, "/sandbox", body)
+            self.assert_problem(answer, 422, "invalid")
+            self.assertEqual([each["field"] for each in answer.json["errors"]], list(body))
+        self.assertEqual(self.shop.get(PAY, "/sandbox").json["delayMs"], 5)
+
+
+class Repeating(Case):
+    def test_a_repeated_key_gives_the_same_answer_also_after_kill(self):
+        first = self.shop.post(APP, "/orders", SEED, Idempotency_Key="k1")
+        self.assertEqual(first.status, 201)
+        self.assertIsNone(first.headers["Idempotency-Replayed"])
+        order = first.json["orderId"]
+        self.shop.act(order, "accept")  # what has happened since doesn't show in the repeat
+        for restart in (False, True):
+            if restart:
+                self.shop.stop(signal.SIGKILL)
+                self.shop.start()
+            again = self.shop.post(APP, "/orders", SEED, Idempotency_Key="k1")
+            self.assertEqual((again.status, again.bytes), (201, first.bytes))
+            self.assertEqual(again.headers["Idempotency-Replayed"], "true")
+            self.assertEqual(again.headers["Location"], first.headers["Location"])
+            self.assertTrue(again.headers["Cafe-Position"])
+        self.assertEqual(len(self.shop.listed(PAY, "/payments")), 1)
+        other = self.shop.post(APP, "/orders", {**SEED, "qty": "2"}, Idempotency_Key="k1")
+        self.assert_problem(other, 422, "idempotency-key-reused")
+        second = self.shop.post(APP, "/orders", SEED, Idempotency_Key="k2")
+        self.assertNotEqual(second.json["orderId"], order)
+
+    def test_actions_and_cancels_repeat_too(self):
+        order = self.shop.order()
+        accepted = self.shop.post(STORE, f"/fulfillments/{order}/accept", Idempotency_Key="a")
+        canceled = self.shop.post(APP, f"/orders/{order}/cancel", Idempotency_Key="a")
+        refused = self.shop.post(STORE, f"/fulfillments/{order}/start", Idempotency_Key="a")
+        self.assertEqual((accepted.status, canceled.status, refused.status), (200, 200, 409))
+        self.shop.stop(signal.SIGKILL)
+        self.shop.start()
+        for path, service, first in ((f"/fulfillments/{order}/accept", STORE, accepted),
+                                     (f"/orders/{order}/cancel", APP, canceled),
+                                     (f"/fulfillments/{order}/start", STORE, refused)):
+            again = self.shop.post(service, path, Idempotency_Key="a")
+            self.assertEqual((again.status, again.bytes), (first.status, first.bytes))
+            self.assertEqual(again.headers["Idempotency-Replayed"], "true")
+
+    def test_a_declined_payment_repeats_and_an_unavailable_one_may_try_again(self):
+        declined = {**SEED, "paymentToken": "decline"}
+        first = self.shop.post(APP, "/orders", declined, Idempotency_Key="d")
+        again = self.shop.post(APP, "/orders", declined, Idempotency_Key="d")
+        self.assertEqual((first.status, again.status, again.bytes), (402, 402, first.bytes))
+        self.shop.put(PAY, "/sandbox", {"mode": "error"})
+        self.assertEqual(self.shop.post(APP, "/orders", SEED, Idempotency_Key="u").status, 503)
+        self.shop.put(PAY, "/sandbox", {"mode": "approve"})
+        self.assertEqual(self.shop.post(APP, "/orders", SEED, Idempotency_Key="u").status, 201)
+
+    def test_a_late_approval_is_taken_by_the_retry(self):
+        self.shop.put(PAY, "/sandbox", {"delayMs": 1000})
+        self.assertEqual(self.shop.post(APP, "/orders", SEED, Idempotency_Key="l").status, 503)
+        self.assertEqual(self.shop.listed(APP, "/orders"), [])
+        answer = soon(lambda: self.placed("l"), "the retry takes the late approval")
+        self.assertEqual(len(self.shop.listed(PAY, "/payments")), 1)
+        self.assertEqual(answer.json["status"], "Ordered")
+
+    def placed(self, key):
+        answer = self.shop.post(APP, "/orders", SEED, Idempotency_Key=key)
+        return answer if answer.status == 201 else None
+
+    def test_equals_that_come_at_once_are_one_order(self):
+        self.shop.put(PAY, "/sandbox", {"delayMs": 100})
+        answers = []
+        callers = [threading.Thread(target=lambda: answers.append(
+            self.shop.post(APP, "/orders", SEED, Idempotency_Key="same"))) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        self.assertEqual({answer.status for answer in answers}, {201}, answers)
+        self.assertEqual(len({answer.bytes for answer in answers}), 1)
+        self.assertEqual(len(self.shop.listed(PAY, "/payments")), 1)
+
+    def test_a_key_is_visible_ascii(self):
+        for key in ("", "a b", "x" * 256, "\u00e9"):
+            answer = self.shop.post(APP, "/orders", SEED, Idempotency_Key=key)
+            self.assert_problem(answer, 400, "malformed")
+        self.assertEqual(self.shop.post(APP, "/orders", SEED, Idempotency_Key="x" * 255).status, 201)
+
+
+class Speaking(Case):
+    """HTTP itself."""
+
+    def exchange(self, service, data, half_close=False):
+        with self.shop.connect(service) as connection:
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while True:
+                more = connection.recv(65536)
+                answer += more
+                if not more:
+                    return answer
+
+    def test_unknown_paths_and_methods(self):
+        self.assert_problem(self.shop.get(APP, "/nothing"), 404, "not-found")
+        self.assert_problem(self.shop.get(APP, "/orders/01"), 404, "not-found")
+        self.assert_problem(self.shop.get(APP, "/orders/1"), 404, "not-found")
+        answer = self.shop.call("DELETE", APP, "/orders")
+        self.assert_problem(answer, 405, "method-not-allowed")
+        self.assertEqual(answer.headers["Allow"], "POST, GET, HEAD")
+
+    def test_sizes_are_bounded_and_the_answer_arrives(self):
+        for size in (65537, 1_000_000):
+            self.assert_problem(self.shop.post(APP, "/orders", b"x" * size), 413, "too-large")
+        self.assert_problem(self.shop.get(APP, "/" + "x" * 9000), 414, "too-large")
+        answer = self.shop.call("GET", APP, "/livez", headers={"X-Long": "x" * 17000})
+        self.assert_problem(answer, 431, "too-large")
+        fits = json.dumps({**SEED, "ignored": "x" * 65000}).encode()
+        self.assertEqual(self.shop.post(APP, "/orders", fits).status, 201)
+
+    def test_bodies_are_json(self):
+        for kind in ("text/plain", "application/jsonx", "application/x-www-form-urlencoded"):
+            answer = self.shop.post(APP, "/orders", b"{}", Content_Type=kind)
+            self.assert_problem(answer, 415, "wrong-content-type")
+        answer = self.shop.post(APP, "/orders", SEED, Content_Type="Application/JSON; charset=utf-8")
+        self.assertEqual(answer.status, 201)
+
+    def test_contradictory_framing_is_refused_and_ends_the_connection(self):
+        for head in (b"Transfer-Encoding: chunked\r\nContent-Length: 5", b"Content-Length: 5\r\nContent-Length: 6",
+                     b"Transfer-Encoding: gzip"):
+            answer = self.exchange(APP, b"POST /orders HTTP/1.1\r\nHost: x\r\n" + head +
+                                   b"\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1, answer)
+
+    def test_chunked_bodies_and_pipelining_and_half_closed_clients(self):
+        body = json.dumps(SEED).encode()
+        chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:7], body[7:])) + b"0\r\n\r\n"
+        post = (b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n" + chunked)
+        answer = self.exchange(APP, post + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + post, half_close=True)
+        self.assertEqual(answer.count(b"HTTP/1.1 201 Created"), 2, answer)
+        self.assertEqual(answer.count(b"HTTP/1.1 200 OK"), 1, answer)
+
+    def test_head_is_get_without_the_body(self):
+        order = self.shop.order()
+        for service, path in ((APP, f"/orders/{order}"), (APP, "/orders"), (APP, "/livez"), (PAY, "/sandbox")):
+            get, head = self.shop.get(service, path), self.shop.call("HEAD", service, path)
+            self.assertEqual((head.status, head.bytes), (200, b""))
+            self.assertEqual(head.headers["Content-Length"], str(len(get.bytes)))
+
+    def test_a_connection_serves_many_requests(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.shop.base + APP, timeout=SOON)
+        self.addCleanup(connection.close)
+        connection.connect()
+        kept = connection.sock
+        for _ in range(3):
+            connection.request("POST", "/orders", json.dumps(SEED), {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            self.assertEqual((response.status, bool(response.read())), (201, True))
+            self.assertIs(connection.sock, kept)
+
+    def test_a_client_that_leaves_changes_nothing(self):
+        self.shop.put(PAY, "/sandbox", {"delayMs": 200})
+        body = json.dumps(SEED).encode()
+        with self.shop.connect(APP) as connection:
+            connection.sendall(b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                               b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+        soon(lambda: len(self.shop.listed(APP, "/orders")) == 1, "the order is taken all the same")
+
+    def test_a_trace_is_passed_on_and_logged(self):
+        trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        self.assertEqual(self.shop.post(APP, "/orders", SEED, traceparent=trace).status, 201)
+        soon(lambda: trace in self.shop.logged(), "the trace is logged")
+        with sqlite3.connect(f"file:{self.folder.name}/shop.db?mode=ro", uri=True) as store:
+            rows = store.execute("select type from events where trace = ? order by position", (trace,)).fetchall()
+        self.assertEqual(rows[:2], [("OrderDrafted",), ("AuthorizationStarted",)])
+
+
+class Living(Case):
+    def test_a_restart_keeps_everything(self):
+        done, canceled, fresh = self.shop.order(), self.shop.order(), self.shop.order()
+        self.shop.act(done, "accept", "start", "ready", "pickup")
+        self.shop.post(APP, f"/orders/{canceled}/cancel")
+        self.shop.expect_told(done, "Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp")
+        self.shop.expect_told(canceled, "Ordered", "OrderCanceled", "PaymentCanceled")
+        soon(lambda: self.status(PAY, f"/payments/{done}") == "Captured", "the payment is captured")
+        self.shop.expect_told(fresh, "Ordered")
+        soon(lambda: [self.status(DASHBOARD, f"/orderInfos/{each}") for each in (done, canceled, fresh)] ==
+             ["PickedUp", "Canceled", "Ordered"], "the dashboard has seen all")
+        before = self.everything()
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            self.shop.stop(how)
+            self.shop.start()
+            self.assertEqual(self.everything(), before)
+        self.shop.act(fresh, "accept", "start", "ready", "pickup")
+        self.assertGreater(self.shop.order(), fresh)
+
+    def everything(self):
+        return [self.shop.get(service, path).json for service, path in
+                ((APP, "/orders"), (PAY, "/payments"), (STORE, "/fulfillments"), (CUSTOMER, "/notifications"),
+                 (DASHBOARD, "/orderInfos"))]
+
+    def test_nothing_acknowledged_is_lost_by_kill(self):
+        kills = 20 if os.environ.get("CAFE_FULL") else 3
+        taken = []
+        for _ in range(kills):
+            stop = threading.Event()
+
+            def customer():
+                while not stop.is_set():
+                    try:
+                        answer = self.shop.post(APP, "/orders", SEED)
+                        if answer.status == 201:
+                            taken.append(answer.json["orderId"])
+                    except (OSError, http.client.HTTPException, ValueError):
+                        return
+            callers = [threading.Thread(target=customer) for _ in range(4)]
+            known = len(taken)
+            for caller in callers:
+                caller.start()
+            soon(lambda: len(taken) >= known + 20, "orders are taken")
+            self.shop.process.kill()
+            stop.set()
+            for caller in callers:
+                caller.join()
+            self.shop.stop(signal.SIGKILL)
+            self.shop.start()
+        self.assertEqual(len(taken), len(set(taken)))
+        for order in taken:
+            self.assertEqual(self.status(APP, f"/orders/{order}"), "Ordered")
+            self.assertEqual(self.status(PAY, f"/payments/{order}"), "Approved")
+            self.assertEqual(self.status(STORE, f"/fulfillments/{order}"), "Received")
+
+    def test_a_drain_answers_what_is_in_flight_and_exits_with_0(self):
+        for how in (signal.SIGTERM, signal.SIGINT):
+            self.shop.put(PAY, "/sandbox", {"delayMs": 300})
+            answers = []
+            caller = threading.Thread(target=lambda: answers.append(self.shop.post(APP, "/orders", SEED)))
+            caller.start()
+            soon(lambda: self.shop.get(PAY, "/sandbox").json["inFlight"] == 1, "the payment is in flight")
+            with self.shop.connect(APP) as early:
+                self.shop.process.send_signal(how)
+                soon(lambda: not self.is_listening(), "the listener is closed")
+                early.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+                answer = early.recv(65536)
+                self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer)
+                self.assertIn(b"Connection: close", answer)
+            caller.join()
+            self.assertEqual([each.status for each in answers], [201])
+            self.assertEqual(answers[0].headers["Connection"], "close")
+            self.assertEqual(self.shop.stop(how), 0)  # asked twice: the same
+            self.shop.start()
+            self.assertEqual(self.status(APP, f"/orders/{answers[0].json['orderId']}"), "Ordered")
+
+    def is_listening(self):
+        try:
+            self.shop.connect(APP).close()
+            return True
+        except OSError:
+            return False
+
+    def test_livez_and_readyz_on_every_port(self):
+        for service in (APP, PAY, STORE, CUSTOMER, DASHBOARD):
+            self.assertEqual(self.shop.get(service, "/livez").status, 200)
+            answer = self.shop.get(service, "/readyz")
+            self.assertEqual((answer.status, answer.json["degraded"]), (200, []))
+
+    def refused(self, *arguments):
+        run = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=30, cwd=self.folder.name)
+        self.assertEqual(run.returncode, 2, run)
+        self.assertEqual(len(run.stderr.strip().splitlines()), 1, run.stderr)
+        return run.stderr
+
+    def files(self):
+        """All but locks, which a store leaves beside its file."""
+        return sorted(name for name in os.listdir(self.folder.name) if not name.endswith("-lock"))
+
+    def test_a_start_that_cannot_be_is_one_line_and_status_2(self):
+        before = self.files()
+        store, listen = f"sqlite:{self.folder.name}/shop.db", f"127.0.0.1:{self.shop.base}"
+        self.assertIn("--nonsense", self.refused("--nonsense"))
+        self.assertIn("--listen", self.refused("--listen"))
+        self.assertIn("--listen", self.refused("--listen", "127.0.0.1"))
+        self.assertIn("--accept-deadline", self.refused("--accept-deadline", "soon"))
+        self.assertIn("--channel", self.refused("--channel", "pigeon:"))
+        self.assertIn("--store", self.refused("--store", "oracle:x"))
+        self.assertIn("zone", self.refused("--time-zone", "Mars/Olympus"))
+        self.assertIn("QQQ", self.refused("--currency", "QQQ"))
+        self.assertIn(str(self.shop.base + 1), self.refused("--listen", listen, "--store", "sqlite:other.db"))
+        self.assertEqual(self.files(), before)
+        self.refused("--listen", f"127.0.0.1:{free_base()}", "--store", store)
+        self.shop.order()
+
+    def test_a_file_that_is_no_store_is_refused_and_left_alone(self):
+        path = os.path.join(self.folder.name, "notes.txt")
+        with open(path, "w", encoding="utf-8") as notes:
+            notes.write("These are not orders. " * 500)
+        before = self.files()
+        self.refused("--listen", f"127.0.0.1:{free_base()}", "--store", f"sqlite:{path}")
+        self.assertEqual(self.files(), before)
+        with open(path, encoding="utf-8") as notes:
+            self.assertEqual(notes.read(), "These are not orders. " * 500)
+
+    def test_help_and_version(self):
+        for option, said in (("--help", "--accept-deadline"), ("--version", "0.1")):
+            run = subprocess.run([BINARY, option], capture_output=True, text=True, timeout=30)
+            self.assertEqual(run.returncode, 0)
+            self.assertIn(said, run.stdout)
+
+
+class Channels(Case):
+    def setUp(self):
+        self.options = ("--channel", "console:", "--channel", "file:" + os.path.join(tempfile.gettempdir(),
+                                                                                 f"cafe-told-{os.getpid()}.jsonl"))
+        self.file = self.options[3][5:]
+        self.addCleanup(lambda: os.path.exists(self.file) and os.unlink(self.file))
+        super().setUp()
+
+    def test_every_channel_is_told_once_and_in_order(self):
+        order = self.shop.order()
+        self.shop.act(order, "accept", "start", "ready", "pickup")
+        soon(lambda: len(self.shop.delivered(order) or []) == 8, "both channels are told")
+        events = ["Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp"]
+        with open(self.file, encoding="utf-8") as told:
+            rows = [json.loads(line) for line in told]
+        self.assertEqual([row["event"] for row in rows], events)
+        with open(f"{self.folder.name}/console.txt", encoding="utf-8") as console:
+            lines = [line for line in console.read().splitlines() if line]
+        self.assertEqual(len(lines), 4, lines)
+        for line, event in zip(lines, events):
+            self.assertIn(event, line)
+
+
+class Environment(unittest.TestCase):
+    def test_the_environment_is_read_and_the_flag_wins(self):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "CAFE_ACCEPT_DEADLINE": "nonsense"}
+            run = subprocess.run([BINARY], capture_output=True, text=True, timeout=30, cwd=folder, env=environment)
+            self.assertEqual(run.returncode, 2)
+            self.assertIn("accept-deadline", run.stderr)
+            run = subprocess.run([BINARY, "--accept-deadline=1s", "--currency", "QQQ"], capture_output=True, text=True,
+                                 timeout=30, cwd=folder, env=environment)
+            self.assertIn("QQQ", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
