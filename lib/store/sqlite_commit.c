@@ -50,7 +50,7 @@ typedef struct batch_run {
   cafe_batch *batch;
   cafe_err *err;
   bool asks;             /* no guesses */
-  uint64_t unit;         /* counts from 1; never that of an earlier run, since items remember it */
+  uint32_t unit;         /* counts from 1; never that of an earlier run, since items remember it */
   sqlite_item **touched; /* of the unit being judged: one for each event, row and checkpoint */
   sqlite_item *first;    /* rows and checkpoints to write */
   sqlite_item *last;
@@ -105,25 +105,28 @@ static int fail_write(batch_run *r, int sqlite_code, const char *doing) {
 
 /* ---- what is there ---- */
 
-/* Makes the item's versions those of the file, unless they are known, or `wanted` says that it is new. A guess isn't
- * taken for more than it is: who expects something else asks. */
-static int settle(batch_run *r, sqlite_item *item, bool is_new, bool says_new, sqlite3_stmt *statement) {
-  if (item->unit != r->unit) {
-    item->unit = r->unit;
-    if (is_new || (item->is_guess && !item->is_pending && !says_new)) {
-      item->is_guess = says_new && !r->asks;
-      item->version = 0;
-      if (!item->is_guess) {
-        int code = ask(r->store, statement, &item->version, r->err);
-        if (code != CAFE_OK) {
-          return code;
-        }
-      }
-      item->stored = item->version;
-    }
-    item->unit_version = item->version;
+/* Sets the item's versions unless the file has to be asked: then look() does. A guess isn't taken for more than it is:
+ * who expects something else asks. */
+static bool needs_look(const batch_run *r, sqlite_item *item, bool is_new, bool says_new) {
+  if (item->unit == r->unit) {
+    return false;
   }
-  return CAFE_OK;
+  item->unit = r->unit;
+  if (is_new || (item->is_guess && !item->is_pending && !says_new)) {
+    item->is_guess = says_new && !r->asks;
+    if (!item->is_guess) {
+      return true;
+    }
+    item->version = item->stored = 0;
+  }
+  item->unit_version = item->version;
+  return false;
+}
+
+static int look(const batch_run *r, sqlite_item *item, sqlite3_stmt *statement) {
+  int code = ask(r->store, statement, &item->version, r->err);
+  item->stored = item->unit_version = item->version;
+  return code;
 }
 
 static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item **out) {
@@ -133,46 +136,57 @@ static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item
     return sqlite_no_memory(r->err);
   }
   *out = item;
+  if (!needs_look(r, item, is_new, event->version == 1)) {
+    return CAFE_OK;
+  }
   sqlite3_stmt *statement;
   int code = statement_of(r->store, WRITER_STREAM, &statement, r->err);
   if (code == CAFE_OK) {
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)event->key);
     sqlite_bind_text(statement, 2, cafe_text(event->aggregate));
-    code = settle(r, item, is_new, event->version == 1, statement);
+    code = look(r, item, statement);
   }
   return code;
 }
 
+static uint32_t place_of(const sqlite_store *store, const cafe_table *table) {
+  uint32_t place = 0;
+  while (place < store->table_count && store->tables[place].table != table) {
+    place++;
+  }
+  return place;
+}
+
 static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out) {
   sqlite_store *store = r->store;
-  uint32_t index = 0;
-  while (index < store->table_count && store->tables[index].table != write->table) {
-    index++;
-  }
-  if (index == store->table_count) {
+  uint32_t place = place_of(store, write->table);
+  if (place == store->table_count) {
     return cafe_fail(r->err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
                      write->table->name);
   }
   bool is_new;
-  sqlite_item *item = sqlite_known_row(store->known, index, write->key, write->sub, &is_new);
+  sqlite_item *item = sqlite_known_row(store->known, place, write->key, write->sub, &is_new);
   if (!item) {
     return sqlite_no_memory(r->err);
   }
-  item->table = &store->tables[index];
   *out = item;
-  if (!item->table->version) {
+  sqlite3_stmt **kept = &store->tables[place].version;
+  if (!needs_look(r, item, is_new, write->expected == 0)) {
+    return CAFE_OK;
+  }
+  if (!*kept) {
     char *sql = sqlite_sql_version(write->table);
-    int code = sql ? sqlite_prepare(store, store->writer, &item->table->version, sql, r->err) : sqlite_no_memory(r->err);
+    int code = sql ? sqlite_prepare(store, store->writer, kept, sql, r->err) : sqlite_no_memory(r->err);
     sqlite3_free(sql);
     if (code != CAFE_OK) {
       return code;
     }
   }
-  sqlite3_bind_int64(item->table->version, 1, (sqlite3_int64)write->key);
+  sqlite3_bind_int64(*kept, 1, (sqlite3_int64)write->key);
   if (write->table->sub_name) {
-    sqlite3_bind_int64(item->table->version, 2, (sqlite3_int64)write->sub);
+    sqlite3_bind_int64(*kept, 2, (sqlite3_int64)write->sub);
   }
-  return settle(r, item, is_new, write->expected == 0, item->table->version);
+  return look(r, item, *kept);
 }
 
 static void bind_checkpoint(sqlite3_stmt *statement, const cafe_checkpoint *checkpoint) {
@@ -190,11 +204,14 @@ static int find_checkpoint(batch_run *r, const cafe_checkpoint *checkpoint, sqli
     return sqlite_no_memory(r->err);
   }
   *out = item;
+  if (!needs_look(r, item, is_new, false)) {
+    return CAFE_OK;
+  }
   sqlite3_stmt *statement;
   int code = statement_of(r->store, WRITER_CHECKPOINT_FIND, &statement, r->err);
   if (code == CAFE_OK) {
     bind_checkpoint(statement, checkpoint);
-    code = settle(r, item, is_new, false, statement);
+    code = look(r, item, statement);
   }
   return code;
 }
@@ -364,9 +381,9 @@ static void make_pending(batch_run *r, sqlite_item *item) {
   item->version = item->unit_version;
   if (!item->is_pending) {
     item->is_pending = true;
-    item->next = NULL;
+    item->pending = NULL;
     if (r->last) {
-      r->last->next = item;
+      r->last->pending = item;
     } else {
       r->first = item;
     }
@@ -386,11 +403,11 @@ static int apply(batch_run *r, cafe_unit *unit, bool key_is_there) {
     (*touched)->version = (*touched)->stored = unit->events[i].version;
   }
   for (uint32_t i = 0; i < unit->row_count; i++, touched++) {
-    (*touched)->row = &unit->rows[i];
+    (*touched)->write.row = &unit->rows[i];
     make_pending(r, *touched);
   }
   for (uint32_t i = 0; i < unit->checkpoint_count; i++, touched++) {
-    (*touched)->checkpoint = &unit->checkpoints[i];
+    (*touched)->write.checkpoint = &unit->checkpoints[i];
     make_pending(r, *touched);
   }
   return unit->client_key ? write_key(r, unit->client_key, key_is_there) : CAFE_OK;
@@ -398,8 +415,8 @@ static int apply(batch_run *r, cafe_unit *unit, bool key_is_there) {
 
 static int put_row(batch_run *r, const sqlite_item *item) {
   sqlite_store *store = r->store;
-  sqlite_table *table = item->table;
-  const cafe_row_write *write = item->row;
+  sqlite_table *table = &store->tables[item->place];
+  const cafe_row_write *write = item->write.row;
   if (!write->data && item->stored == 0) {
     return CAFE_OK;
   }
@@ -442,15 +459,15 @@ static int put_checkpoint(batch_run *r, const sqlite_item *item) {
   if (code != CAFE_OK) {
     return code;
   }
-  bind_checkpoint(statement, item->checkpoint);
+  bind_checkpoint(statement, item->write.checkpoint);
   sqlite3_bind_int64(statement, 5, (sqlite3_int64)item->version);
   code = run(statement);
   return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "moving a checkpoint");
 }
 
 static int put_pending(batch_run *r) {
-  for (sqlite_item *item = r->first; item; item = item->next) {
-    int code = item->table ? put_row(r, item) : put_checkpoint(r, item);
+  for (sqlite_item *item = r->first; item; item = item->pending) {
+    int code = item->kind == KNOWN_ROW ? put_row(r, item) : put_checkpoint(r, item);
     if (code != CAFE_OK) {
       return code;
     }
@@ -560,12 +577,10 @@ static int try_batch(batch_run *r) {
 }
 
 static void settle_pending(const batch_run *r) {
-  for (sqlite_item *item = r->first; item; item = item->next) {
+  for (sqlite_item *item = r->first; item; item = item->pending) {
     item->stored = item->version;
     item->is_pending = false;
     item->is_guess = false;
-    item->row = NULL;
-    item->checkpoint = NULL;
   }
 }
 
@@ -609,6 +624,11 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
     return code;
   }
   sqlite_known_trim(store->known);
+  if (store->units > UINT32_MAX / 2) {
+    /* Items remember the unit that they were in: none may meet its number again. */
+    sqlite_known_clear(store->known);
+    r.unit = 0;
+  }
   code = try_batch(&r);
   if (code == GUESSED_WRONG) {
     r.asks = true;

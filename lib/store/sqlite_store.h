@@ -119,7 +119,7 @@ typedef struct sqlite_store {
   sqlite3_stmt *writer_statements[WRITER_STATEMENTS];
   uint64_t head;         /* the log's last position, with what the batch has added */
   int64_t data_version;  /* of the file; another one tells that somebody else wrote */
-  uint64_t units;        /* judged so far */
+  uint32_t units;        /* judged so far */
   int wal_frames;        /* after the last commit */
   sqlite_known *known;
 
@@ -217,24 +217,29 @@ void sqlite_pages_destroy(sqlite_pages *pages);
 
 /* ---- sqlite_known.c ---- */
 
-typedef enum known_kind {
+typedef enum sqlite_kind {
   KNOWN_STREAM = 1,
   KNOWN_ROW = 2,
   KNOWN_CHECKPOINT = 3
-} known_kind;
+} sqlite_kind;
 
 /* A thing with a version: a stream, a row, a checkpoint. 0: it isn't there. */
 typedef struct sqlite_item {
+  struct sqlite_item *next;    /* of the same key */
+  struct sqlite_item *pending; /* the next one to be written at the batch's end */
+  uint64_t sub;
   uint64_t version;      /* as the batch has made it so far */
   uint64_t stored;       /* as the file has it */
-  uint64_t unit_version; /* as unit `unit` of the batch wants it */
-  uint64_t unit;
-  bool is_guess;         /* nobody looked: a new thing was taken at its word */
-  bool is_pending;       /* in the list of what the batch writes at its end */
-  struct sqlite_item *next;
-  sqlite_table *table;
-  const cafe_row_write *row;
-  const cafe_checkpoint *checkpoint;
+  uint64_t unit_version; /* as unit `unit` wants it */
+  union {
+    const cafe_row_write *row;
+    const cafe_checkpoint *checkpoint;
+  } write;
+  uint32_t unit;
+  uint16_t place; /* KNOWN_ROW: the table's; else internal */
+  uint8_t kind;
+  bool is_guess : 1;   /* nobody looked: a new thing was taken at its word */
+  bool is_pending : 1; /* in the list of what the batch writes at its end */
 } sqlite_item;
 
 sqlite_known *sqlite_known_create(const cafe_allocator *allocator);
@@ -243,7 +248,7 @@ void sqlite_known_destroy(sqlite_known *known);
 void sqlite_known_clear(sqlite_known *known);
 /* Between batches: keeps memory within its bound. */
 void sqlite_known_trim(sqlite_known *known);
-/* The item, made if need be (*is_new). NULL: no memory. name: the aggregate or subscription. */
+/* The item, made if need be (*is_new). NULL: no memory. */
 sqlite_item *sqlite_known_stream(sqlite_known *known, const char *aggregate, uint64_t key, bool *is_new);
 sqlite_item *sqlite_known_row(sqlite_known *known, uint32_t table, uint64_t key, uint64_t sub, bool *is_new);
 sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint *checkpoint, bool *is_new);
