@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * cafe-bench, in the order in which a measurement goes:
+ *
+ *   cafe_bench.c   options; each measurement in a process of its own
+ *   workload.c     a node, and orders through its public interface
+ *   check.c        whether everything that was ordered is there, once
+ *   counted.c      what the kernel was really asked: syncs, bytes, CPU; and the batches that a store was handed
+ *   rows.c         the rows that SQLite really wrote, as its preupdate hook saw them
+ *   yardstick.c    the same rows by bare SQL
+ *   report.c       the table, JSON, and the targets
+ */
+
+typedef enum bench_scenario {
+  BENCH_W1 = 0, /* the whole life of an order */
+  BENCH_W2 = 1  /* placed, paid, canceled, void */
+} bench_scenario;
+
+typedef enum bench_store {
+  BENCH_MEMORY = 0,
+  BENCH_SQLITE = 1
+} bench_store;
+
+/* One thing to measure. */
+typedef struct bench_case {
+  bench_scenario scenario;
+  bench_store store;
+  uint32_t in_flight;
+  uint64_t orders;
+  const char *dir; /* where the store's files go */
+} bench_case;
+
+/* What the process used, or has used up to now. */
+typedef struct bench_usage {
+  int64_t wall_ns;
+  int64_t cpu_ns;        /* all threads */
+  int64_t thread_cpu_ns; /* this one */
+  uint64_t syncs;        /* calls of fsync and fdatasync */
+  uint64_t written;      /* bytes handed to write calls */
+  uint64_t stored;       /* bytes that the kernel had to bring to a disk; 0 where the file system has none */
+  uint64_t peak_kib;     /* resident; not a difference */
+} bench_usage;
+
+enum { BENCH_FAILURE_MAX = 400 };
+
+/* What came of it. Plain memory: it goes through a pipe. */
+typedef struct bench_result {
+  uint64_t orders;
+  bench_usage used;
+  uint64_t commits;
+  uint64_t units;
+  uint64_t events;
+  uint64_t max_batch;    /* units */
+  uint64_t median_batch;
+  double paid_us[3];     /* place → paid: p50, p99, p99.9 */
+  uint64_t checks;       /* statements that were found true */
+  char failure[BENCH_FAILURE_MAX]; /* empty: none */
+} bench_result;
+
+/* One row of the report: the medians of the rounds. */
+typedef struct bench_row {
+  bench_case wanted;
+  bench_result result;    /* of the round with the median rate */
+  bench_result yardstick; /* orders is 0 where there is none */
+  double ratio;           /* library to yardstick, each round's own */
+  double load;
+} bench_row;
+
+/* ---- workload.c ---- */
+
+/* Runs the orders and checks them. Leaves the store's files behind. */
+void workload_run(bench_result *out, const bench_case *wanted);
+void workload_path(char *out, size_t size, const bench_case *wanted);
+/* The files of an earlier run are gone. */
+void workload_clean(const bench_case *wanted);
+
+/* ---- counted.c ---- */
+
+void counted_now(bench_usage *out);
+void counted_since(bench_usage *out, const bench_usage *start);
+
+struct cafe_store;
+
+/* Counts what passes through to another store. */
+typedef struct counted_store counted_store;
+/* inner BORROW. NULL: no memory. */
+counted_store *counted_store_create(struct cafe_store *inner);
+struct cafe_store *counted_store_base(counted_store *counted);
+void counted_store_reset(counted_store *counted);
+void counted_store_get(const counted_store *counted, bench_result *out);
+void counted_store_free(counted_store *counted);
+
+/* ---- rows.c ---- */
+
+/* A recording: one entry a row written, and one a commit. */
+typedef enum rows_kind {
+  ROWS_INSERT = 'I',
+  ROWS_UPDATE = 'U',
+  ROWS_DELETE = 'D',
+  ROWS_COMMIT = 'C'
+} rows_kind;
+
+typedef struct rows_entry {
+  uint8_t kind;
+  uint8_t name_size; /* of the table; its bytes follow, then the values */
+  uint16_t columns;
+} rows_entry;
+
+typedef struct rows_value {
+  int32_t type; /* SQLITE_INTEGER, …; a text's or blob's bytes follow */
+  uint32_t size;
+  int64_t number;
+} rows_value;
+
+/* From now on every connection of this process tells what it writes, into this file. */
+void rows_record(int fd);
+/* What is still in memory goes to the file. False: something was lost. */
+bool rows_finish(void);
+
+/* ---- yardstick.c ---- */
+
+/* Replays a recording into a store of its own, whose tables are those of the store at `path`. */
+void yardstick_run(bench_result *out, const bench_case *wanted, int recording, const char *path);
+
+/* ---- report.c ---- */
+
+typedef struct bench_machine {
+  long cores;
+  double sync_us; /* median of a 4 KiB append and fdatasync */
+  double load;
+} bench_machine;
+
+void report_head(const bench_machine *machine);
+void report_row(const bench_row *row);
+void report_targets(const bench_machine *machine, const bench_row *rows, uint32_t count);
+void report_json(const bench_machine *machine, const bench_row *rows, uint32_t count);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Orders through a node, as a program that uses the library puts them there: the shop's services with the sandbox
+ * gateway and a channel that answers at once, cafe_node_submit, completions. A fixed number is in flight: an order that
+ * has ended is followed by the next in the same completion.
+ *
+ * The clock runs until the node is at rest, so nothing that orders leave behind (captures, messages, the last commit) is
+ * anybody else's cost.
+ */
+#include "workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cafe/gateway/sandbox.h"
+#include "cafe/loop/uv.h"
+#include "cafe/store/memory.h"
+#include "cafe/store/sqlite.h"
+#include "cafe/sys/channel.h"
+
+enum { STEPS_MAX = 5, CUSTOMERS = 1000 };
+
+/* A channel whose receiver has every message at once. */
+typedef struct instant_channel {
+  cafe_channel base;
+  cafe_delivery *first; /* by channel_data[0]: not answered yet */
+  uint64_t count;
+} instant_channel;
+
+struct driver;
+
+typedef struct order {
+  struct driver *driver;
+  uint32_t step;
+  uint64_t key;
+  int64_t placed_ns;
+} order;
+
+typedef struct driver {
+  workload work;
+  uv_loop_t uv;
+  uv_prepare_t before_waiting;
+  cafe_loop *loop;
+  cafe_store *store;
+  counted_store *counted;
+  cafe_shop *shop;
+  instant_channel channel;
+  order *orders;
+  uint64_t started;
+  uint64_t finished;
+  int64_t *paid_ns; /* of each order, place → paid */
+  uint64_t paid;
+  int is_over;
+} driver;
+
+static int64_t now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void fail(driver *d, const char *doing, const char *why) {
+  if (!d->work.out->failure[0]) {
+    snprintf(d->work.out->failure, sizeof(d->work.out->failure), "%s: %s", doing, why);
+  }
+  d->is_over = 1;
+}
+
+/* ---- the channel ---- */
+
+static int channel_send(cafe_channel *self, cafe_delivery *delivery, cafe_err *err) {
+  (void)err;
+  instant_channel *channel = (instant_channel *)self;
+  delivery->channel_data[0] = channel->first;
+  channel->first = delivery;
+  channel->count++;
+  return CAFE_OK;
+}
+
+static void channel_stop(cafe_channel *self, cafe_delivery *delivery) {
+  instant_channel *channel = (instant_channel *)self;
+  cafe_delivery **at = &channel->first;
+  while (*at && *at != delivery) {
+    at = (cafe_delivery **)&(*at)->channel_data[0];
+  }
+  if (*at) {
+    *at = delivery->channel_data[0];
+  }
+}
+
+static void channel_destroy(cafe_channel *self) { (void)self; }
+
+static const cafe_channel_ops channel_ops = {sizeof(channel_ops), channel_send, channel_stop, channel_destroy};
+
+/* Not inside send, but before the loop waits. */
+static void answer_deliveries(instant_channel *channel) {
+  while (channel->first) {
+    cafe_delivery *delivery = channel->first;
+    channel->first = delivery->channel_data[0];
+    cafe_delivery_answer(delivery, NULL);
+  }
+}
+
+/* ---- one order ---- */
+
+/* What comes after `step` commands of an order; false: nothing. */
+typedef bool (*next_step)(cafe_submit *out, uint32_t step);
+
+static bool next_of_w1(cafe_submit *out, uint32_t step) {
+  static const cafe_act_on_ticket acts[] = {{CAFE_TICKET_ACCEPT, {NULL, 0}},
+                                            {CAFE_TICKET_START, {NULL, 0}},
+                                            {CAFE_TICKET_FINISH, {NULL, 0}},
+                                            {CAFE_TICKET_HAND_OUT, {NULL, 0}}};
+  if (step > sizeof(acts) / sizeof(acts[0])) {
+    return false;
+  }
+  out->command = &cafe_act_on_ticket_type;
+  out->data = &acts[step - 1];
+  return true;
+}
+
+static bool next_of_w2(cafe_submit *out, uint32_t step) {
+  static const cafe_request_cancel cancel = {CAFE_CANCEL_BY_CUSTOMER, {"changed my mind", 15}};
+  out->command = &cafe_request_cancel_type;
+  out->data = &cancel;
+  return step == 1;
+}
+
+static const next_step steps_of[] = {[BENCH_W1] = next_of_w1, [BENCH_W2] = next_of_w2};
+
+static void answered(const cafe_err *err, const cafe_outcome *outcome, void *user);
+
+static void place(order *o) {
+  driver *d = o->driver;
+  char customer[24];
+  snprintf(customer, sizeof(customer), "customer-%llu", (unsigned long long)(d->started % CUSTOMERS));
+  cafe_place_order place = {
+      .product_id = cafe_text("americano-iced-tall"),
+      .qty = 1,
+      .customer_id = cafe_text(customer),
+      .amount_minor = WORKLOAD_AMOUNT,
+      .currency = cafe_text("KRW"),
+      .store_id = cafe_text("gangnam-1"),
+      .pay_timeout_ms = 60000, /* a machine that stalls is slow, not wrong */
+      .payment_token = cafe_text("tok_1NirD82eZvKYlo2CIvbtLWuY"),
+  };
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  submit.command = &cafe_place_order_type;
+  submit.data = &place;
+  o->step = 1;
+  o->placed_ns = now_ns();
+  d->started++;
+  cafe_err err;
+  if (cafe_node_submit(NULL, d->work.node, &submit, answered, o, &err) != CAFE_OK) {
+    fail(d, "placing an order", err.text);
+  }
+}
+
+static void go_on(order *o) {
+  driver *d = o->driver;
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  submit.key = o->key;
+  if (steps_of[d->work.wanted->scenario](&submit, o->step)) {
+    o->step++;
+    cafe_err err;
+    if (cafe_node_submit(NULL, d->work.node, &submit, answered, o, &err) != CAFE_OK) {
+      fail(d, submit.command->name, err.text);
+    }
+    return;
+  }
+  d->finished++;
+  if (d->started < d->work.wanted->orders) {
+    place(o);
+  }
+}
+
+static void answered(const cafe_err *err, const cafe_outcome *outcome, void *user) {
+  order *o = user;
+  driver *d = o->driver;
+  if (d->is_over) {
+    return;
+  }
+  if (err || outcome->verdict != CAFE_ACCEPTED) {
+    fail(d, o->step == 1 ? "an order wasn't taken" : "a step was refused", err ? err->text
+                                                                    : outcome->text ? outcome->text
+                                                                                    : "nothing changed");
+    return;
+  }
+  if (o->step == 1) {
+    o->key = outcome->key;
+    d->paid_ns[d->paid++] = now_ns() - o->placed_ns;
+  }
+  go_on(o);
+}
+
+/* ---- the whole ---- */
+
+static void look(uv_prepare_t *handle) {
+  driver *d = handle->data;
+  answer_deliveries(&d->channel);
+  if (d->finished == d->work.wanted->orders) {
+    cafe_node_stats stats = {.size = sizeof(stats)};
+    cafe_node_stats_get(d->work.node, &stats);
+    d->is_over = stats.queued == 0 && stats.tasks_running == 0;
+  }
+}
+
+static void log_line(void *user, const cafe_log_record *record) {
+  (void)user;
+  fprintf(stderr, "cafe-bench: the node says: %s\n", record->text);
+}
+
+static int open_store(driver *d, cafe_err *err) {
+  char path[512];
+  workload_path(path, sizeof(path), d->work.wanted);
+  int code = d->work.wanted->store == BENCH_MEMORY ? cafe_memory_create(&d->store, NULL, err)
+                                                   : cafe_sqlite_create(&d->store, path, NULL, err);
+  if (code == CAFE_OK) {
+    d->counted = counted_store_create(d->store);
+    code = d->counted ? CAFE_OK : cafe_fail(err, CAFE_NOMEM, "no memory");
+  }
+  return code;
+}
+
+static int open_node(driver *d, cafe_err *err) {
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.name = "cafe-bench";
+  options.loop = d->loop;
+  options.store = counted_store_base(d->counted);
+  options.log = (cafe_log){log_line, NULL, CAFE_LOG_WARN};
+  cafe_channel *channels[] = {&d->channel.base};
+  cafe_shop_options shop = CAFE_SHOP_OPTIONS_INIT;
+  shop.services = CAFE_SHOP_APP | CAFE_SHOP_PAY | CAFE_SHOP_STORE | CAFE_SHOP_CUSTOMER;
+  shop.channels = channels;
+  shop.channel_count = 1;
+  int code = cafe_node_create(&d->work.node, &options, err);
+  if (code == CAFE_OK) {
+    code = cafe_sandbox_create(&d->work.gateway, d->loop, NULL, NULL, err);
+  }
+  if (code == CAFE_OK) {
+    shop.gateway = d->work.gateway;
+    code = cafe_shop_create(&d->shop, d->work.node, &shop, err);
+  }
+  return code == CAFE_OK ? cafe_node_start(d->work.node, err) : code;
+}
+
+static int open_all(driver *d, cafe_err *err) {
+  const bench_case *wanted = d->work.wanted;
+  d->channel.base.ops = &channel_ops;
+  d->channel.base.name = "bench";
+  d->orders = calloc(wanted->in_flight, sizeof(*d->orders));
+  d->paid_ns = calloc(wanted->orders, sizeof(*d->paid_ns));
+  if (!d->orders || !d->paid_ns || uv_loop_init(&d->uv) != 0) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory");
+  }
+  uv_prepare_init(&d->uv, &d->before_waiting);
+  uv_prepare_start(&d->before_waiting, look);
+  d->before_waiting.data = d;
+  int code = cafe_uv_create(&d->loop, &d->uv, NULL, err);
+  if (code == CAFE_OK) {
+    code = open_store(d, err);
+  }
+  return code == CAFE_OK ? open_node(d, err) : code;
+}
+
+static void close_all(driver *d) {
+  cafe_node_destroy(d->work.node);
+  cafe_shop_destroy(d->shop);
+  cafe_gateway_destroy(d->work.gateway);
+  counted_store_free(d->counted);
+  cafe_store_destroy(d->store);
+  if (d->loop) {
+    cafe_loop_destroy(d->loop);
+    uv_close((uv_handle_t *)&d->before_waiting, NULL);
+    uv_run(&d->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&d->uv);
+  }
+  free(d->orders);
+  free(d->paid_ns);
+}
+
+static int compare_ns(const void *a, const void *b) {
+  int64_t left = *(const int64_t *)a;
+  int64_t right = *(const int64_t *)b;
+  return (left > right) - (left < right);
+}
+
+static void take_percentiles(driver *d) {
+  static const double wanted[] = {0.5, 0.99, 0.999};
+  qsort(d->paid_ns, d->paid, sizeof(*d->paid_ns), compare_ns);
+  for (int i = 0; i < 3 && d->paid; i++) {
+    d->work.out->paid_us[i] = (double)d->paid_ns[(uint64_t)(wanted[i] * (double)(d->paid - 1))] / 1e3;
+  }
+}
+
+static void run_orders(driver *d) {
+  const bench_case *wanted = d->work.wanted;
+  bench_usage start;
+  counted_store_reset(d->counted);
+  counted_now(&start);
+  for (uint32_t i = 0; i < wanted->in_flight && d->started < wanted->orders && !d->is_over; i++) {
+    d->orders[i].driver = d;
+    place(&d->orders[i]);
+  }
+  cafe_node_run(d->work.node, &d->is_over);
+  counted_since(&d->work.out->used, &start);
+  counted_store_get(d->counted, d->work.out);
+  d->work.out->orders = d->finished;
+  take_percentiles(d);
+}
+
+void workload_path(char *out, size_t size, const bench_case *wanted) {
+  snprintf(out, size, "%s/cafe-bench.db", wanted->dir);
+}
+
+void workload_clean(const bench_case *wanted) {
+  static const char *const ends[] = {"", "-wal", "-shm", "-lock"};
+  static const char *const names[] = {"cafe-bench", "cafe-bench-yardstick"};
+  for (int n = 0; n < 2; n++) {
+    for (int i = 0; i < 4; i++) {
+      char path[512];
+      snprintf(path, sizeof(path), "%s/%s.db%s", wanted->dir, names[n], ends[i]);
+      unlink(path);
+    }
+  }
+}
+
+void workload_run(bench_result *out, const bench_case *wanted) {
+  memset(out, 0, sizeof(*out));
+  driver *d = calloc(1, sizeof(*d));
+  cafe_err err = {0, 0, ""};
+  if (!d) {
+    snprintf(out->failure, sizeof(out->failure), "no memory");
+    return;
+  }
+  d->work.wanted = wanted;
+  d->work.out = out;
+  if (open_all(d, &err) != CAFE_OK) {
+    fail(d, "starting a node", err.text);
+  } else {
+    run_orders(d);
+    d->work.delivered = d->channel.count;
+    if (!out->failure[0]) {
+      check_all(&d->work);
+    }
+  }
+  close_all(d);
+  if (wanted->store == BENCH_SQLITE && !out->failure[0]) {
+    char path[512];
+    workload_path(path, sizeof(path), wanted);
+    check_file(out, path);
+  }
+  free(d);
+}
