@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -567,6 +568,38 @@ static void a_refused_allocation_fails_one_call_at_most(void **state) {
   assert_true(n > 20);
 }
 
+static void a_file_is_read_whole_or_not_at_all(void **state) {
+  failing_alloc memory;
+  int code = CAFE_OK;
+  size_t n;
+  write_three();
+  for (n = 1; failing_alloc_begin(&memory, n); n++) {
+    cafe_gateway *own = gateway;
+    gateway = NULL;
+    code = cafe_sandbox_create(&gateway, loop, path, &memory.allocator, NULL);
+    assert_int_equal(code, memory.refused ? CAFE_NOMEM : CAFE_OK);
+    if (code == CAFE_OK) {
+      assert_int_equal(figures().approved_minor, 600);
+    }
+    cafe_gateway_destroy(gateway);
+    gateway = own;
+    failing_alloc_end(&memory);
+  }
+  assert_int_equal(code, CAFE_OK);
+  assert_true(n > 10);
+}
+
+static void the_file_may_lie_in_another_folder(void **state) {
+  (void)unlink("books/ledger.txt");
+  (void)rmdir("books");
+  assert_int_equal(mkdir("books", 0700), 0);
+  reopen("books/ledger.txt");
+  assert_int_equal(call("authorize", 1, 100, "t"), CAFE_GATEWAY_DONE);
+  reopen(NULL);
+  assert_int_equal(unlink("books/ledger.txt"), 0);
+  assert_int_equal(rmdir("books"), 0);
+}
+
 /* ---- the worker ---- */
 
 static cafe_record_gateway settled;
@@ -765,6 +798,8 @@ int main(void) {
       ON_SANDBOX(a_full_disk_makes_the_outcome_unknown_until_there_is_room),
       ON_SANDBOX(the_file_is_written_beside_the_loop),
       ON_SANDBOX(a_refused_allocation_fails_one_call_at_most),
+      ON_SANDBOX(a_file_is_read_whole_or_not_at_all),
+      ON_SANDBOX(the_file_may_lie_in_another_folder),
       ON_SANDBOX(the_worker_tells_what_the_gateway_said),
       ON_SANDBOX(the_worker_passes_the_token_and_asks_when_it_is_lost),
       ON_SANDBOX(a_refusal_ends_an_authorization_only),

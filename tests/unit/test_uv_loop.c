@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -653,6 +654,33 @@ static void it_runs_on_the_callers_own_loop(void **state) {
   assert_int_equal(uv_loop_close(&uv), 0);
 }
 
+static void without_descriptors_it_can_not_be_made(void **state) {
+  struct rlimit before, none;
+  cafe_loop *other = NULL;
+  cafe_err err;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  int codes[8];
+  int made = 0;
+  for (rlim_t more = 0; more < 8; more++) { /* it fails at another place for each number that is left */
+    int next = dup(STDOUT_FILENO);
+    none = before;
+    none.rlim_cur = (rlim_t)next + more;
+    close(next);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    codes[more] = cafe_uv_create(&other, NULL, &memory.allocator, &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (codes[more] == CAFE_OK) {
+      cafe_loop_destroy(other);
+      made++;
+    } else {
+      assert_int_equal(codes[more], CAFE_UNAVAILABLE);
+      assert_int_equal(err.code, CAFE_UNAVAILABLE);
+    }
+  }
+  assert_int_equal(codes[0], CAFE_UNAVAILABLE);
+  assert_true(made > 0 && made < 8);
+}
+
 static int use_everything(const cafe_allocator *allocator) {
   cafe_err err;
   int fds[2];
@@ -738,6 +766,7 @@ int main(void) {
       ON_LOOP(a_descriptor_that_is_none_is_refused),
       ON_LOOP(the_clocks_go_and_random_numbers_differ),
       ON_LOOP(it_runs_on_the_callers_own_loop),
+      ON_LOOP(without_descriptors_it_can_not_be_made),
       cmocka_unit_test(every_refused_allocation_is_told_and_leaves_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
