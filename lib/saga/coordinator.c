@@ -133,17 +133,15 @@ static bool is_awaited(const saga_instance *self, saga_ask_kind kind, uint32_t s
  * way on that somebody named for certain: an operator looks at it. Until an event moves it: then it goes on by itself.
  */
 static void refused(saga_instance *self, saga_ask_kind kind, uint32_t step) {
-  const cafe_saga_step *definition = &self->plan->saga->steps[step];
   const plan_step *sets = &self->plan->steps[step];
-  bool is_early = plan_is_early(self->plan, step) || step == self->plan->pivot;
-  uint8_t *flags = &self->steps[step].flags;
-  self->steps[step].asked = 0;
-  if (kind == SAGA_ASK_COMPENSATION || !is_early) {
-    *flags |= PROGRESS_STUCK;
-  } else if (!sets->completes) {
-    *flags |= PROGRESS_REFUSED;
-  } else if (!sets->fails && !sets->turns && !sets->again && !definition->timeouts) {
-    *flags |= PROGRESS_STUCK;
+  progress *p = &self->steps[step];
+  bool can_undo = kind == SAGA_ASK_ACTION && (plan_is_early(self->plan, step) || step == self->plan->pivot);
+  bool is_steered = sets->fails || sets->turns || sets->again || sets->timeout_count;
+  p->asked = 0;
+  if (can_undo && !sets->completes) {
+    p->flags |= PROGRESS_REFUSED;
+  } else if (!can_undo || !is_steered) {
+    p->flags |= PROGRESS_STUCK;
   }
 }
 

@@ -240,6 +240,41 @@ static void after_the_pivot_a_refusal_parks_until_a_restart_or_an_answer_helps(v
   kit_close(&r);
 }
 
+static const cafe_saga_step late_steps[] = {
+    {.name = "ship", .kind = CAFE_STEP_PIVOT, .completes = SIGNALS(&Shipped)},
+    {.name = "tell", .kind = CAFE_STEP_RETRIABLE, .action = tell, .completes = SIGNALS(&Arrived)},
+    {.name = "both", .kind = CAFE_STEP_RETRIABLE, .action = both},
+};
+static const cafe_saga late = SAGA("late", late_steps, NULL, 0);
+
+static void a_good_answer_frees_what_is_parked_also_where_events_decide(void **state) {
+  kit_rig r;
+  KIT_OPEN(&r, &late);
+  kit_hears(&r, &Started, "");
+  kit_hears(&r, &Shipped, "tell#1");
+  kit_says(&r, "tell", 1, CAFE_REFUSED, "");
+  kit_at(&r, SAGA_PARKED, "tell");
+  kit_resume(&r, "tell#2");
+  assert_int_equal(kit_row(&r).attempt, 1);
+  kit_at(&r, SAGA_PARKED, "tell");
+  kit_says(&r, "tell", 2, CAFE_ACCEPTED, "");
+  kit_at(&r, SAGA_RUNNING, "tell");
+  kit_close(&r);
+}
+
+static void one_refused_command_of_several_parks_whatever_the_others_say(void **state) {
+  kit_rig r;
+  KIT_OPEN(&r, &late);
+  kit_hears(&r, &Started, "");
+  kit_hears(&r, &Arrived, "");
+  kit_hears(&r, &Shipped, "hold#1 pay#1");
+  kit_says(&r, "both", 1, CAFE_REFUSED, "");
+  kit_says(&r, "both", 1, CAFE_ACCEPTED, "");
+  assert_false(r.changed);
+  kit_at(&r, SAGA_PARKED, "both");
+  kit_close(&r);
+}
+
 static void a_pending_answer_that_no_event_is_named_for_parks(void **state) {
   kit_rig r;
   KIT_OPEN(&r, &trip);
@@ -938,6 +973,13 @@ static void a_command_outside_its_type_fails_the_input(void **state) {
       CAFE_INVALID);
   assert_string_equal(err.text, "saga patient: pay: its key must be from 1 to 2^53 - 1");
   kit_close(&r);
+
+  steps[0].action = keyless;
+  KIT_OPEN(&r, &saga);
+  kit_note note = {0, 0};
+  cafe_event event = {&Started, "kit", KIT_KEY, 1, r.now_ms, {0, 0, 0}, {NULL, 0}, &note};
+  assert_int_equal(saga_signal(r.saga, &event, NULL, r.now_ms, r.scratch, &r.asks, &r.changed, &err), CAFE_INVALID);
+  kit_close(&r);
 }
 
 static void a_type_is_known_by_its_name_where_its_table_lies_elsewhere(void **state) {
@@ -990,6 +1032,8 @@ int main(void) {
       KIT_TWICE(the_earlier_retry_of_two_branches_is_due_first),
       KIT_TWICE(a_command_outside_its_type_fails_the_input),
       KIT_TWICE(a_type_is_known_by_its_name_where_its_table_lies_elsewhere),
+      KIT_TWICE(a_good_answer_frees_what_is_parked_also_where_events_decide),
+      KIT_TWICE(one_refused_command_of_several_parks_whatever_the_others_say),
       KIT_TWICE(a_timeout_fires_once_for_each_due_time_while_its_step_stands),
       KIT_TWICE(the_earliest_of_timeouts_and_retries_is_due_first),
       KIT_TWICE(a_branch_runs_beside_main_and_the_saga_ends_with_the_last),
