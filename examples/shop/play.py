@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -140,7 +141,18 @@ def play():
     say(f"  409 {answer['detail']}")
 
 
+def is_listening(service):
+    try:
+        socket.create_connection(("127.0.0.1", base + service), timeout=PATIENCE).close()
+        return True
+    except OSError:
+        return False
+
+
 def start(is_fresh):
+    for service in range(APP, DASHBOARD + 1):
+        if is_listening(service):  # or the demonstration would be played to somebody else's shop
+            raise Unexpected(f"port {base + service} is in use; CAFE_PORT_BASE={base + 100} takes others")
     os.makedirs("var", exist_ok=True)
     if is_fresh:
         for path in glob.glob("var/shop.db*"):
