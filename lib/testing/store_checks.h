@@ -12,7 +12,13 @@
  * comes from its arena. A sink must not CHECK: it runs inside the store.
  */
 
-typedef struct check_key_name check_key_name;
+/* A client key that a batch of the check named. */
+typedef struct check_key_name {
+  struct check_key_name *next;
+  cafe_slice scope;
+  cafe_slice key;
+  cafe_slice fingerprint;
+} check_key_name;
 
 typedef struct store_check {
   const cafe_store_contract *contract;
@@ -39,7 +45,9 @@ typedef struct store_check_entry {
 /* Tier core by subject, then the other tiers. */
 extern const store_check_entry store_checks_units[];
 extern const store_check_entry store_checks_log[];
+extern const store_check_entry store_checks_turns[];
 extern const store_check_entry store_checks_rows[];
+extern const store_check_entry store_checks_change[];
 extern const store_check_entry store_checks_keys[];
 extern const store_check_entry store_checks_faults[];
 extern const store_check_entry store_checks_durable[];
@@ -206,6 +214,13 @@ check_found *found_new(store_check *check);
 
 /* Whether the rows of check_lines are equal, column by column. */
 bool check_lines_equal(const check_line *a, const check_line *b);
+
+enum { CHECK_KEYS = 5, CHECK_LINES = 20 };
+/* A new store with twenty rows of check_lines over five keys, full of values that are easily mistaken for each other.
+ * Gives them in the order of their keys, once they were found to be what was written. */
+const check_found *check_begin_lines(store_check *check, uint64_t keys[CHECK_KEYS]);
+/* A query for all rows of check_lines. */
+cafe_row_query check_all_lines(void);
 
 /* Everything that the store holds of what this check can have written, as text with a line each: events by shard and
  * position, rows of both tables, checkpoints, client keys. Two stores that hold the same give the same text. */

@@ -19,7 +19,9 @@ typedef struct check_list {
 static const check_list lists[] = {
     {CAFE_STORE_CORE, store_checks_units},
     {CAFE_STORE_CORE, store_checks_log},
+    {CAFE_STORE_CORE, store_checks_turns},
     {CAFE_STORE_CORE, store_checks_rows},
+    {CAFE_STORE_CORE, store_checks_change},
     {CAFE_STORE_CORE, store_checks_keys},
     {CAFE_STORE_CORE, store_checks_faults},
     {CAFE_STORE_DURABLE, store_checks_durable},
