@@ -12,8 +12,9 @@ CAFE_BEGIN_DECLS
  * that is committed in the unit of whatever moved it, so a crash resumes it where it stood.
  *
  * Signals are events of the saga's key. One that comes early is kept and counts when its step is reached; one that
- * comes again changes nothing. Aggregates decide, a saga only asks: each action and compensation is a command that its
- * aggregate answers by its own state, however often it comes.
+ * comes again changes nothing; where several count in one step, failing goes before turning, turning before completing.
+ * Aggregates decide, a saga only asks: each action and compensation is a command that its aggregate answers by its own
+ * state, however often it comes.
  */
 
 enum {
@@ -58,11 +59,13 @@ typedef struct cafe_saga_step {
   cafe_step_kind kind;
   cafe_step_undo undo;
   const char *branch; /* NULL: the main one. Steps of one branch follow each other in the order of the table */
-  const char *after;  /* first step of another branch than main: begins when that step of main is done */
+  const char *after;  /* first step of another branch than main: begins when that step of main is done. The pivot isn't
+                         entered before each branch that began before it has ended */
 
   cafe_saga_ask action;                  /* asked once on entry, and on each `again`; NULL: only waits */
   const cafe_schema *const *again;       /* signals that ask the action again, each time they come; NULL: none */
-  const cafe_schema *const *completes;   /* signals that end the step well; NULL: an answered action does */
+  const cafe_schema *const *completes;   /* signals that end the step well; NULL: an answered action does, and a refused
+                                            one fails it (after the pivot: an operator is needed) */
   const cafe_schema *const *fails;       /* before the pivot: signals that undo the saga from here; NULL: none */
   const cafe_saga_turn *turns;           /* ended by {NULL, NULL}; NULL: none */
   const cafe_saga_timeout *timeouts;     /* ended by {NULL, NULL, NULL}; NULL: none */
@@ -80,7 +83,9 @@ typedef struct cafe_saga_step {
 /*
  * An interrupt: a signal that may stop the saga. In a listed step its guard runs: somebody else decides, and its own
  * events are the answer. Granted: the saga is undone. Refused: the saga stays exactly where it was and asks `refuse`.
- * One guard at a time; other interrupts and signals are kept meanwhile. In a step not listed: `refuse` at once.
+ * One guard at a time; other interrupts and signals are kept meanwhile, time goes on. In a step not listed, and while
+ * the saga is undone: `refuse` at once. What guard, grant, refuse, timeouts and `unavailable` ask is for aggregates of
+ * the same node: it is decided in the same unit, and not asked a second time.
  */
 typedef struct cafe_saga_interrupt {
   const char *name;
