@@ -181,26 +181,24 @@ static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_com
 
 static int queued(void *state, const cafe_event *event, cafe_arena *arena) {
   cafe_notifications *all = state;
-  const cafe_notification_queued *queued = event->data;
+  cafe_notification_queued kept;
   cafe_notification_item *item = cafe_arena_alloc(arena, sizeof(*item));
-  cafe_slice customer_id = all->customer_id;
-  if (!item || cafe_arena_copy(&item->event, arena, queued->event) ||
-      cafe_arena_copy(&item->channel, arena, queued->channel) ||
-      cafe_arena_copy(&item->message, arena, queued->message) ||
-      (!cafe_slice_equal(customer_id, queued->customer_id) &&
-       cafe_arena_copy(&customer_id, arena, queued->customer_id))) {
+  if (!item || cafe_schema_copy(&kept, event->data, event->type, arena)) {
     return CAFE_NOMEM;
   }
   item->status = CAFE_NOTIFICATION_QUEUED;
-  item->number = queued->number;
+  item->number = kept.number;
+  item->event = kept.event;
+  item->channel = kept.channel;
+  item->message = kept.message;
   if (all->last) {
     all->last->next = item;
   } else {
     all->first = item;
   }
   all->last = item;
-  all->count = queued->number;
-  all->customer_id = customer_id;
+  all->count = kept.number;
+  all->customer_id = kept.customer_id;
   return CAFE_OK;
 }
 

@@ -64,9 +64,6 @@ cafe_order_status status_of_order(cafe_order_status before, const cafe_event *ev
 }
 
 cafe_payment_status status_of_payment(cafe_payment_status before, const cafe_event *event) {
-  if (event->type == &cafe_payment_canceled_type && ((const cafe_payment_canceled *)event->data)->is_tombstone) {
-    return before;
-  }
   return (cafe_payment_status)status_after(payment_rules, (int32_t)before, event);
 }
 

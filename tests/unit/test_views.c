@@ -11,6 +11,7 @@
 
 #include "cafe/shop.h"
 #include "failing_alloc.h"
+#include "view/dashboard.h"
 
 #define LINES                                                                                                          \
   .product_id = {"latte", 5}, .qty = 2, .customer_id = {"cdgri", 5}, .amount_minor = 9000, .currency = {"KRW", 3},     \
@@ -242,11 +243,13 @@ static void a_ticket_shows_its_lines_and_status(void **unused) {
   const cafe_fulfillment_row *row = tickets.row;
   assert_int_equal(fold(&tickets, (happened)TICKET(ticket_received, received, 50)), CAFE_FOLD_PUT);
   assert_int_equal(row->status, CAFE_TICKET_RECEIVED);
+  assert_int_equal(fold(&tickets, (happened)TICKET(ticket_accepted, ticket_accepted, 55)), CAFE_FOLD_PUT);
+  assert_int_equal(row->status, CAFE_TICKET_ACCEPTED);
   assert_int_equal(fold(&tickets, (happened)TICKET(ticket_withdrawn, withdrawn, 60)), CAFE_FOLD_PUT);
   assert_int_equal(row->status, CAFE_TICKET_WITHDRAWN);
   assert_int_equal(row->created_at_ms, 50);
   assert_int_equal(row->updated_at_ms, 60);
-  assert_int_equal(row->version, 2);
+  assert_int_equal(row->version, 3);
   assert_true(cafe_slice_equal(row->product_id, cafe_text("latte")));
   assert_true(cafe_slice_equal(row->store_id, cafe_text("1")));
   assert_true(cafe_slice_equal(row->customer_id, cafe_text("cdgri")));
@@ -318,6 +321,21 @@ static void a_row_is_hidden_until_ordered_was_seen(void **unused) {
   assert_int_equal(row->created_at_ms, 20);
   assert_int_equal(row->version, 3);
   assert_true(cafe_slice_equal(row->product_id, cafe_text("latte")));
+  table_deinit(&infos);
+}
+
+static void a_canceled_order_shows_its_void_payment_and_withdrawn_ticket(void **unused) {
+  table infos;
+  table_init(&infos, &cafe_order_infos_view);
+  const cafe_order_info_row *row = infos.row;
+  fold(&infos, (happened)ORDER(ordered, ordered, 10));
+  fold(&infos, (happened)TICKET(ticket_withdrawn, withdrawn, 20));
+  fold(&infos, (happened)ORDER(order_canceled, canceled, 30));
+  assert_int_equal(fold(&infos, (happened)PAYMENT(payment_canceled, payment_canceled, 40)), CAFE_FOLD_PUT);
+  assert_int_equal(row->status, CAFE_ORDER_CANCELED);
+  assert_int_equal(row->payment_status, CAFE_PAYMENT_CANCELED);
+  assert_int_equal(row->fulfillment_status, CAFE_TICKET_WITHDRAWN);
+  assert_true(cafe_slice_equal(row->last_event, cafe_text("PaymentCanceled")));
   table_deinit(&infos);
 }
 
@@ -435,6 +453,16 @@ static void the_last_event_is_the_latest_by_time_then_service_then_position(void
   table_deinit(&infos);
 }
 
+static void the_dashboard_hosts_the_read_model_and_nothing_else(void **unused) {
+  const cafe_service *service = view_dashboard_service();
+  assert_string_equal(service->name, "dashboard");
+  assert_ptr_equal(service->views[0], &cafe_order_infos_view);
+  assert_null(service->views[1]);
+  assert_null(service->aggregates);
+  assert_null(service->policies);
+  assert_null(service->sagas);
+}
+
 /* ---- all of them ---- */
 
 static const cafe_view *const views[] = {&cafe_orders_view, &cafe_payments_view, &cafe_fulfillments_view,
@@ -453,21 +481,35 @@ static void every_view_has_a_sound_table_and_its_columns(void **unused) {
   assert_true(cafe_schema_find(cafe_order_infos_view.row, cafe_text(cafe_order_infos_view.shown_by)) >= 0);
 }
 
+/* Texts so long that they need memory of their own. */
 static void starve(const cafe_view *view, happened what) {
+  static char text[20000];
+  static char data[512];
+  memset(text, 'x', sizeof(text));
+  memcpy(data, what.data, what.type->width);
+  for (uint32_t i = 0; i < what.type->field_count; i++) {
+    if (what.type->fields[i].type == CAFE_FIELD_TEXT) {
+      cafe_value value = {.bytes = {text, sizeof(text)}};
+      assert_int_equal(cafe_schema_set(data, what.type, i, &value, NULL), CAFE_OK);
+    }
+  }
   failing_alloc memory;
   cafe_fold result = CAFE_FOLD_NOMEM;
+  size_t refused = 0;
   for (size_t n = 1; failing_alloc_begin(&memory, n); n++) {
     cafe_arena *arena = cafe_arena_create(&memory.allocator);
-    cafe_event event = {.type = what.type, .aggregate = what.aggregate, .key = 1, .version = 1, .data = what.data};
+    cafe_event event = {.type = what.type, .aggregate = what.aggregate, .key = 1, .version = 1, .data = data};
     void *row = calloc(1, view->row->width);
     if (arena) {
       result = view->fold(row, &event, arena);
       assert_int_equal(result == CAFE_FOLD_NOMEM, memory.refused);
+      refused += result == CAFE_FOLD_NOMEM;
     }
     free(row);
     cafe_arena_destroy(arena);
     failing_alloc_end(&memory);
   }
+  assert_int_equal(refused, 1);
   assert_int_not_equal(result, CAFE_FOLD_NOMEM);
 }
 
@@ -493,9 +535,11 @@ int main(void) {
       cmocka_unit_test(a_withdrawal_that_came_first_shows_as_a_whole_ticket),
       cmocka_unit_test(a_notification_has_a_row_of_its_own),
       cmocka_unit_test(a_row_is_hidden_until_ordered_was_seen),
+      cmocka_unit_test(a_canceled_order_shows_its_void_payment_and_withdrawn_ticket),
       cmocka_unit_test(what_was_never_an_orders_payment_leaves_no_row),
       cmocka_unit_test(every_interleaving_folds_to_the_same_row),
       cmocka_unit_test(the_last_event_is_the_latest_by_time_then_service_then_position),
+      cmocka_unit_test(the_dashboard_hosts_the_read_model_and_nothing_else),
       cmocka_unit_test(every_view_has_a_sound_table_and_its_columns),
       cmocka_unit_test(without_memory_a_fold_says_so),
   };
