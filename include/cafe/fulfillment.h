@@ -47,7 +47,7 @@ typedef enum cafe_ticket_action {
 /* What the owner does. The last action repeated: CAFE_UNCHANGED. CAFE_REFUSED "wrong-state" or "not-found". */
 typedef struct cafe_act_on_ticket {
   cafe_ticket_action action;
-  cafe_slice reason;
+  cafe_slice reason; /* up to 200 code points, or empty */
 } cafe_act_on_ticket;
 
 /* ---- events ---- */

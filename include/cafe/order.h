@@ -58,7 +58,8 @@ typedef enum cafe_reject_by {
 /* ---- commands ---- */
 
 /* Orders, and pays. Outcomes: Ordered, DraftDropped, DraftUnclaimed (no answer from payment in time: pay a little
- * later). Sent again to the same key while a draft stands, it joins it. CAFE_REFUSED "invalid" names the wrong field. */
+ * later). Sent again to the same key while a draft stands, it joins it. CAFE_REFUSED: "invalid", whose text names each
+ * wrong field ("qty: must be …", a line each); "payment-declined" or "payment-unavailable" once the draft is dropped. */
 typedef struct cafe_place_order {
   CAFE_ORDER_LINES
   int64_t pay_timeout_ms;     /* how long payment may take; 0: 600 */
@@ -66,10 +67,11 @@ typedef struct cafe_place_order {
   cafe_slice payment_token;   /* SECRET */
 } cafe_place_order;
 
-/* The customer changed his mind, or the deadline passed. Outcomes: OrderCanceled, CancelRejected, OrderRejected. */
+/* The customer changed his mind, or the deadline passed. Outcomes: OrderCanceled, CancelRejected, OrderRejected.
+ * CAFE_REFUSED: "not-found", "cancel-rejected" (too late), "invalid". */
 typedef struct cafe_request_cancel {
   cafe_cancel_by by;
-  cafe_slice reason;
+  cafe_slice reason; /* up to 200 code points, or empty */
 } cafe_request_cancel;
 
 /* The saga's and the policies' own: each is answered by the order's state, however often it comes. */
