@@ -469,10 +469,33 @@ static int start_policies(cafe_node *node, cafe_err *err) {
   return CAFE_OK;
 }
 
+static bool is_first_version(const registry *known, uint32_t saga) {
+  for (uint32_t i = 0; i < saga; i++)
+    if (known->sagas[i].number == known->sagas[saga].number) return false;
+  return true;
+}
+
+/* All that any version of the saga wants to hear, ended by NULL. */
+static const cafe_schema *const *signals_of_versions(cafe_node *node, uint32_t saga) {
+  const registry *known = &node->registry;
+  size_t count = 0;
+  for (uint32_t i = 0; i < known->saga_count; i++)
+    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++) count++;
+  const cafe_schema **signals = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *signals);
+  size_t used = 0;
+  for (uint32_t i = 0; signals && i < known->saga_count; i++) {
+    if (known->sagas[i].number != known->sagas[saga].number) continue;
+    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++) signals[used++] = *at;
+  }
+  return signals;
+}
+
 static int start_sagas(cafe_node *node, cafe_err *err) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
-    const cafe_schema *const *signals = saga_plan_signals(known->sagas[i].plan);
+    if (!is_first_version(known, i)) continue;
+    const cafe_schema *const *signals = signals_of_versions(node, i);
+    if (!signals) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
     for (uint32_t a = 0; a < known->aggregate_count; a++) {
       const char *source = known->aggregates[a].service;
       bool is_seen = is_hosted(node, source);

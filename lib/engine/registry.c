@@ -158,8 +158,10 @@ static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
   made->type = type;
   made->number = saga_number(type->name);
   for (uint32_t i = 0; i + 1 < known->saga_count; i++)
-    if (known->sagas[i].number == made->number)
-      return cafe_fail(err, CAFE_INVALID, "two sagas are named %s, or their names can't be told apart", type->name);
+    if (known->sagas[i].number == made->number &&
+        (known->sagas[i].type->version == type->version || strcmp(known->sagas[i].type->name, type->name) != 0))
+      return cafe_fail(err, CAFE_INVALID, "two sagas are named %s in version %u, or their names can't be told apart",
+                       type->name, type->version);
   return CAFE_OK;
 }
 

@@ -211,6 +211,7 @@ static int take_saga(struct subject *subject, const loaded_row *row, cafe_err *e
   registry *known = &subject->node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
     if (known->sagas[i].number != row->sub) continue;
+    if (known->sagas[i].type->version != ((const saga_row *)row->data)->saga_version) continue;
     saga_row *kept = cafe_arena_alloc(subject->arena, sizeof *kept);
     saga_instance *instance = saga_instance_create(known->sagas[i].plan, subject->key, subject->arena);
     if (!kept || !instance || cafe_schema_copy(kept, row->data, &saga_row_type, subject->arena))
@@ -220,8 +221,9 @@ static int take_saga(struct subject *subject, const loaded_row *row, cafe_err *e
     return saga_load(instance, kept, err);
   }
   const saga_row *unknown = row->data;
-  return cafe_fail(err, CAFE_UNSUPPORTED, "the store holds a saga %.*s that nothing here knows: host its service",
-                   (int)unknown->name.size, unknown->name.data);
+  return cafe_fail(err, CAFE_UNSUPPORTED, "the store holds a saga %.*s of version %lld, which nothing here knows: host "
+                   "it beside the newer one until none of its sagas runs",
+                   (int)unknown->name.size, unknown->name.data, (long long)unknown->saga_version);
 }
 
 static int take_attempt(struct subject *subject, const loaded_row *row, cafe_err *err) {

@@ -121,10 +121,21 @@ static int queue_reaction(execution *x, const cafe_reaction *reaction) {
   return CAFE_OK;
 }
 
+/* A key's saga goes on in the version it began with; a new one is of the newest. */
+static bool is_of_other_version(const execution *x, uint32_t saga) {
+  const registry *known = &x->node->registry;
+  for (uint32_t i = 0; i < known->saga_count; i++) {
+    if (i == saga || known->sagas[i].number != known->sagas[saga].number) continue;
+    if (x->subject->sagas[i] || known->sagas[i].type->version > known->sagas[saga].type->version) return true;
+  }
+  return false;
+}
+
 static int signal_saga(execution *x, uint32_t saga, const cafe_event *event, const cafe_command *cause) {
   hosted_saga *hosted = &x->node->registry.sagas[saga];
   saga_instance *instance = x->subject->sagas[saga];
   if (!instance) {
+    if (is_of_other_version(x, saga)) return CAFE_OK;
     instance = saga_instance_create(hosted->plan, x->subject->key, x->subject->arena);
     if (!instance) return no_memory(x->err);
     x->subject->sagas[saga] = instance;
@@ -135,6 +146,15 @@ static int signal_saga(execution *x, uint32_t saga, const cafe_event *event, con
   if (code) return code;
   if (changed) x->changed_sagas |= (uint64_t)1 << saga;
   return queue_asks(x, saga, &asks);
+}
+
+/* One subscription hears for all versions of a saga. */
+static int signal_versions(execution *x, uint32_t saga, const cafe_event *event) {
+  const registry *known = &x->node->registry;
+  int code = CAFE_OK;
+  for (uint32_t i = 0; i < known->saga_count && !code; i++)
+    if (known->sagas[i].number == known->sagas[saga].number) code = signal_saga(x, i, event, NULL);
+  return code;
 }
 
 static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
@@ -160,7 +180,7 @@ static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
   return CAFE_OK;
 }
 
-static int store_event(execution *x, const unit_event *made) {
+static int store_event(execution *x, const unit_event *made, const codec_measure *measure) {
   if (x->stored_count == x->stored_room) {
     uint32_t room = x->stored_room ? x->stored_room * 2 : 8;
     cafe_stored_event *grown = cafe_arena_alloc(x->arena, room * sizeof *grown);
@@ -177,7 +197,7 @@ static int store_event(execution *x, const unit_event *made) {
   stored->version = event->version;
   stored->time_ms = event->time_ms;
   stored->trace = event->trace;
-  int code = cafe_schema_encode(&stored->data, x->arena, event->type, event->data, x->err);
+  int code = codec_encode(&stored->data, x->arena, event->type, event->data, measure, x->err);
   if (code) return code;
   x->stored_count++;
   return CAFE_OK;
@@ -208,7 +228,7 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
   x->unit->last_event = made;
   x->touched |= (uint64_t)1 << aggregate;
 
-  int code = store_event(x, made);
+  int code = store_event(x, made, &said->measure);
   if (code) return code;
   if (owner->evolve(state, event, x->subject->arena)) return no_memory(x->err);
   for (uint32_t i = 0; i < type->policies.count; i++) {
@@ -339,7 +359,7 @@ static int begin(execution *x, struct act *act) {
     case ACT_ANSWER:
       return begin_answer(x, act);
     case ACT_EVENT: {
-      int code = act->signals ? signal_saga(x, act->saga, act->event, NULL) : CAFE_OK;
+      int code = act->signals ? signal_versions(x, act->saga, act->event) : CAFE_OK;
       for (const collected *item = act->commands; item && !code; item = item->next)
         if (item->key == x->subject->key) code = queue_command(x, item->type, item->key, item->data, 0, NULL);
       return code;

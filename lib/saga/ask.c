@@ -13,6 +13,7 @@
  * A compensation has neither deadline nor last attempt: nobody waits for it, and giving up would leave something
  * behind.
  */
+#include "resilience/retry.h"
 #include "saga/instance.h"
 
 enum { INITIAL_MS = 100, MAX_MS = 10 * 1000, TIMEOUT_MS = 5 * 1000 };
@@ -30,15 +31,6 @@ static cafe_retry retry_of(const cafe_saga_step *step) {
     retry.max_ms = retry.initial_ms > MAX_MS ? retry.initial_ms : MAX_MS;
   }
   return retry;
-}
-
-/* Full jitter, as cafe_retry says. */
-static int64_t delay_ms(const cafe_retry *retry, uint32_t attempt, uint64_t random) {
-  int64_t ceiling = retry->initial_ms;
-  for (uint32_t i = 1; i < attempt && ceiling < retry->max_ms; i++) {
-    ceiling = ceiling > retry->max_ms / 2 ? retry->max_ms : ceiling * 2;
-  }
-  return (int64_t)(random % ((uint64_t)ceiling + 1));
 }
 
 /* Appends what ask names; like says all but the command. *count is how many. */
@@ -138,7 +130,7 @@ int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int code) {
     p->flags |= PROGRESS_UNKNOWN;
   }
   if (cafe_code_is_retryable(code) || code == CAFE_CANCELED) {
-    int64_t due = in->now_ms + delay_ms(&retry, attempt, in->random);
+    int64_t due = in->now_ms + retry_delay_ms(&retry, attempt, in->random);
     int64_t deadline = kind == SAGA_ASK_ACTION ? deadline_of(in, index) : 0;
     bool has_left = kind == SAGA_ASK_COMPENSATION || !retry.max_attempts || attempt < retry.max_attempts;
     if (has_left && (!deadline || due < deadline)) {

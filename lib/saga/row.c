@@ -10,7 +10,10 @@
  * the definition no longer names and nothing stands on (a signal, a timeout) is left out; a step or an interrupt that
  * the saga stands in can't be, and is CAFE_UNSUPPORTED.
  */
+#include <assert.h>
+
 #include "saga/instance.h"
+#include "schema/codec.h"
 
 static const char *const phase_names[] = {"none", "running", "guarding", "compensating", "ended", "undone", "parked"};
 
@@ -83,7 +86,7 @@ static const cafe_schema step_type = CAFE_SCHEMA_OF("SagaStep", saga_step_record
 /* ---- lists of records ---- */
 
 /* A step record is the larger one: a head and six numbers of at most nine bytes. */
-enum { RECORD_MAX = 1 + 6 * 9 };
+enum { RECORD_MAX = 5 + 6 * 9 };
 
 typedef struct record_writer {
   cafe_arena *arena;
@@ -93,14 +96,16 @@ typedef struct record_writer {
 } record_writer;
 
 static void write_record(record_writer *to, const cafe_schema *type, const void *record, cafe_err *err) {
-  cafe_slice one;
+  codec_measure measure = {0, 0};
   if (!to->code) {
-    to->code = cafe_schema_encode(&one, to->arena, type, record, err);
+    to->code = codec_check(&measure, type, record, err);
   }
   if (!to->code) {
-    to->bytes[to->size++] = (char)one.size;
-    memcpy(to->bytes + to->size, one.data, one.size);
-    to->size += one.size;
+    assert(measure.encoded_max <= RECORD_MAX);
+    char *start = to->bytes + to->size;
+    char *end = codec_pack(start + 1, type, record, measure.used);
+    *start = (char)(end - start - 1);
+    to->size += (size_t)(end - start);
   }
 }
 
