@@ -173,7 +173,12 @@ void request_send(struct subject *subject, const remote_ask *ask) {
   if (code) answer_saga(out, code, CAFE_REFUSED);
 }
 
+static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
+
+/* Before the transport is closed: what came in is the transport's, and is forgotten by it. */
 void request_close(cafe_node *node) {
+  cafe_op *op;
+  DL_FOREACH(node->ops, op) if (op->served == serve_done) op->serves = NULL;
   request_out *out, *next;
   DL_FOREACH_SAFE(node->requests, out, next) {
     if (out->act.kind) continue; /* its answer is an act under way, which frees it */
