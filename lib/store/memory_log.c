@@ -16,6 +16,10 @@ enum {
   BLOCK_SIZE = 64 * 1024
 };
 
+typedef struct log_segment {
+  log_record *records;
+} log_segment;
+
 typedef struct log_block {
   struct log_block *before;
   size_t used;
@@ -55,7 +59,7 @@ void memory_log_deinit(memory_log *log) {
   }
   sorted_deinit(&log->subjects);
   for (size_t i = 0; i < log->segment_count; i++) {
-    release(log, log->segments[i]);
+    release(log, log->segments[i].records);
   }
   release(log, log->segments);
   for (log_block *block = log->block; block;) {
@@ -142,7 +146,7 @@ static log_record *next_record(memory_log *log) {
   size_t in = (size_t)(log->head / SEGMENT_RECORDS);
   if (in == log->segment_room) {
     size_t room = log->segment_room ? log->segment_room * 2 : 16;
-    log_record **segments = log->allocator.resize(log->allocator.user, log->segments, room * sizeof(*segments));
+    log_segment *segments = log->allocator.resize(log->allocator.user, log->segments, room * sizeof(*segments));
     if (!segments) {
       return NULL;
     }
@@ -150,13 +154,13 @@ static log_record *next_record(memory_log *log) {
     log->segment_room = room;
   }
   if (in == log->segment_count) {
-    log->segments[in] = allocate(log, SEGMENT_RECORDS * sizeof(log_record));
-    if (!log->segments[in]) {
+    log->segments[in].records = allocate(log, SEGMENT_RECORDS * sizeof(log_record));
+    if (!log->segments[in].records) {
       return NULL;
     }
     log->segment_count++;
   }
-  return &log->segments[in][log->head % SEGMENT_RECORDS];
+  return &log->segments[in].records[log->head % SEGMENT_RECORDS];
 }
 
 static char *next_bytes(memory_log *log, size_t size) {
@@ -237,7 +241,7 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
 }
 
 static log_record *record_at(const memory_log *log, uint64_t n) {
-  return &log->segments[(n - 1) / SEGMENT_RECORDS][(n - 1) % SEGMENT_RECORDS];
+  return &log->segments[(n - 1) / SEGMENT_RECORDS].records[(n - 1) % SEGMENT_RECORDS];
 }
 
 log_mark memory_log_mark(const memory_log *log) {

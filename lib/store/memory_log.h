@@ -47,7 +47,7 @@ enum { LOG_NAME_CACHE = 128 };
 
 typedef struct memory_log {
   cafe_allocator allocator;
-  log_record **segments;
+  struct log_segment *segments;
   size_t segment_count;
   size_t segment_room;
   uint64_t head;

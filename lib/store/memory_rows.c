@@ -291,7 +291,7 @@ static int read_by_key(const memory_table *table, const cafe_row_query *query, c
 typedef struct best {
   const memory_table *table;
   uint32_t column;
-  const sorted_entry **rows;
+  sorted_entry *rows;
   size_t count;
   size_t room;
 } best;
@@ -308,13 +308,13 @@ static int compare_rows(const best *of, const sorted_entry *a, const sorted_entr
 }
 
 static void sift_down(best *of, size_t count) {
-  const sorted_entry *moved = of->rows[0];
+  const sorted_entry moved = of->rows[0];
   size_t at = 0;
   for (size_t child; (child = 2 * at + 1) < count; at = child) {
-    if (child + 1 < count && compare_rows(of, of->rows[child + 1], of->rows[child]) > 0) {
+    if (child + 1 < count && compare_rows(of, &of->rows[child + 1], &of->rows[child]) > 0) {
       child++;
     }
-    if (compare_rows(of, moved, of->rows[child]) >= 0) {
+    if (compare_rows(of, &moved, &of->rows[child]) >= 0) {
       break;
     }
     of->rows[at] = of->rows[child];
@@ -325,8 +325,8 @@ static void sift_down(best *of, size_t count) {
 static int push(best *of, const sorted_entry *entry) {
   if (of->count == of->room) {
     size_t room = of->room ? of->room * 2 : 64;
-    const sorted_entry **rows =
-        of->table->pool->allocator.resize(of->table->pool->allocator.user, (void *)of->rows, room * sizeof(*rows));
+    const cafe_allocator *allocator = &of->table->pool->allocator;
+    sorted_entry *rows = allocator->resize(allocator->user, of->rows, room * sizeof(*rows));
     if (!rows) {
       return CAFE_NOMEM;
     }
@@ -334,10 +334,10 @@ static int push(best *of, const sorted_entry *entry) {
     of->room = room;
   }
   size_t at = of->count++;
-  for (size_t parent; at > 0 && compare_rows(of, entry, of->rows[parent = (at - 1) / 2]) > 0; at = parent) {
+  for (size_t parent; at > 0 && compare_rows(of, entry, &of->rows[parent = (at - 1) / 2]) > 0; at = parent) {
     of->rows[at] = of->rows[parent];
   }
-  of->rows[at] = entry;
+  of->rows[at] = *entry;
   return CAFE_OK;
 }
 
@@ -358,23 +358,23 @@ static int read_by_column(const memory_table *table, const cafe_row_query *query
         (void)cafe_fail(err, CAFE_NOMEM, "Memory was refused to order rows of table %s.", table->type.name);
         goto fail;
       }
-    } else if (compare_rows(&of, entry, of.rows[0]) < 0) {
-      of.rows[0] = entry;
+    } else if (compare_rows(&of, entry, &of.rows[0]) < 0) {
+      of.rows[0] = *entry;
       sift_down(&of, of.count);
     }
   }
   for (size_t left = of.count; left > 1; left--) {
-    const sorted_entry *worst = of.rows[0];
+    const sorted_entry worst = of.rows[0];
     of.rows[0] = of.rows[left - 1];
     sift_down(&of, left - 1);
     of.rows[left - 1] = worst;
   }
   for (size_t i = 0; i < of.count && code == CAFE_OK; i++) {
-    const memory_row *row = of.rows[i]->value;
-    code = on_row(user, table->given, of.rows[i]->key, of.rows[i]->sub, row->version, memory_row_data(row));
+    const memory_row *row = of.rows[i].value;
+    code = on_row(user, table->given, of.rows[i].key, of.rows[i].sub, row->version, memory_row_data(row));
   }
 fail:
-  release(table, (void *)of.rows);
+  release(table, of.rows);
   return code;
 }
 

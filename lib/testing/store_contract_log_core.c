@@ -159,7 +159,7 @@ static void large_and_empty_events_come_back_as_they_were(store_check *check) {
   check_unit *unit = unit_new(check, key);
   for (unsigned i = 0; i < SIZES; i++) {
     unit_append(check, unit, "cup", i + 1, "Filled", check_bytes(check, sizes[i], i));
-    unit->events[i].trace = i % 2 ? (cafe_slice){NULL, 0} : check_bytes(check, i * 11, i);
+    unit->events[i].trace = i % 2 ? (cafe_slice){NULL, 0} : check_bytes(check, (size_t)i * 11, i);
   }
   check_one(check, unit, CAFE_UNIT_DONE);
   check_restart(check, CAFE_STORE_CLOSED, 0);

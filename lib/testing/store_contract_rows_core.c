@@ -57,7 +57,7 @@ static check_line *line_number(store_check *check, unsigned i) {
   check_line *line = check_alloc(check, sizeof(*line));
   line->flag = i % 3 == 0;
   line->number = numbers[i];
-  line->count = i % 4 == 0 ? CAFE_KEY_MAX - i : i * 7;
+  line->count = i % 4 == 0 ? CAFE_KEY_MAX - i : (uint64_t)i * 7;
   line->state = (int32_t)(i % 3);
   line->text = cafe_text(texts[i]);
   line->blob = i % 5 == 0 ? (cafe_slice){NULL, 0} : check_bytes(check, i % 5, i % 7);
@@ -73,7 +73,7 @@ static void write_lines(store_check *check, uint64_t keys[CHECK_KEYS]) {
   for (unsigned i = 0; i < CHECK_LINES; i++) {
     unsigned k = (i * 7) % CHECK_LINES;
     check_unit *unit = unit_new(check, keys[k % CHECK_KEYS]);
-    unit_row(check, unit, &check_lines, 1 + (k / CHECK_KEYS) * 1000, 0, line_number(check, k));
+    unit_row(check, unit, &check_lines, 1 + (uint64_t)(k / CHECK_KEYS) * 1000, 0, line_number(check, k));
     check_one(check, unit, CAFE_UNIT_DONE);
   }
 }
