@@ -176,7 +176,7 @@ static bool has_wal(const sqlite_store *store) {
 }
 
 /* Ends the connections. In order: the WAL is copied into the file and goes. Otherwise everything stays as a crash would
- * leave it. */
+ * leave it, if it is a store's at all. */
 static void close_files(sqlite_store *store, bool in_order) {
   for (int i = 0; i < READER_STATEMENTS; i++) {
     sqlite3_finalize(store->reader_statements[i]);
@@ -190,7 +190,7 @@ static void close_files(sqlite_store *store, bool in_order) {
   close_tables(store);
   sqlite3_close(store->reader);
   store->reader = NULL;
-  if (store->writer && !in_order) {
+  if (store->writer && !in_order && !store->lock.is_blank) {
     sqlite3_db_config(store->writer, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
   }
   sqlite3_close(store->writer);

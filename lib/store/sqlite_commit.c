@@ -591,7 +591,7 @@ static void copy_wal(sqlite_store *store) {
   }
 }
 
-void sqlite_testify(const sqlite_store *store) {
+void sqlite_testify(sqlite_store *store) {
   sqlite3_file *wal = NULL;
   unsigned char frame[24];
   sqlite3_int64 offset = 32 + (sqlite3_int64)(store->wal_frames - 1) * (24 + FILE_PAGE_SIZE);

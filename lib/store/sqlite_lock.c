@@ -62,7 +62,7 @@ bool sqlite_is_remote(unsigned long type) {
   return false;
 }
 
-static int check_folder(const sqlite_store *store, cafe_err *err) {
+static int check_place(const sqlite_store *store, cafe_err *err) {
   char *folder = sqlite_copy_text(store, store->file);
   if (!folder) {
     return sqlite_no_memory(err);
@@ -77,6 +77,10 @@ static int check_folder(const sqlite_store *store, cafe_err *err) {
   if (stat(name, &status) != 0 || !S_ISDIR(status.st_mode)) {
     code = cafe_fail_detail(err, CAFE_NOT_FOUND, errno, "The folder of %s isn't there: make it.",
                             sqlite_short(store->path));
+  }
+  if (code == CAFE_OK && access(store->file, R_OK | W_OK) != 0 && errno != ENOENT) {
+    code = cafe_fail_detail(err, CAFE_DENIED, errno, "%s can't be read and written: %s.", sqlite_short(store->path),
+                            strerror(errno));
   }
 #ifdef __linux__
   struct statfs system;
@@ -190,7 +194,7 @@ static void read_witness(const sqlite_lock *lock, sqlite_witness *out) {
 
 int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store *store, const char *owner,
                      cafe_err *err) {
-  int code = check_folder(store, err);
+  int code = check_place(store, err);
   if (code != CAFE_OK) {
     return code;
   }
@@ -203,6 +207,7 @@ int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store
   code = lock_file(lock, store, err);
   if (code == CAFE_OK) {
     read_witness(lock, left);
+    lock->is_blank = left->log_id == 0 && !left->is_relaxed;
     code = write_holder(lock, store, owner, err);
   }
   return code;
@@ -227,7 +232,7 @@ static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_er
   return code;
 }
 
-int sqlite_lock_write(const sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
+int sqlite_lock_write(sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
                       cafe_err *err) {
   char line[WITNESS_SIZE];
   int size = witness->is_relaxed
@@ -242,12 +247,13 @@ int sqlite_lock_write(const sqlite_lock *lock, const sqlite_store *store, const 
   if (pwrite(lock->fd, line, sizeof(line), HOLDER_SIZE) != (ssize_t)sizeof(line)) {
     return fail_lock(store, err);
   }
+  lock->is_blank = false;
   return is_durable ? sync_lock(lock, store, err) : CAFE_OK;
 }
 
 void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove) {
   if (lock->fd >= 0) {
-    if (remove) {
+    if (remove || lock->is_blank) {
       unlink(lock->path);
     }
     close(lock->fd);

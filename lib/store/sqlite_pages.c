@@ -13,7 +13,7 @@
  * closed), pages come there without a stamp; zeros are therefore taken for "not stamped", and such a page is believed.
  * What other programs must not do is change rows themselves while no node has the file.
  *
- * The sums are those of the WAL (sqlite.org/fileformat2.html, section 4.2), which SQLite's own cksumvfs uses as well.
+ * The sums are made as those of the WAL are (sqlite.org/fileformat2.html, section 4.2).
  */
 #include <stdio.h>
 #include <string.h>
@@ -46,8 +46,9 @@ static sqlite3_vfs *inner_vfs(sqlite3_vfs *vfs) { return ((struct sqlite_pages *
 
 /* ---- stamps ---- */
 
-static void sums_of(unsigned char out[STAMP_SIZE], const unsigned char *page) {
-  uint32_t sums[2] = {0, 0};
+/* Begins with the page's number: a page in the place of another is damage too. */
+static void sums_of(unsigned char out[STAMP_SIZE], const unsigned char *page, sqlite3_int64 offset) {
+  uint32_t sums[2] = {(uint32_t)(offset / FILE_PAGE_SIZE) + 1, 0};
   sqlite_sums(sums, page, STAMPED_SIZE, false);
   if (sums[0] == 0 && sums[1] == 0) {
     sums[0] = 1;
@@ -57,13 +58,13 @@ static void sums_of(unsigned char out[STAMP_SIZE], const unsigned char *page) {
   }
 }
 
-static bool is_true(const unsigned char *page) {
+static bool is_true(const unsigned char *page, sqlite3_int64 offset) {
   static const unsigned char none[STAMP_SIZE];
   unsigned char sums[STAMP_SIZE];
   if (memcmp(page + STAMPED_SIZE, none, STAMP_SIZE) == 0) {
     return true;
   }
-  sums_of(sums, page);
+  sums_of(sums, page, offset);
   return memcmp(page + STAMPED_SIZE, sums, STAMP_SIZE) == 0;
 }
 
@@ -90,7 +91,7 @@ static int pages_read(sqlite3_file *file, void *out, int size, sqlite3_int64 off
   if (code != SQLITE_OK || size < SMALLEST_PAGE || !((pages_file *)(void *)file)->is_ours) {
     return code;
   }
-  if (size != FILE_PAGE_SIZE || offset % FILE_PAGE_SIZE != 0 || !is_true(out)) {
+  if (size != FILE_PAGE_SIZE || offset % FILE_PAGE_SIZE != 0 || !is_true(out, offset)) {
     return SQLITE_IOERR_DATA;
   }
   memset((unsigned char *)out + STAMPED_SIZE, 0, STAMP_SIZE);
@@ -100,9 +101,9 @@ static int pages_read(sqlite3_file *file, void *out, int size, sqlite3_int64 off
 static int pages_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 offset) {
   pages_file *self = (pages_file *)(void *)file;
   sqlite3_file *inner = inner_of(file);
-  if (self->is_ours && size == FILE_PAGE_SIZE) {
+  if (self->is_ours && size == FILE_PAGE_SIZE && offset % FILE_PAGE_SIZE == 0) {
     memcpy(self->page, bytes, STAMPED_SIZE);
-    sums_of(self->page + STAMPED_SIZE, self->page);
+    sums_of(self->page + STAMPED_SIZE, self->page, offset);
     bytes = self->page;
   }
   return inner->pMethods->xWrite(inner, bytes, size, offset);

@@ -8,6 +8,8 @@
  * Every statement is reset before its method returns: one that isn't holds its snapshot, and the WAL could never begin
  * anew.
  */
+#include <stdio.h>
+
 #include "store/sqlite_store.h"
 
 enum { SCANNED_MAX = 4096 }; /* rows looked at in one call that wants few of them: some milliseconds */
@@ -30,7 +32,19 @@ static int statement_of(sqlite_store *store, sqlite_reader_statement which, sqli
   return code;
 }
 
-/* *has_row, or the statement's end, or a failure. */
+/* *has_row, or the statement's end, or a failure; `what` and `number` then tell how far the reading got. */
+static int step_at(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, const char *what,
+                   uint64_t number, cafe_err *err) {
+  int code = sqlite3_step(statement);
+  *has_row = code == SQLITE_ROW;
+  if (code == SQLITE_ROW || code == SQLITE_DONE) {
+    return CAFE_OK;
+  }
+  char doing[96];
+  snprintf(doing, sizeof(doing), "reading %.60s %llu", what, (unsigned long long)number);
+  return sqlite_fail(store, store->reader, err, doing);
+}
+
 static int step(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, cafe_err *err) {
   int code = sqlite3_step(statement);
   *has_row = code == SQLITE_ROW;
@@ -98,7 +112,7 @@ static int read_streams(sqlite_store *store, uint64_t key, cafe_event_sink on_ev
     return code;
   }
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)key);
-  while ((code = step(store, statement, &has_row, err)) == CAFE_OK && has_row) {
+  while ((code = step_at(store, statement, &has_row, "the events of key", key, err)) == CAFE_OK && has_row) {
     cafe_stored_event event;
     code = read_event(store, &event, statement, err);
     if (code == CAFE_OK) {
@@ -116,8 +130,8 @@ static int hand_rows(sqlite_store *store, const cafe_table *table, sqlite3_stmt 
                      void *user, cafe_err *err) {
   bool has_row = false;
   int code;
-  while ((code = step(store, statement, &has_row, err)) == CAFE_OK && has_row) {
-    uint64_t key;
+  uint64_t key = 0;
+  while ((code = step_at(store, statement, &has_row, table->name, key, err)) == CAFE_OK && has_row) {
     uint64_t sub;
     uint64_t version;
     code = sqlite_read_row(store, &key, &sub, &version, store->row, statement, table, err);
@@ -202,7 +216,7 @@ static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_e
   while (left > 0 && query->scanned < query->head) {
     bool has_row;
     cafe_stored_event event;
-    code = step(store, statement, &has_row, err);
+    code = step_at(store, statement, &has_row, "the log behind position", query->scanned, err);
     if (code == CAFE_OK && !has_row && query->scanned - query->after >= most) {
       break;
     }

@@ -47,6 +47,7 @@ typedef struct sqlite_witness {
 typedef struct sqlite_lock {
   int fd; /* -1: not held */
   char *path;
+  bool is_blank; /* nobody has left anything in it */
 } sqlite_lock;
 
 /* A setup table and its statements. Those of the writer and of the reader are touched on their own lanes only. */
@@ -153,13 +154,13 @@ int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64
 
 /* ---- sqlite_lock.c ---- */
 
-/* Checks the folder, takes the lock and reads what the last holder left. CAFE_DENIED names who has it. */
+/* Checks folder and file, takes the lock and reads what the last holder left. CAFE_DENIED names who has it. */
 int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store *store, const char *owner,
                      cafe_err *err);
 /* From here on: replaces what the last holder left. Synced if is_durable. */
-int sqlite_lock_write(const sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
+int sqlite_lock_write(sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
                       cafe_err *err);
-/* remove: nothing is left to tell. */
+/* remove: nothing is left to tell. A blank one goes in any case. */
 void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove);
 /* Whether a file system of this type (statfs) is on another machine. */
 bool sqlite_is_remote(unsigned long type);
@@ -259,7 +260,7 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
 /* The writer's connection is open: reads the head. */
 int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
 /* Notes what is durable. A failure does no harm: less is known after a crash. */
-void sqlite_testify(const sqlite_store *store);
+void sqlite_testify(sqlite_store *store);
 
 /* ---- sqlite_read.c ---- */
 

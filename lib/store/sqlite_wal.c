@@ -202,14 +202,19 @@ static void close_file(const wal_reader *wal) {
   }
 }
 
-/* SQLite throws away a WAL beside an empty file, or none. */
-static int check_main(const wal_reader *wal, sqlite3_vfs *vfs, const char *name, bool has_wal, cafe_err *err) {
+/* SQLite throws away a WAL beside an empty file, or none. *is_there: the file, with something in it. */
+static int check_main(const wal_reader *wal, sqlite3_vfs *vfs, const char *name, bool *is_there, cafe_err *err) {
   sqlite3_int64 size = 0;
+  int has_wal = 0;
   int code = open_file(wal, vfs, name, SQLITE_OPEN_MAIN_DB, err);
   if (code == CAFE_OK && wal->file->pMethods) {
     code = wal->file->pMethods->xFileSize(wal->file, &size);
     code = code == SQLITE_OK ? CAFE_OK : fail_read(wal, err, code);
     close_file(wal);
+  }
+  *is_there = size > 0;
+  if (code == CAFE_OK && vfs->xAccess(vfs, sqlite3_filename_wal(name), SQLITE_ACCESS_EXISTS, &has_wal) != SQLITE_OK) {
+    code = fail_read(wal, err, SQLITE_IOERR_ACCESS);
   }
   if (code == CAFE_OK && size == 0 && (has_wal || wal->witness->head != 0)) {
     code = cafe_fail(err, CAFE_CORRUPT,
@@ -227,6 +232,7 @@ int sqlite_wal_check(const sqlite_store *store, sqlite3_vfs *vfs, const sqlite_w
   sqlite3_filename names = NULL;
   wal.file = sqlite_alloc(store, (size_t)vfs->szOsFile);
   wal.buffer = sqlite_alloc(store, READ_SIZE);
+  bool is_there = false;
   int code = CAFE_OK;
   if (path) {
     snprintf(path, size, "%s-wal", store->file);
@@ -236,13 +242,14 @@ int sqlite_wal_check(const sqlite_store *store, sqlite3_vfs *vfs, const sqlite_w
     code = sqlite_no_memory(err);
     goto done;
   }
+  code = check_main(&wal, vfs, names, &is_there, err);
+  if (code != CAFE_OK || !is_there || witness->is_relaxed) {
+    goto done;
+  }
   code = open_file(&wal, vfs, sqlite3_filename_wal(names), SQLITE_OPEN_WAL, err);
   if (code == CAFE_OK && wal.file->pMethods) {
-    code = witness->is_relaxed ? CAFE_OK : check_open(&wal, err);
+    code = check_open(&wal, err);
     close_file(&wal);
-  }
-  if (code == CAFE_OK) {
-    code = check_main(&wal, vfs, names, wal.size > HEADER_SIZE, err);
   }
 done:
   sqlite3_free_filename(names);

@@ -415,6 +415,7 @@ void disk_arm_read(uint64_t n) {
 }
 
 uint64_t disk_calls(void) { return disk.calls; }
+uint64_t disk_reads(void) { return disk.reads; }
 bool disk_failed(void) { return disk.failed; }
 
 void disk_remember(void) {

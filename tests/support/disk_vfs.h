@@ -33,6 +33,8 @@ bool disk_failed(void);
 
 /* Whether reading fails: call n of xRead, once, from 1; 0: none. */
 void disk_arm_read(uint64_t n);
+/* Reads since it was armed. */
+uint64_t disk_reads(void);
 
 /* Begins to remember, with the files as they are now for durable. */
 void disk_remember(void);
