@@ -393,6 +393,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
 
 int64_t consume_next_us(const cafe_node *node) {
   int64_t next = INT64_MAX;
+  if (node->state != NODE_RUNNING) return next;
   const struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer)
     if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
