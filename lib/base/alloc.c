@@ -111,7 +111,7 @@ void cafe_arena_reset(cafe_arena *arena) {
 
 /* Makes `current` a block with room for size bytes, a multiple of ALIGNMENT. A free block that is too small is made
  * larger, not passed over: else every request larger than all before would leave another block behind for ever. */
-static bool make_room(cafe_arena *arena, size_t size) {
+__attribute__((noinline)) static bool make_room(cafe_arena *arena, size_t size) {
   block *next = arena->current->next;
   if (!next || next->capacity < size) {
     size_t total = arena->next_size;

@@ -103,7 +103,7 @@ static void write_record(record_writer *to, const cafe_schema *type, const void 
   if (!to->code) {
     assert(measure.encoded_max <= RECORD_MAX);
     char *start = to->bytes + to->size;
-    char *end = codec_pack(start + 1, type, record, measure.used);
+    char *end = codec_pack(start + 1, type, record, &measure);
     *start = (char)(end - start - 1);
     to->size += (size_t)(end - start);
   }

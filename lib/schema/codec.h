@@ -13,6 +13,13 @@ typedef struct codec_measure {
 /* Whether the struct's values are within their types: CAFE_OK, or CAFE_INVALID, which names the field. */
 int codec_check(codec_measure *out, const cafe_schema *schema, const void *value, cafe_err *err);
 
+/* Writes the msgpack form of a struct that codec_check took, where there is room for encoded_max bytes. Returns its end. */
+char *codec_pack(char *to, const cafe_schema *schema, const void *value, const codec_measure *measure);
+
+/* cafe_schema_encode of a struct that codec_check took. CAFE_NOMEM. */
+int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
+                 const codec_measure *measure, cafe_err *err);
+
 /* Why a value can't be this field's: CAFE_INVALID, with the type's rule as text. */
 int codec_refuse(const cafe_schema *schema, const cafe_field *field, cafe_err *err);
 

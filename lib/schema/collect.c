@@ -28,6 +28,7 @@ static collected *add(collector *to, const cafe_schema *type, const void *data) 
   }
   item->type = type;
   item->data = copy;
+  item->measure = measure;
   if (to->last) {
     to->last->next = item;
   } else {

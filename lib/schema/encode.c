@@ -149,27 +149,33 @@ static void pack_field(msgpack_packer *packer, const cafe_field *field, const ch
   msgpack_pack_nil(packer);
 }
 
+char *codec_pack(char *to, const cafe_schema *schema, const void *value, const codec_measure *measure) {
+  target t = {to, to + measure->encoded_max};
+  msgpack_packer packer;
+  msgpack_packer_init(&packer, &t, append);
+  msgpack_pack_array(&packer, measure->used);
+  for (uint32_t i = 0; i < measure->used; i++) {
+    const cafe_field *field = &schema->fields[i];
+    pack_field(&packer, field, (const char *)value + field->offset);
+  }
+  return t.next;
+}
+
+int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
+                 const codec_measure *measure, cafe_err *err) {
+  char *bytes = arena_take(arena, measure->encoded_max);
+  if (!bytes) {
+    return cafe_fail(err, CAFE_NOMEM, "%s: no memory for its msgpack form", schema->name);
+  }
+  size_t size = (size_t)(codec_pack(bytes, schema, value, measure) - bytes);
+  arena_shrink(arena, bytes, measure->encoded_max, size);
+  *out = (cafe_slice){bytes, size};
+  return CAFE_OK;
+}
+
 int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                        cafe_err *err) {
   codec_measure measure = {0, 0};
   int code = codec_check(&measure, schema, value, err);
-  if (code) {
-    return code;
-  }
-  char *bytes = arena_take(arena, measure.encoded_max);
-  if (!bytes) {
-    return cafe_fail(err, CAFE_NOMEM, "%s: no memory for its msgpack form", schema->name);
-  }
-  target t = {bytes, bytes + measure.encoded_max};
-  msgpack_packer packer;
-  msgpack_packer_init(&packer, &t, append);
-  msgpack_pack_array(&packer, measure.used);
-  for (uint32_t i = 0; i < measure.used; i++) {
-    const cafe_field *field = &schema->fields[i];
-    pack_field(&packer, field, (const char *)value + field->offset);
-  }
-  size_t size = (size_t)(t.next - bytes);
-  arena_shrink(arena, bytes, measure.encoded_max, size);
-  *out = (cafe_slice){bytes, size};
-  return CAFE_OK;
+  return code ? code : codec_encode(out, arena, schema, value, &measure, err);
 }
