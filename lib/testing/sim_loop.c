@@ -70,6 +70,7 @@ struct world {
   int64_t job_min_us;
   int64_t job_max_us;
   int64_t late_max_us;
+  bool is_orderly;
   chance program; /* what the loop's random gives */
   chance fate;    /* what happens next: a draw by the program doesn't move it */
   heap *pending;
@@ -214,7 +215,7 @@ static int loop_work(cafe_loop *loop, cafe_lane number, cafe_job *job, cafe_err 
 
   int64_t start_us = lane->busy_until_us > w->now_us ? lane->busy_until_us : w->now_us;
   int64_t takes_us = chance_between(&w->fate, w->job_min_us, w->job_max_us);
-  int64_t run_us = start_us + chance_between(&w->fate, 0, takes_us);
+  int64_t run_us = start_us + (w->is_orderly ? takes_us : chance_between(&w->fate, 0, takes_us));
   event *run = event_create(self, EVENT_RUN, job);
   event *done = event_create(self, EVENT_DONE, job);
   if (!run || !done || heap_push(w->pending, &run->item, run_us) != CAFE_OK ||
@@ -282,7 +283,7 @@ static uint32_t count_possible(const world *w) {
 }
 
 static event *choose(world *w, uint32_t count) {
-  uint32_t skip = count > 1 ? (uint32_t)(chance_next(&w->fate) % count) : 0;
+  uint32_t skip = count > 1 && !w->is_orderly ? (uint32_t)(chance_next(&w->fate) % count) : 0;
   event *e;
   DL_FOREACH2(w->ready, e, ready_next) {
     if (event_may_happen(e) && skip-- == 0) {
@@ -463,6 +464,7 @@ int cafe_sim_create(cafe_loop **out, uint64_t seed, const cafe_sim_options *opti
   w->job_min_us = options->job_min_us;
   w->job_max_us = options->job_max_us;
   w->late_max_us = options->late_max_us;
+  w->is_orderly = options->is_orderly;
   chance_seed(&w->program, seed);
   chance_seed(&w->fate, ~seed);
   w->pending = heap_create(&allocator);

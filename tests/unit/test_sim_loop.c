@@ -180,6 +180,28 @@ static void things_that_are_ready_together_happen_in_every_order(void **state) {
   assert_int_equal(orders, 0x3f);
 }
 
+static void an_orderly_world_does_all_in_the_order_of_its_time(void **state) {
+  for (uint64_t seed = 0; seed < 50; seed++) {
+    script s = {"", 0};
+    actor a[4];
+    cafe_sim_options options = CAFE_SIM_OPTIONS_INIT;
+    options.is_orderly = true;
+    options.job_min_us = options.job_max_us = 1000;
+    cafe_loop *loop = make(seed, &options);
+    for (int i = 0; i < 4; i++) {
+      actor_init(&a[i], loop, &s, (char)('a' + i));
+    }
+    int64_t end_us = cafe_sim_now_us(loop) + 1000;
+    start(&a[0], end_us);
+    submit(&a[1]);
+    start(&a[2], end_us);
+    start(&a[3], end_us - 1);
+    cafe_sim_run(loop, -1);
+    assert_string_equal(s.text, "dt at br bd ct ");
+    cafe_loop_destroy(loop);
+  }
+}
+
 static void what_is_due_earlier_fires_first_unless_time_may_run_late(void **state) {
   for (int late = 0; late < 2; late++) {
     unsigned orders = 0;
@@ -522,6 +544,7 @@ int main(void) {
       cmocka_unit_test(the_same_seed_does_the_same),
       cmocka_unit_test(another_seed_does_other_things),
       cmocka_unit_test(things_that_are_ready_together_happen_in_every_order),
+      cmocka_unit_test(an_orderly_world_does_all_in_the_order_of_its_time),
       cmocka_unit_test(what_is_due_earlier_fires_first_unless_time_may_run_late),
       cmocka_unit_test(jobs_of_a_lane_keep_their_order_and_lanes_do_not_wait_for_each_other),
       cmocka_unit_test(a_job_takes_its_time_and_its_effect_lies_within),
