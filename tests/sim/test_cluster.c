@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The whole shop under everything at once, seeded. What fails prints its seed, and
+ *
+ *   CAFE_SEED=<seed> test_sim_cluster
+ *
+ * replays it, step by step the same. CAFE_SEEDS=<n> says how many seeds are tried; CAFE_FULL=1 asks for the long form.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster.h"
+
+enum { SHORT_SEEDS = 300, FULL_SEEDS = 10000 };
+
+static const char *const service_names[] = {"app", "pay", "store", "customer", "dashboard"};
+
+static uint64_t number_of(const char *name, uint64_t otherwise) {
+  const char *text = getenv(name);
+  return text && text[0] ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static bool is_full(void) { return number_of("CAFE_FULL", 0) != 0; }
+
+/* ---- what may happen ---- */
+
+static cluster_order *some_order(cluster *c) {
+  size_t count = map_count(c->orders);
+  if (!count) return NULL;
+  /* The newer, the likelier: old orders are over. */
+  uint64_t back = cluster_random(c, 1 + cluster_random(c, count));
+  map_entry *entry = map_first(c->orders);
+  for (uint64_t i = 0; i + 1 + back < count; i++) entry = map_next(entry);
+  return map_value(entry);
+}
+
+static void place_something(cluster *c) {
+  char client_key[32];
+  cafe_place_order place = {
+      .product_id = cafe_text("latte"),
+      .qty = 1 + (int64_t)cluster_random(c, 3),
+      .customer_id = cafe_text("kim"),
+      .amount_minor = (int64_t)cluster_random(c, 10000),
+      .pay_timeout_ms = 100 + (int64_t)cluster_random(c, 1500),
+      .accept_timeout_ms = cluster_chance(c, 50) ? 1000 + (int64_t)cluster_random(c, 20000) : 0,
+      .payment_token = cafe_text(cluster_chance(c, 8) ? "decline" : "tok"),
+  };
+  snprintf(client_key, sizeof client_key, "k%llu", (unsigned long long)cluster_random(c, 12));
+  int64_t timeout_ms = cluster_chance(c, 30) ? 1 + (int64_t)cluster_random(c, 2000) : 0;
+  cluster_call *call = cluster_submit(c, CLUSTER_APP, &cafe_place_order_type, 0, &place, timeout_ms,
+                                      cluster_chance(c, 50) ? client_key : NULL);
+  if (call && cluster_chance(c, 5)) cafe_op_cancel(call->op);
+}
+
+static void own_something(cluster *c) {
+  const cluster_order *order = some_order(c);
+  if (!order) return;
+  static const cafe_ticket_action next[] = {
+      [CAFE_TICKET_NONE] = CAFE_TICKET_ACCEPT,     [CAFE_TICKET_RECEIVED] = CAFE_TICKET_ACCEPT,
+      [CAFE_TICKET_ACCEPTED] = CAFE_TICKET_START,  [CAFE_TICKET_PREPARING] = CAFE_TICKET_FINISH,
+      [CAFE_TICKET_READY] = CAFE_TICKET_HAND_OUT,  [CAFE_TICKET_PICKED_UP] = CAFE_TICKET_HAND_OUT,
+      [CAFE_TICKET_REJECTED] = CAFE_TICKET_START,  [CAFE_TICKET_FAILED] = CAFE_TICKET_FINISH,
+      [CAFE_TICKET_WITHDRAWN] = CAFE_TICKET_START,
+  };
+  cafe_ticket_action action = next[order->ticket.status];
+  if (cluster_chance(c, 15)) action = (cafe_ticket_action)(1 + cluster_random(c, 6));
+  cluster_act(c, order->key, action);
+}
+
+static void cancel_something(cluster *c) {
+  const cluster_order *order = some_order(c);
+  if (order) cluster_cancel(c, order->key);
+}
+
+static void change_chances(cluster *c) {
+  cluster_chances *chances = &c->chances;
+  memset(chances, 0, sizeof *chances);
+  if (cluster_chance(c, 40)) return;
+  chances->decline = (int)cluster_random(c, 30);
+  chances->error = (int)cluster_random(c, 30);
+  chances->hang = (int)cluster_random(c, 40);
+  chances->silent = (int)cluster_random(c, 30);
+  chances->lost = (int)cluster_random(c, 30);
+  chances->fail = (int)cluster_random(c, 30);
+  chances->delay_ms = (int64_t)cluster_random(c, 300);
+  chances->jitter_ms = (int64_t)cluster_random(c, 600);
+}
+
+static void change_hub(cluster *c) {
+  if (cluster_chance(c, 40)) {
+    cafe_inproc_set_faults(c->hub, NULL);
+    return;
+  }
+  int64_t delay_us = (int64_t)cluster_random(c, 200000);
+  cafe_inproc_faults faults = {sizeof faults, (double)cluster_random(c, 40) / 100.0,
+                               (double)cluster_random(c, 60) / 100.0, 0, delay_us};
+  cafe_inproc_set_faults(c->hub, &faults);
+}
+
+static void break_store(cluster *c) {
+  cluster_node *n = cluster_node_of(c, (int)cluster_random(c, CLUSTER_SERVICES));
+  cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+  static const int codes[] = {CAFE_UNAVAILABLE, CAFE_NOMEM, CAFE_OVERLOADED};
+  uint64_t dice = cluster_random(c, 100);
+  if (dice < 50) {
+    faults.fail_call = 1 + cluster_random(c, 20);
+    faults.fail_calls = 1 + cluster_random(c, 6);
+    faults.fail_code = codes[cluster_random(c, 3)];
+  } else if (dice < 75) {
+    faults.die_after_commit = 1 + cluster_random(c, 10);
+  } else {
+    faults.die_before_commit = 1 + cluster_random(c, 10);
+  }
+  cafe_faulty_store_set(n->store, &faults);
+}
+
+static void jump_clock(cluster *c) {
+  int64_t now_ms = c->world->ops->utc_ms(c->world);
+  int64_t by_ms = (int64_t)cluster_random(c, 7200000) - 3600000;
+  cafe_sim_set_utc(c->world, now_ms + by_ms);
+}
+
+static void end_node(cluster *c) {
+  int service = (int)cluster_random(c, CLUSTER_SERVICES);
+  uint64_t dice = cluster_random(c, 100);
+  if (dice < 60) cluster_kill(c, service);
+  else if (dice < 85) cluster_break(c, service);
+  else cluster_stop(c, service);
+}
+
+static void happen(cluster *c) {
+  uint64_t dice = cluster_random(c, 100);
+  if (dice < 27) place_something(c);
+  else if (dice < 65) own_something(c);
+  else if (dice < 72) cancel_something(c);
+  else if (dice < 75) change_chances(c);
+  else if (dice < 77) change_hub(c);
+  else if (dice < 80) cafe_inproc_cut(c->hub, service_names[cluster_random(c, CLUSTER_SERVICES)], cluster_chance(c, 20));
+  else if (dice < 83) break_store(c);
+  else if (dice < 85) end_node(c);
+  else if (dice < 95) cluster_start(c, (int)cluster_random(c, CLUSTER_SERVICES));
+  else if (dice < 97) jump_clock(c);
+  else cluster_check(c, false);
+}
+
+static void pause_a_while(cluster *c) {
+  uint64_t dice = cluster_random(c, 100);
+  if (dice < 45) {
+    for (uint64_t i = cluster_random(c, 20); i > 0; i--) cluster_step(c);
+  } else if (dice < 98) {
+    cluster_run(c, (int64_t)cluster_random(c, 150));
+  } else {
+    cluster_run(c, (int64_t)cluster_random(c, 40000));
+  }
+}
+
+static cluster_options options_of(uint64_t seed) {
+  cluster_options options = {.seed = seed};
+  options.is_split = seed % 3 != 0;
+  options.is_threaded = seed % 2 != 0;
+  options.job_max_us = seed % 5 ? 3000 : 0;
+  options.late_max_us = seed % 7 ? 500 : 0;
+  options.max_cached = seed % 4 ? 0 : 2;
+  options.max_batch = seed % 11 ? 0 : 1;
+  options.id_block = seed % 13 ? 0 : 3;
+  if (seed % 4 == 1) options.gateway_retry = options.channel_retry = (cafe_retry){20, 100, 2, 300};
+  return options;
+}
+
+/* What came about, over all seeds: a run in which nothing goes wrong proves nothing. */
+static struct {
+  uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected, messages_failed,
+      tombstones, lost, errors, replayed;
+} tally;
+
+static void count_up(cluster *c) {
+  tally.steps += c->steps;
+  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
+    const cluster_order *order = map_value(entry);
+    tally.orders++;
+    tally.dropped += order->order.draft == CAFE_DRAFT_DROPPED;
+    tally.canceled += order->order.status == CAFE_ORDER_CANCELED;
+    tally.rejected += order->order.status == CAFE_ORDER_REJECTED;
+    tally.picked_up += order->order.status == CAFE_ORDER_PICKED_UP;
+    tally.refunded += order->payment.refunded_minor > 0;
+    tally.payment_failed += order->payment_failures > 0;
+    tally.cancel_rejected += cluster_count(order, &cafe_cancel_rejected_type) > 0;
+    tally.tombstones += order->payment.is_tombstone;
+    for (const cluster_message *message = order->messages; message; message = message->next)
+      tally.messages_failed += message->status == CAFE_NOTIFICATION_FAILED;
+  }
+  for (const cluster_call *call = c->calls; call; call = call->next) {
+    tally.lost += call->is_lost;
+    tally.errors += call->is_done && call->code;
+    tally.replayed += call->replayed;
+  }
+}
+
+static uint64_t run_seed(uint64_t seed) {
+  cluster_options options = options_of(seed);
+  cluster *c = cluster_create(&options);
+  c->program = "test_sim_cluster";
+  for (int i = 0; i < 200; i++) {
+    happen(c);
+    pause_a_while(c);
+  }
+  cluster_heal(c);
+  cluster_finish(c);
+  cluster_check(c, true);
+  count_up(c);
+  uint64_t digest = cafe_sim_digest(c->world);
+  cluster_destroy(c);
+  return digest;
+}
+
+static void every_invariant_holds_whatever_happens(void **state) {
+  (void)state;
+  uint64_t seed = number_of("CAFE_SEED", UINT64_MAX);
+  if (seed != UINT64_MAX) {
+    run_seed(seed);
+    return;
+  }
+  uint64_t count = number_of("CAFE_SEEDS", is_full() ? FULL_SEEDS : SHORT_SEEDS);
+  for (uint64_t i = 1; i <= count; i++) run_seed(i);
+  print_message("%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
+                "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu calls "
+                "lost, %llu errors, %llu replayed\n",
+                (unsigned long long)count, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
+                (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped,
+                (unsigned long long)tally.canceled, (unsigned long long)tally.rejected,
+                (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
+                (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
+                (unsigned long long)tally.messages_failed, (unsigned long long)tally.lost,
+                (unsigned long long)tally.errors, (unsigned long long)tally.replayed);
+  if (count < 100) return;
+  assert_true(tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.refunded &&
+              tally.payment_failed && tally.cancel_rejected && tally.tombstones && tally.messages_failed && tally.lost &&
+              tally.errors && tally.replayed);
+}
+
+static void a_seed_does_the_same_each_time(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 6; seed++) assert_int_equal(run_seed(seed), run_seed(seed));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(every_invariant_holds_whatever_happens),
+      cmocka_unit_test(a_seed_does_the_same_each_time),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
