@@ -39,10 +39,9 @@ typedef struct connection {
   int fd;
   uint64_t until_ms; /* 0: no limit, a handler has it */
   bool was_used;     /* it had a request before */
-  bool is_idle;      /* between two requests */
   bool is_uri_too_long;
   bool is_uri_malformed;
-  exchange *exchange; /* from its head to its completion */
+  exchange *exchange; /* while it is busy: from a head to its completion */
 } connection;
 
 struct http_server {
@@ -56,8 +55,11 @@ struct http_server {
   uv_timer_t sweep;
   int open_handles;
   struct MHD_Daemon *daemon;
-  int listener; /* -1: closed */
-  connection *connections;
+  int listener;     /* -1: closed */
+  connection *idle; /* the longest first */
+  connection *busy;
+  uint32_t count;
+  uint32_t crowd; /* so many connections leave room for no idle one */
   bool is_started;
   bool is_draining;
   void (*drained)(void *user);
@@ -87,7 +89,7 @@ static void spin(http_server *server) {
   } else {
     (void)uv_timer_stop(&server->due);
   }
-  if (server->is_draining && !server->connections && server->drained) {
+  if (server->is_draining && server->count == 0 && server->drained) {
     void (*drained)(void *) = server->drained;
     server->drained = NULL;
     drained(server->user);
@@ -116,22 +118,29 @@ bool http_server_is_draining(const http_request *request) { return ((const excha
 /* There is no call to drop a connection; the end of its stream does it. */
 static void drop(const connection *self) { (void)shutdown(self->fd, SHUT_RDWR); }
 
+static bool is_late(const connection *self, uint64_t now_ms) { return self->until_ms && self->until_ms <= now_ms; }
+
 static void on_sweep(uv_timer_t *handle) {
   http_server *server = handle->data;
   uint64_t now_ms = uv_now(server->loop);
-  for (connection *each = server->connections; each; each = each->next) {
+  for (connection *each = server->busy; each; each = each->next) {
     exchange *waiting = each->exchange;
-    int unread = 0;
-    if (waiting && waiting->op && waiting->op_until_ms <= now_ms) {
+    if (waiting->op && waiting->op_until_ms <= now_ms) {
       cafe_op *op = waiting->op;
       waiting->op = NULL;
       cafe_op_cancel(op);
-    } else if (each->until_ms && each->until_ms <= now_ms &&
-               !(each->is_idle && ioctl(each->fd, FIONREAD, &unread) == 0 && unread > 0)) {
+    } else if (is_late(each, now_ms)) {
       drop(each);
     }
   }
-  if (!server->connections) {
+  for (connection *each = server->idle; each; each = each->next) {
+    int unread = 0;
+    bool has_more = each->was_used && ioctl(each->fd, FIONREAD, &unread) == 0 && unread > 0;
+    if (is_late(each, now_ms) && !has_more) {
+      drop(each);
+    }
+  }
+  if (server->count == 0) {
     (void)uv_timer_stop(handle);
   }
 }
@@ -155,12 +164,21 @@ static void on_connection(void *user, struct MHD_Connection *handle, void **cont
     self->server = server;
     self->fd = info->connect_fd;
     self->until_ms = uv_now(server->loop) + HEAD_MS;
-    DL_APPEND(server->connections, self);
+    if (++server->count > server->crowd && server->idle) {
+      /* Who has something to ask comes before who only holds a place. It is gone when libmicrohttpd sees the end of its
+       * stream; until then it must not be found here again. */
+      connection *longest = server->idle;
+      drop(longest);
+      DL_DELETE(server->idle, longest);
+      DL_APPEND(server->idle, longest);
+    }
+    DL_APPEND(server->idle, self);
     if (!uv_is_active((uv_handle_t *)&server->sweep)) {
       (void)uv_timer_start(&server->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
     }
   } else if (self) {
-    DL_DELETE(server->connections, self);
+    DL_DELETE(server->idle, self);
+    server->count--;
     free(self);
     *context = NULL;
   }
@@ -174,7 +192,6 @@ static void *on_uri(void *user, const char *uri, struct MHD_Connection *handle) 
     if (self->was_used) {
       self->until_ms = uv_now(server->loop) + HEAD_MS;
     }
-    self->is_idle = false;
     self->is_uri_too_long = strlen(uri) > URI_MAX;
     self->is_uri_malformed = strstr(uri, "%00") != NULL;
   }
@@ -187,10 +204,11 @@ static void on_completed(void *user, struct MHD_Connection *handle, void **conte
   http_server *server = user;
   exchange *self = *context;
   connection *on = connection_of(handle);
-  if (on) {
+  if (on && on->exchange) {
+    DL_DELETE(server->busy, on);
+    DL_APPEND(server->idle, on);
     on->exchange = NULL;
     on->was_used = true;
-    on->is_idle = true;
     on->until_ms = uv_now(server->loop) + (server->is_draining ? DRAIN_IDLE_MS : IDLE_MS);
   }
   *context = NULL;
@@ -231,6 +249,8 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
   self->server = server;
   self->connection = handle;
   self->method = method;
+  DL_DELETE(server->idle, on);
+  DL_APPEND(server->busy, on);
   on->exchange = self;
   on->until_ms = uv_now(server->loop) + BODY_MS;
   exchange_check_head(self, version, on->is_uri_too_long, on->is_uri_malformed);
@@ -363,6 +383,7 @@ int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int p
   server->node = node;
   server->log = *log;
   server->loop = loop;
+  server->crowd = connections - connections / 4;
   server->listener = -1;
   if ((code = listen_at(&server->listener, host, port, err)) != CAFE_OK) {
     goto fail;
@@ -406,9 +427,9 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
   server->user = user;
   /* Whoever is connected already was told that somebody listens. */
   while (poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN)) {
-    connection *last = server->connections ? server->connections->prev : NULL;
+    uint32_t count = server->count;
     (void)MHD_run(server->daemon);
-    if (last == (server->connections ? server->connections->prev : NULL)) {
+    if (server->count <= count) {
       break; /* at the limit of connections */
     }
   }
@@ -418,8 +439,8 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
   }
   server->listener = -1;
   uint64_t until_ms = uv_now(server->loop) + DRAIN_IDLE_MS;
-  for (connection *each = server->connections; each; each = each->next) {
-    if (!each->exchange && each->until_ms > until_ms) {
+  for (connection *each = server->idle; each; each = each->next) {
+    if (each->until_ms > until_ms) {
       each->until_ms = until_ms;
     }
   }

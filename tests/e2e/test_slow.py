@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes its time: clients that are slow or many, and limits that have to pass."""
+
+import http.client
+import resource
+import signal
+import socket
+import tempfile
+import time
+import unittest
+
+from shop import APP, SEED, Shop, binary, soon
+
+BINARY = binary()
+
+
+class Patience(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.shop = Shop(BINARY, self.folder.name)
+        self.addCleanup(self.shop.stop, signal.SIGKILL)
+        self.shop.start()
+
+    def drip(self, data, interval, limit):
+        """Sends byte after byte; returns after how many seconds the server had enough."""
+        began = time.monotonic()
+        with self.shop.connect(APP) as connection:
+            connection.settimeout(interval)
+            for byte in data:
+                try:
+                    connection.sendall(bytes([byte]))
+                    if connection.recv(1) == b"":
+                        return time.monotonic() - began
+                except socket.timeout:
+                    pass
+                except OSError:
+                    return time.monotonic() - began
+                self.assertLess(time.monotonic() - began, limit)
+        self.fail("the server took all of it")
+
+    def test_a_slow_head_is_cut_off_within_ten_seconds(self):
+        self.assertLess(self.drip(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1000, 0.1, 20), 13)
+
+    def test_a_slow_body_is_cut_off_within_thirty_seconds(self):
+        head = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+        self.assertLess(self.drip(head + b" " * 60000, 0.1, 50), 37 + len(head) * 0.1)
+
+    def test_ten_thousand_idle_connections_keep_nobody_out(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = min(10000, hard - 100)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 100), hard))
+        idle = []
+        try:
+            for _ in range(wanted):
+                idle.append(self.shop.connect(APP))
+            for _ in range(20):
+                self.assertEqual(self.shop.post(APP, "/orders", SEED).status, 201)
+        finally:
+            for connection in idle:
+                connection.close()
+        self.assertEqual(self.shop.stop(), 0)
+
+    def test_a_connection_may_rest_between_two_requests(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.shop.base + APP, timeout=10)
+        self.addCleanup(connection.close)
+        connection.connect()
+        kept = connection.sock
+        for rest in (15, 0):
+            connection.request("GET", "/livez")
+            self.assertEqual(connection.getresponse().read(), b'{"status":"live"}')
+            self.assertIs(connection.sock, kept)
+            until = time.monotonic() + rest
+            soon(lambda: time.monotonic() >= until, "the rest is over", timeout=rest + 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
