@@ -95,6 +95,10 @@ static void take_act(cafe_node *node, struct act *taken) {
     taken->finish(node, taken, CAFE_CANCELED, &err);
     return;
   }
+  if (taken->op && taken->op->is_detached) {
+    taken->finish(node, taken, CAFE_CANCELED, &err); /* answered already, and nothing was begun */
+    return;
+  }
   if (taken->op && taken->op->wants_new_key && taken->key == 0) {
     if (key_take(node, &taken->key, taken)) return;
     taken->is_new_key = true;

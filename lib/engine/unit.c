@@ -498,6 +498,11 @@ static int seal(execution *x, struct act *act) {
 void unit_execute(struct subject *subject, struct act *act) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
+  if (act->op && act->op->is_detached) {
+    /* Whoever asked was told that the outcome isn't known, and may ask again under his key, which isn't his yet. */
+    act->finish(node, act, CAFE_CANCELED, &err);
+    return;
+  }
   struct unit *unit = unit_make(subject);
   if (!unit) {
     cafe_fail(&err, CAFE_NOMEM, "no memory to decide a command");
