@@ -98,11 +98,19 @@ typedef struct cafe_fulfillment_row {
   int64_t version;
 } cafe_fulfillment_row;
 
-CAFE_EXPORT extern const cafe_schema cafe_receive_ticket_type, cafe_withdraw_ticket_type, cafe_act_on_ticket_type;
-CAFE_EXPORT extern const cafe_schema cafe_ticket_received_type, cafe_ticket_accepted_type, cafe_ticket_rejected_type,
-    cafe_ticket_started_type, cafe_ticket_ready_type, cafe_ticket_picked_up_type, cafe_ticket_failed_type,
-    cafe_ticket_withdrawn_type;
-CAFE_EXPORT extern const cafe_schema cafe_ticket_type, cafe_fulfillment_row_type;
+CAFE_EXPORT extern const cafe_schema cafe_receive_ticket_type;
+CAFE_EXPORT extern const cafe_schema cafe_withdraw_ticket_type;
+CAFE_EXPORT extern const cafe_schema cafe_act_on_ticket_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_received_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_accepted_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_rejected_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_ready_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_picked_up_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_failed_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_withdrawn_type;
+CAFE_EXPORT extern const cafe_schema cafe_ticket_type;
+CAFE_EXPORT extern const cafe_schema cafe_fulfillment_row_type;
 
 /* Stream "fulfillment". */
 CAFE_EXPORT extern const cafe_aggregate cafe_fulfillment_aggregate;

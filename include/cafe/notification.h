@@ -95,10 +95,14 @@ typedef struct cafe_notification_row {
   int64_t updated_at_ms;
 } cafe_notification_row;
 
-CAFE_EXPORT extern const cafe_schema cafe_notify_customer_type, cafe_record_delivery_type;
-CAFE_EXPORT extern const cafe_schema cafe_notification_queued_type, cafe_notification_sent_type,
-    cafe_notification_failed_type;
-CAFE_EXPORT extern const cafe_schema cafe_delivery_task_type, cafe_notifications_type, cafe_notification_row_type;
+CAFE_EXPORT extern const cafe_schema cafe_notify_customer_type;
+CAFE_EXPORT extern const cafe_schema cafe_record_delivery_type;
+CAFE_EXPORT extern const cafe_schema cafe_notification_queued_type;
+CAFE_EXPORT extern const cafe_schema cafe_notification_sent_type;
+CAFE_EXPORT extern const cafe_schema cafe_notification_failed_type;
+CAFE_EXPORT extern const cafe_schema cafe_delivery_task_type;
+CAFE_EXPORT extern const cafe_schema cafe_notifications_type;
+CAFE_EXPORT extern const cafe_schema cafe_notification_row_type;
 
 /* Stream "notification". */
 CAFE_EXPORT extern const cafe_aggregate cafe_notification_aggregate;

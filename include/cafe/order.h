@@ -199,14 +199,30 @@ typedef struct cafe_order_row {
   int64_t version; /* the stream's */
 } cafe_order_row;
 
-CAFE_EXPORT extern const cafe_schema cafe_place_order_type, cafe_request_cancel_type, cafe_establish_order_type,
-    cafe_unclaim_draft_type, cafe_drop_draft_type, cafe_confirm_cancel_type, cafe_refuse_cancel_type,
-    cafe_reject_order_type, cafe_mark_order_type;
-CAFE_EXPORT extern const cafe_schema cafe_order_drafted_type, cafe_draft_claimed_type, cafe_draft_unclaimed_type,
-    cafe_draft_dropped_type, cafe_ordered_type, cafe_order_accepted_type, cafe_preparation_started_type,
-    cafe_coffee_done_type, cafe_order_picked_up_type, cafe_cancel_requested_type, cafe_cancel_rejected_type,
-    cafe_order_canceled_type, cafe_order_rejected_type;
-CAFE_EXPORT extern const cafe_schema cafe_order_type, cafe_order_row_type;
+CAFE_EXPORT extern const cafe_schema cafe_place_order_type;
+CAFE_EXPORT extern const cafe_schema cafe_request_cancel_type;
+CAFE_EXPORT extern const cafe_schema cafe_establish_order_type;
+CAFE_EXPORT extern const cafe_schema cafe_unclaim_draft_type;
+CAFE_EXPORT extern const cafe_schema cafe_drop_draft_type;
+CAFE_EXPORT extern const cafe_schema cafe_confirm_cancel_type;
+CAFE_EXPORT extern const cafe_schema cafe_refuse_cancel_type;
+CAFE_EXPORT extern const cafe_schema cafe_reject_order_type;
+CAFE_EXPORT extern const cafe_schema cafe_mark_order_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_drafted_type;
+CAFE_EXPORT extern const cafe_schema cafe_draft_claimed_type;
+CAFE_EXPORT extern const cafe_schema cafe_draft_unclaimed_type;
+CAFE_EXPORT extern const cafe_schema cafe_draft_dropped_type;
+CAFE_EXPORT extern const cafe_schema cafe_ordered_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_accepted_type;
+CAFE_EXPORT extern const cafe_schema cafe_preparation_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_coffee_done_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_picked_up_type;
+CAFE_EXPORT extern const cafe_schema cafe_cancel_requested_type;
+CAFE_EXPORT extern const cafe_schema cafe_cancel_rejected_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_canceled_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_rejected_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_type;
+CAFE_EXPORT extern const cafe_schema cafe_order_row_type;
 
 /* Stream "order". */
 CAFE_EXPORT extern const cafe_aggregate cafe_order_aggregate;

@@ -155,13 +155,25 @@ typedef struct cafe_payment_row {
   int64_t version;
 } cafe_payment_row;
 
-CAFE_EXPORT extern const cafe_schema cafe_authorize_payment_type, cafe_capture_payment_type, cafe_cancel_payment_type,
-    cafe_record_gateway_type;
-CAFE_EXPORT extern const cafe_schema cafe_authorization_started_type, cafe_payment_approved_type,
-    cafe_payment_declined_type, cafe_authorization_failed_type, cafe_capture_started_type, cafe_payment_captured_type,
-    cafe_payment_cancel_kept_type, cafe_void_started_type, cafe_refund_started_type, cafe_payment_canceled_type,
-    cafe_payment_refunded_type, cafe_payment_failed_type;
-CAFE_EXPORT extern const cafe_schema cafe_payment_task_type, cafe_payment_type, cafe_payment_row_type;
+CAFE_EXPORT extern const cafe_schema cafe_authorize_payment_type;
+CAFE_EXPORT extern const cafe_schema cafe_capture_payment_type;
+CAFE_EXPORT extern const cafe_schema cafe_cancel_payment_type;
+CAFE_EXPORT extern const cafe_schema cafe_record_gateway_type;
+CAFE_EXPORT extern const cafe_schema cafe_authorization_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_approved_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_declined_type;
+CAFE_EXPORT extern const cafe_schema cafe_authorization_failed_type;
+CAFE_EXPORT extern const cafe_schema cafe_capture_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_captured_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_cancel_kept_type;
+CAFE_EXPORT extern const cafe_schema cafe_void_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_refund_started_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_canceled_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_refunded_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_failed_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_task_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_row_type;
 
 /* Stream "payment". */
 CAFE_EXPORT extern const cafe_aggregate cafe_payment_aggregate;
