@@ -23,6 +23,13 @@ static int add_write(cafe_op *op, struct unit *unit, cafe_key_mode mode, cafe_sl
   write->replaces = op->replaces;
   write->reply = reply;
   write->time_ms = unit->now_ms;
+  /* The unit keeps its own operation; any other may be answered and gone before the unit is written. */
+  bool is_own = unit->acts && unit->acts->op == op;
+  if (!is_own && (cafe_arena_copy(&write->scope, unit->arena, write->scope) ||
+                  cafe_arena_copy(&write->key, unit->arena, write->key) ||
+                  cafe_arena_copy(&write->fingerprint, unit->arena, write->fingerprint) ||
+                  cafe_arena_copy(&write->reply, unit->arena, write->reply)))
+    return cafe_fail(err, CAFE_NOMEM, "no memory to keep a client's key");
   if (mode != CAFE_KEY_REPLY) {
     op->has_claimed = true;
     op->claimed_by = unit->seq;
@@ -167,15 +174,13 @@ static void reserve(cafe_node *node, bool is_read) {
 
 int key_take(cafe_node *node, uint64_t *out, struct act *act) {
   bool has_row = node->id_stored != 0;
+  bool is_low = node->id_end - node->id_next <= node->id_block / 4;
+  bool is_empty = node->id_next == node->id_end;
+  if (is_empty) DL_APPEND(node->waiting_for_id, act); /* before a failure is told to all that wait */
+  else *out = node->id_next++;
   /* The next block is fetched while the last quarter of this one is used, so that nobody waits for it. */
-  if (!node->id_job && node->id_end - node->id_next <= node->id_block / 4) reserve(node, !has_row);
-  if (node->id_next < node->id_end) {
-    *out = node->id_next++;
-    return CAFE_OK;
-  }
-  if (!node->id_job) return CAFE_UNAVAILABLE; /* reserve failed, and said so to all that wait */
-  DL_APPEND(node->waiting_for_id, act);
-  return CAFE_UNAVAILABLE;
+  if (is_low && !node->id_job) reserve(node, !has_row);
+  return is_empty ? CAFE_UNAVAILABLE : CAFE_OK;
 }
 
 void key_close(cafe_node *node) {
