@@ -143,6 +143,7 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_err *err
 void request_send(struct subject *subject, const remote_ask *ask) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
+  if (node->state > NODE_DRAINING) return; /* the saga's row says that it asked: taken up at the next start */
   cafe_arena *arena = node_arena(node);
   request_out *out = arena ? cafe_arena_alloc(arena, sizeof *out) : NULL;
   if (!out) {
