@@ -327,7 +327,9 @@ static int compare(sqlite_store *store, const sqlite_witness *left, cafe_err *er
 /* Everything that the WAL holds is written out anew. Another program that reads meanwhile may prevent the last step, the
  * WAL's own end, which does no harm. */
 static int renew(sqlite_store *store, cafe_err *err) {
+  sqlite3_busy_timeout(store->writer, 0);
   int code = sqlite3_wal_checkpoint_v2(store->writer, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+  sqlite3_busy_timeout(store->writer, FILE_BUSY_MS);
   store->wal_frames = 0;
   return code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY ? CAFE_OK
                                                            : sqlite_fail(store, store->writer, err, "recovering it");
