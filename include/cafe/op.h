@@ -71,7 +71,7 @@ CAFE_EXPORT int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submi
  * happen. Since 0.1. */
 CAFE_EXPORT void cafe_op_cancel(cafe_op *op);
 
-/* The blocking form. *out stays valid until the next call on the node. Must not be called from a completion.
+/* The blocking form. *out stays valid until the next blocking call on the node. Must not be called from a completion.
  * Since 0.1. */
 CAFE_EXPORT int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
 
@@ -107,6 +107,11 @@ typedef void (*cafe_list_cb)(const cafe_err *err, const cafe_row *rows, uint32_t
 
 /* Reads committed rows of a view that the node hosts. One row: a filter on key_name. Since 0.1. */
 CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user,
+                               cafe_err *err);
+
+/* The blocking form for one row: *out is its struct, and stays valid until the next blocking call on the node.
+ * CAFE_NOT_FOUND: there is none, or none that is shown. Must not be called from a completion. Since 0.1. */
+CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                                cafe_err *err);
 
 /* BORROW until it returns. In the order of their positions. */

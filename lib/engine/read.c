@@ -4,6 +4,7 @@
  * Reads: rows of views, the events of a stream, and waiting for a view to catch up. They go to the store, so they show
  * what is committed and nothing else; a command that was answered is in what is read afterwards.
  */
+#include "base/str.h"
 #include "cafe/op.h"
 #include "engine/consume.h"
 #include "engine/node.h"
@@ -202,6 +203,54 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
   if (op) *op = job->op;
   storage_submit(node, &job->job);
   return CAFE_OK;
+}
+
+typedef struct blocking_find {
+  const void **out;
+  const cafe_view *view;
+  uint64_t sub;
+  cafe_arena *arena;
+  cafe_err *err;
+  int code;
+  bool is_done;
+} blocking_find;
+
+static void find_done(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+  (void)more;
+  blocking_find *find = user;
+  find->is_done = true;
+  if (err) {
+    find->code = err->code;
+    if (find->err) *find->err = *err;
+    return;
+  }
+  if (count == 0 || rows->sub != find->sub) {
+    find->code = cafe_fail(find->err, CAFE_NOT_FOUND, "%s has no such row", find->view->name);
+    return;
+  }
+  void *copy = cafe_arena_alloc(find->arena, find->view->row->width);
+  if (!copy || cafe_schema_copy(copy, rows->data, find->view->row, find->arena))
+    find->code = cafe_fail(find->err, CAFE_NOMEM, "no memory for a row");
+  *find->out = copy;
+}
+
+int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
+                   cafe_err *err) {
+  cafe_arena_reset(node->call_arena);
+  const char *digits = arena_printf(node->call_arena, "%llu", (unsigned long long)key);
+  if (!digits) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  cafe_filter is_key = {view->key_name, cafe_text(digits)};
+  cafe_list list = CAFE_LIST_INIT;
+  list.view = view;
+  list.filters = &is_key;
+  list.filter_count = 1;
+  list.after_key = sub ? key : 0;
+  list.after_sub = sub ? sub - 1 : 0;
+  list.limit = 1;
+  blocking_find find = {out, view, sub, node->call_arena, err, CAFE_OK, false};
+  int code = cafe_node_list(NULL, node, &list, find_done, &find, err);
+  while (!code && !find.is_done) code = node->loop->ops->turn(node->loop, -1);
+  return code ? code : find.code;
 }
 
 /* ---- the events of a stream ---- */
