@@ -36,6 +36,7 @@ typedef struct read_job {
 } read_job;
 
 static void forget(struct projection *projection) {
+  if (!projection || !projection->rows || !projection->arena) return; /* half made: nothing is in it */
   map_clear(projection->rows);
   cafe_arena_reset(projection->arena);
 }
@@ -253,7 +254,7 @@ void project_begin(struct consumer *consumer) {
   }
   if (code) {
     node_free(node, job);
-    if (consumer->projection && consumer->projection->rows) forget(consumer->projection);
+    forget(consumer->projection);
     consumer_failed(consumer, code, &err);
     return;
   }
