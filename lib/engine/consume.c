@@ -215,6 +215,7 @@ void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
 void consumer_end(struct consumer *consumer) {
   if (--consumer->under_way) return;
   consumer->has_batch = false;
+  if (consumer->kind == CONSUME_VIEW) project_end(consumer);
   if (consumer->has_failed) return; /* begun anew from the checkpoints, by consume_turn */
   consumer->after = consumer->scanned;
   consumer->watermark = consumer->scanned;

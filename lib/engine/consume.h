@@ -51,7 +51,8 @@ struct consumer {
   bool has_failed;
   bool has_batch;
   bool is_marking;            /* the watermark is being written */
-  struct projection *projection; /* views */
+  struct projection *projection; /* views: shared by the subscriptions of one view */
+  struct consumer *next_waiting; /* for its turn there */
 };
 
 /* Steps of the batch in hand. */
@@ -65,6 +66,8 @@ int64_t consume_next_us(const cafe_node *node);
 
 /* project.c: a view's batch. */
 void project_begin(struct consumer *consumer);
+/* It is over: another subscription of the view has its turn. */
+void project_end(struct consumer *consumer);
 void project_destroy(struct consumer *consumer);
 
 #endif

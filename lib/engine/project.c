@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A view that a subscription keeps: a batch of events is folded into its rows, and for each partition the changed rows
- * and the checkpoint are one unit. What is kept here: a row in the store is exactly the fold of the events up to the
- * checkpoint of its partition. Rows in memory are a cache of that; after any failure it is thrown away whole, and the
+ * A view that subscriptions keep: a batch of events is folded into its rows, and for each partition the changed rows and
+ * the checkpoint are one unit. What is kept here: a row in the store is exactly the fold of the events up to the
+ * checkpoints of its partition. Rows in memory are a cache of that; after any failure it is thrown away whole, and the
  * batch begun anew from the checkpoints.
+ *
+ * A view over several logs has a subscription to each, and they meet in the same rows. So they share the cache, and take
+ * turns: a batch begins when the one before it is written. Else each would fold into rows that the others have changed.
  */
 #include "engine/consume.h"
 
@@ -22,6 +25,9 @@ typedef struct view_row {
 struct projection {
   cafe_arena *arena; /* of the rows */
   map *rows;         /* by (key, sub) */
+  uint32_t users;    /* subscriptions of the view */
+  struct consumer *turn;    /* whose batch is in hand; NULL: nobody's */
+  struct consumer *waiting; /* with a batch, by next_waiting */
 };
 
 typedef struct row_key {
@@ -41,14 +47,24 @@ static void forget(struct projection *projection) {
   cafe_arena_reset(projection->arena);
 }
 
+static struct projection *projection_of(struct consumer *consumer) {
+  struct consumer *other;
+  LL_FOREACH(consumer->node->consumers, other)
+    if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection) return other->projection;
+  return node_alloc(consumer->node, sizeof *other->projection);
+}
+
+static int share(struct consumer *consumer, cafe_err *err) {
+  if (consumer->projection) return CAFE_OK;
+  consumer->projection = projection_of(consumer);
+  if (!consumer->projection) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  consumer->projection->users++;
+  return CAFE_OK;
+}
+
 static int prepare(struct consumer *consumer, cafe_err *err) {
   cafe_node *node = consumer->node;
   struct projection *made = consumer->projection;
-  if (!made) {
-    made = node_alloc(node, sizeof *made);
-    if (!made) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
-    consumer->projection = made;
-  }
   if (!made->arena) made->arena = cafe_arena_create(&node->allocator);
   if (!made->rows) made->rows = map_create(&node->allocator, MAP_BYTES);
   if (!made->arena || !made->rows) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
@@ -57,11 +73,13 @@ static int prepare(struct consumer *consumer, cafe_err *err) {
 }
 
 void project_destroy(struct consumer *consumer) {
-  if (!consumer->projection) return;
-  map_destroy(consumer->projection->rows);
-  cafe_arena_destroy(consumer->projection->arena);
-  node_free(consumer->node, consumer->projection);
+  struct projection *shared = consumer->projection;
+  if (!shared) return;
   consumer->projection = NULL;
+  if (--shared->users) return;
+  map_destroy(shared->rows);
+  cafe_arena_destroy(shared->arena);
+  node_free(consumer->node, shared);
 }
 
 static view_row *row_of(struct consumer *consumer, const cafe_event *event) {
@@ -238,7 +256,7 @@ static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
   return CAFE_OK;
 }
 
-void project_begin(struct consumer *consumer) {
+static void begin_batch(struct consumer *consumer) {
   cafe_node *node = consumer->node;
   cafe_err err = {0, 0, ""};
   size_t events = 0;
@@ -269,4 +287,33 @@ void project_begin(struct consumer *consumer) {
   node_free(node, job);
   fold_batch(consumer);
   consumer_end(consumer);
+}
+
+void project_begin(struct consumer *consumer) {
+  cafe_err err = {0, 0, ""};
+  int code = share(consumer, &err);
+  if (code) {
+    consumer_failed(consumer, code, &err);
+    return;
+  }
+  struct projection *shared = consumer->projection;
+  if (shared->turn) {
+    consumer->under_way++; /* until its turn */
+    LL_APPEND2(shared->waiting, consumer, next_waiting);
+    return;
+  }
+  shared->turn = consumer;
+  begin_batch(consumer);
+}
+
+void project_end(struct consumer *consumer) {
+  struct projection *shared = consumer->projection;
+  if (!shared || shared->turn != consumer) return;
+  struct consumer *next = shared->waiting;
+  shared->turn = NULL;
+  if (!next || consumer->node->state != NODE_RUNNING) return;
+  LL_DELETE2(shared->waiting, next, next_waiting);
+  shared->turn = next;
+  begin_batch(next);
+  consumer_end(next);
 }
