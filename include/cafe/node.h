@@ -82,8 +82,9 @@ CAFE_EXPORT int cafe_node_turn(cafe_node *node);
 /* The blocking form: turns the node, sleeping between, until *until is not 0. Since 0.1. */
 CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
 
-/* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done. Timers, retries and
- * subscriptions stop; they go on at the next start. Since 0.1. */
+/* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done. Tasks, timers and retries
+ * begin only where an operation waits for what they bring; the others, at the next start. An operation without a timeout
+ * may wait for long: close ends it. Since 0.1. */
 CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
 /* Stops now: every operation in flight completes with CAFE_CANCELED (or its real end), then done runs. What was

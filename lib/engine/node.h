@@ -376,6 +376,8 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text);
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq);
 void op_leave(cafe_op *op, struct subject *subject);
+/* Whether somebody waits for what isn't decided yet. */
+bool op_is_awaited(const struct subject *subject);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err);
 /* Unit seq is committed, or failed: those that it answers are answered, or wait on. */

@@ -73,6 +73,12 @@ void op_leave(cafe_op *op, struct subject *subject) {
   }
 }
 
+bool op_is_awaited(const struct subject *subject) {
+  for (const cafe_op *op = subject->waiters; op; op = op->next_waiter)
+    if (!op->answered_by) return true;
+  return false;
+}
+
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text) {
   cafe_slice kept = {NULL, 0};
   if (text && cafe_arena_copy(&kept, op->arena, cafe_text(text))) return CAFE_NOMEM;

@@ -252,7 +252,7 @@ static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
 }
 
 void task_reconcile(struct subject *subject, const struct unit *unit) {
-  if (subject->node->state != NODE_RUNNING) return;
+  if (!timer_is_for(subject)) return;
   running_task *task, *next;
   DL_FOREACH_SAFE(subject->tasks, task, next) {
     if (task->phase != TASK_RUNNING || is_wanted(unit->wanted, task->aggregate, task->task.id)) continue;

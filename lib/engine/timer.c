@@ -50,9 +50,14 @@ static void look_finished(cafe_node *node, struct act *act, int code, const cafe
   if (code && node->state <= NODE_DRAINING) timer_retry(subject);
 }
 
+bool timer_is_for(const struct subject *subject) {
+  node_state state = subject->node->state;
+  return state == NODE_RUNNING || (state == NODE_DRAINING && op_is_awaited(subject));
+}
+
 static bool prepare_look(struct subject *subject) {
   cafe_node *node = subject->node;
-  if (subject->is_ticking || node->state != NODE_RUNNING) return false;
+  if (subject->is_ticking || node->state > NODE_DRAINING) return false;
   subject->is_ticking = true;
   node->timers->looks++;
   memset(&subject->tick, 0, sizeof subject->tick);
@@ -63,7 +68,7 @@ static bool prepare_look(struct subject *subject) {
 }
 
 static void look_at(struct subject *subject) {
-  if (prepare_look(subject)) act_submit(subject->node, &subject->tick);
+  if (timer_is_for(subject) && prepare_look(subject)) act_submit(subject->node, &subject->tick);
 }
 
 void timer_arm_at(struct subject *subject, int64_t due_ms) {
@@ -205,22 +210,24 @@ static void take_far(cafe_node *node, int64_t now_ms) {
 void timer_turn(cafe_node *node, int64_t now_us) {
   (void)now_us;
   int64_t now_ms = node_utc_ms(node);
-  if (node->state != NODE_RUNNING) return;
+  if (node->state > NODE_DRAINING) return;
   heap_item *item;
   while ((item = heap_peek(node->due)) && item->due <= now_ms) {
     struct subject *subject = CONTAINER(item, struct subject, due);
     heap_update(node->due, item, INT64_MAX);
     look_at(subject);
   }
+  if (node->state != NODE_RUNNING) return;
   take_far(node, now_ms);
   if (wants_scan(node->timers) && scan_ms(node->timers) <= now_ms) scan(node);
 }
 
 int64_t timer_next_ms(const cafe_node *node) {
   const struct timer_state *timers = node->timers;
-  if (node->state != NODE_RUNNING) return INT64_MAX;
+  if (node->state > NODE_DRAINING) return INT64_MAX;
   heap_item *near = heap_peek(node->due);
   int64_t next = near ? near->due : INT64_MAX;
+  if (node->state != NODE_RUNNING) return next;
   heap_item *far = timers->looks < LOOKS_AT_ONCE ? heap_peek(timers->far) : NULL;
   if (far && far->due < next) next = far->due;
   if (wants_scan(timers) && scan_ms(timers) < next) next = scan_ms(timers);

@@ -6,6 +6,8 @@
 
 /* The key is looked at again soon, after something of it failed. */
 void timer_retry(struct subject *subject);
+/* Whether what is due may begin: on a draining node only for those who wait. */
+bool timer_is_for(const struct subject *subject);
 /* The key is looked at by then, or earlier. 0: nothing. */
 void timer_arm_at(struct subject *subject, int64_t due_ms);
 void timer_turn(cafe_node *node, int64_t now_us);
