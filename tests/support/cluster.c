@@ -351,7 +351,8 @@ int cluster_start(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
   if (n->node) return CAFE_OK;
   cafe_faulty_store_revive(n->store);
-  cafe_faulty_store_set(n->store, NULL);
+  cafe_faulty_store_set(n->store, n->starts || n != c->nodes ? NULL : c->options.faults);
+  n->starts++;
   cafe_err err = {0, 0, ""};
   int code = create_node(n, &err);
   if (!code) return CAFE_OK;
@@ -360,7 +361,9 @@ int cluster_start(cluster *c, int service) {
   n->node = NULL;
   n->shop = NULL;
   if (n->heap.live) cluster_violation(c, "memory", 0, "a node that didn't start left %zu blocks", n->heap.live);
-  if (code != CAFE_NOMEM) cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
+  cafe_store_counts counts = {.size = sizeof counts};
+  cafe_faulty_store_count(n->store, &counts);
+  if (code != CAFE_NOMEM && !counts.faults) cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
   return code;
 }
 

@@ -32,6 +32,7 @@ typedef struct cluster_options {
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
   cafe_retry gateway_retry, channel_retry;              /* zeroed: short ones */
   const cafe_allocator *allocator;                      /* below the nodes; NULL: malloc */
+  const cafe_store_faults *faults;                      /* of node 0's store, from its first start on; NULL: none */
 } cluster_options;
 
 /* What happens to calls of the gateway and to messages on the channel, in percent of them. */
@@ -58,6 +59,7 @@ typedef struct cluster_node {
   cluster_heap heap;
   cafe_node *node; /* NULL: it is down */
   cafe_shop *shop;
+  uint32_t starts; 
   uint64_t read_n;     /* of its log, by the oracle */
   uint64_t read_calls; /* of its store, when that was */
   map *touched;        /* orders whose rows are to be compared */
@@ -158,7 +160,6 @@ struct cluster {
 cluster *cluster_create(const cluster_options *options);
 /* Closes what is up; a node that leaks fails the test. */
 void cluster_destroy(cluster *c);
-/* The same without a look at what is left: after a failure that was provoked. */
 
 /* Chance, from the cluster's seed, and no draw of the program's. */
 uint64_t cluster_random(cluster *c, uint64_t below);
@@ -178,10 +179,11 @@ void cluster_kill(cluster *c, int service);
 void cluster_break(cluster *c, int service);
 /* In order. */
 void cluster_stop(cluster *c, int service);
-/* Makes it anew on the same store, revived and without faults. CAFE_OK, or why not (then it is down). */
+/* Makes it anew on the same store, revived and without faults. CAFE_OK, or why not (then it is down); that it fails
+ * without a fault or refused memory fails the test. */
 int cluster_start(cluster *c, int service);
 bool cluster_is_up(cluster *c, int service);
-/* Kills nodes whose store died by a fault. */
+/* Kills nodes whose store died by a fault; part of every step. Whether there were any. */
 bool cluster_bury(cluster *c);
 
 /* Submits; NULL: refused, or the node is down. client_key may be NULL; the answer is then kept under it, as the HTTP
