@@ -259,6 +259,8 @@ void subject_make_stale(struct subject *subject);
 /* After anything that may have freed it for eviction, or allow a reload. */
 void subject_settle(struct subject *subject);
 void subject_drop(struct subject *subject);
+/* It is needed: not thrown out before subject_settle finds it idle again. */
+void subject_rouse(struct subject *subject);
 /* An act for it: executed at once, or when it was read. */
 void subject_take(struct subject *subject, struct act *act);
 void *subject_state_of(struct subject *subject, uint32_t aggregate); /* zeroed one where there are no events; NULL: no memory */

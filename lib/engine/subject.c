@@ -78,10 +78,7 @@ no_memory:
 
 void subject_drop(struct subject *subject) {
   cafe_node *node = subject->node;
-  if (subject->is_idle) {
-    DL_DELETE2(node->idle, subject, lru_prev, lru_next);
-    node->idle_count--;
-  }
+  subject_rouse(subject);
   map_remove(node->subjects, subject->key);
   subject_free(subject);
 }
@@ -338,12 +335,15 @@ static void execute_queue(struct subject *subject) {
   }
 }
 
+void subject_rouse(struct subject *subject) {
+  if (!subject->is_idle) return;
+  DL_DELETE2(subject->node->idle, subject, lru_prev, lru_next);
+  subject->node->idle_count--;
+  subject->is_idle = false;
+}
+
 void subject_take(struct subject *subject, struct act *act) {
-  if (subject->is_idle) {
-    DL_DELETE2(subject->node->idle, subject, lru_prev, lru_next);
-    subject->node->idle_count--;
-    subject->is_idle = false;
-  }
+  subject_rouse(subject);
   if (subject->state == SUBJECT_NEW && act->is_new_key) {
     subject->state = SUBJECT_READY;
     subject->is_resumed = true;

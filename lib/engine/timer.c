@@ -59,6 +59,7 @@ static bool prepare_look(struct subject *subject) {
   cafe_node *node = subject->node;
   if (subject->is_ticking || node->state > NODE_DRAINING) return false;
   subject->is_ticking = true;
+  subject_rouse(subject); /* the act lies in it, and waits in a queue until it is taken */
   node->timers->looks++;
   memset(&subject->tick, 0, sizeof subject->tick);
   subject->tick.kind = ACT_TICK;
