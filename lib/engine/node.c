@@ -88,6 +88,9 @@ void act_submit(cafe_node *node, struct act *act) {
   node_pump(node);
 }
 
+/* Where a commit is no journey, a large batch wins nothing and leaves the processor's cache before it is written. */
+enum { INLINE_UNITS = 16 };
+
 static void take_act(cafe_node *node, struct act *taken) {
   cafe_err err = {0, 0, ""};
   if (node->state > NODE_DRAINING) {
@@ -116,6 +119,10 @@ static void take_acts(cafe_node *node) {
     struct act *taken = list;
     DL_DELETE(list, taken);
     take_act(node, taken);
+    if (node->store->ops->is_inline && node->ready_count >= INLINE_UNITS) {
+      commit_turn(node);
+      storage_turn(node);
+    }
   }
 }
 
