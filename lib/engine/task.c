@@ -171,9 +171,11 @@ static void row_finished(cafe_node *node, struct act *act, int code, const cafe_
     task_start(task);
     return;
   }
-  if (task->phase == TASK_OVER) LL_DELETE(subject->attempts, slot);
+  bool is_over = task->phase == TASK_OVER;
   task_free(task);
-  timer_arm_at(subject, slot->due_ms);
+  if (is_over) LL_DELETE(subject->attempts, slot);
+  /* Not by arming the timer: what follows a commit sets it anew, from this. */
+  else if (!subject->task_due_ms || slot->due_ms < subject->task_due_ms) subject->task_due_ms = slot->due_ms;
 }
 
 static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase) {

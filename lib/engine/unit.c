@@ -431,7 +431,7 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
   if (task_due && (!due || task_due < due)) due = task_due;
   if (unit->asks || subject->requests) due = due && due < now ? due : now;
   bool is_earlier = due && (!subject->wake_written_ms || due < subject->wake_written_ms);
-  bool is_late = subject->wake_written_ms && (!due || due > subject->wake_written_ms);
+  bool is_late = subject->wake_written_ms && (!due || (due > subject->wake_written_ms && due > now));
   if (!is_earlier && !(is_exact && is_late)) return CAFE_OK;
   wake_row *row = NULL;
   if (due) {
