@@ -5,7 +5,10 @@
  * waiting for more, so a single order has a single commit's latency and a thousand share one.
  *
  * What is kept here: nothing leaves the node before the unit it rests on is durable. Answers, tasks, requests to other
- * nodes, readers of the log: all of it starts in unit_committed, in the order in which the units were decided.
+ * nodes, readers of the log: all of it starts in unit_committed, in the order in which the units were decided. And a
+ * unit is written only if the ones that it rests on are: two of one key share a batch only where the store itself
+ * refuses the second without the first; otherwise the second waits, and fails with the first. Else an event whose
+ * effect is already there, but not yet written, would be marked as done, and its effect lost with that write.
  *
  * A crash before the batch is durable leaves nothing of it: nobody was answered, nothing was started. A crash after it,
  * but before unit_committed, leaves units that nobody heard of: the row in `wakes`, written by the same unit, brings
@@ -71,6 +74,7 @@ static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
   struct subject *subject = unit->subject;
   cafe_node *node = subject->node;
   subject_make_stale(subject);
+  subject->failed_seq = subject->unit_seq;
   op_failed(subject, unit->seq);
   struct act *own = unit->acts;
   if (code == CAFE_OK && unit->store.result == CAFE_UNIT_KEY_CONFLICT && own->op) {
@@ -120,17 +124,60 @@ static void commit_done(storage_job *base) {
   cafe_arena_reset(job->arena);
 }
 
-void commit_turn(cafe_node *node) {
+/* What it rests on was not written. */
+static void abandon(cafe_node *node, struct unit *unit) {
+  struct subject *subject = unit->subject;
+  cafe_err err;
+  cafe_fail(&err, CAFE_CONFLICT, "what was decided before it for key %llu was not written",
+            (unsigned long long)subject->key);
+  subject->holds++;
+  subject->in_flight--;
+  if (subject->last_unit == unit) subject->last_unit = NULL;
+  unit_failed(unit, CAFE_CONFLICT, &err);
+  unit_free(node, unit);
+  subject->holds--;
+  subject_settle(subject);
+}
+
+/* Whether it goes into the batch that is being made. */
+static bool may_join(cafe_node *node, const struct unit *unit) {
+  struct subject *subject = unit->subject;
+  if (!subject) return true;
+  bool is_alone = subject->batch != node->batch_number;
+  if (subject->held_batch == node->batch_number || (!is_alone && !unit->is_chained)) {
+    subject->held_batch = node->batch_number;
+    return false;
+  }
+  subject->batch = node->batch_number;
+  return true;
+}
+
+static uint32_t fill_batch(cafe_node *node) {
   commit_job *job = node->commit;
-  if (node->is_committing || !node->ready) return;
   uint32_t count = 0;
-  while (node->ready && count < node->max_batch) {
-    struct unit *unit = node->ready;
+  struct unit *unit, *next;
+  node->batch_number++;
+  DL_FOREACH_SAFE(node->ready, unit, next) {
+    if (count == node->max_batch) break;
+    bool is_abandoned = unit->subject && unit->seq <= unit->subject->failed_seq;
+    if (!is_abandoned && !may_join(node, unit)) continue;
     DL_DELETE(node->ready, unit);
     node->ready_count--;
+    if (is_abandoned) {
+      abandon(node, unit);
+      continue;
+    }
     job->units[count] = unit;
     job->stores[count++] = &unit->store;
   }
+  return count;
+}
+
+void commit_turn(cafe_node *node) {
+  commit_job *job = node->commit;
+  if (node->is_committing || !node->ready) return;
+  uint32_t count = fill_batch(node);
+  if (!count) return;
   if (count > node->stats.max_batch_seen) node->stats.max_batch_seen = count;
   job->batch.size = sizeof job->batch;
   job->batch.units = job->stores;

@@ -235,6 +235,8 @@ struct subject {
   running_task *tasks;
   struct unit *last_unit;       /* in flight; NULL: none */
   uint64_t unit_seq;
+  uint64_t failed_seq;          /* units up to here rest on one that failed */
+  uint64_t batch, held_batch;   /* the last batch that it has a unit in, or left one out of */
   uint32_t in_flight;
 
   uint32_t requests;     /* to other nodes, under way */
@@ -309,6 +311,7 @@ struct unit {
   int64_t now_ms;
   unit_event *events, *last_event;
   wanted_task *wanted;       /* after it, if looked_at_tasks */
+  bool is_chained;           /* it can't be written without the one before it: they share a stream or a row */
   bool looked_at_tasks;
   bool is_resuming;          /* the first look after the key was read: what is wanted may have run before */
   struct task_cause *causes;
@@ -469,6 +472,7 @@ struct cafe_node {
   uint32_t ready_count;
   struct commit_job *commit;
   bool is_committing;
+  uint64_t batch_number;
   storage_job *jobs_done;    /* inline jobs, to be finished in the turn */
   uint32_t jobs;             /* under way */
 

@@ -495,6 +495,22 @@ static int seal(execution *x, struct act *act) {
   return code ? code : seal_answers(x, act);
 }
 
+/* Whether the store refuses it where the one before it, still in flight, isn't written. */
+static bool is_chained(const struct unit *unit, const struct unit *before) {
+  if (!before) return true;
+  for (uint32_t i = 0; i < unit->store.row_count; i++) {
+    const cafe_row_write *row = &unit->store.rows[i];
+    for (uint32_t j = 0; j < before->store.row_count; j++)
+      if (before->store.rows[j].table == row->table && before->store.rows[j].sub == row->sub) return true;
+  }
+  for (uint32_t i = 0; i < unit->store.event_count; i++) {
+    const char *aggregate = unit->store.events[i].aggregate;
+    for (uint32_t j = 0; j < before->store.event_count; j++)
+      if (before->store.events[j].aggregate == aggregate) return true;
+  }
+  return false;
+}
+
 void unit_execute(struct subject *subject, struct act *act) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
@@ -526,6 +542,7 @@ void unit_execute(struct subject *subject, struct act *act) {
   }
   if (act->kind == ACT_TICK) subject->is_resumed = true;
   if (unit->store.event_count || unit->store.row_count || unit->store.client_key || unit->store.checkpoint_count) {
+    unit->is_chained = is_chained(unit, subject->last_unit);
     subject->unit_seq = unit->seq;
     subject->last_unit = unit;
     subject->in_flight++;
