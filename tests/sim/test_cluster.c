@@ -23,12 +23,6 @@ enum { SHORT_SEEDS = 300, FULL_SEEDS = 10000 };
 
 static const char *const service_names[] = {"app", "pay", "store", "customer", "dashboard"};
 
-static uint64_t number_of(const char *name, uint64_t otherwise) {
-  const char *text = getenv(name);
-  return text && text[0] ? strtoull(text, NULL, 10) : otherwise;
-}
-
-static bool is_full(void) { return number_of("CAFE_FULL", 0) != 0; }
 
 /* ---- what may happen ---- */
 
@@ -223,12 +217,12 @@ static uint64_t run_seed(uint64_t seed) {
 
 static void every_invariant_holds_whatever_happens(void **state) {
   (void)state;
-  uint64_t seed = number_of("CAFE_SEED", UINT64_MAX);
+  uint64_t seed = cluster_setting("CAFE_SEED", UINT64_MAX);
   if (seed != UINT64_MAX) {
     run_seed(seed);
     return;
   }
-  uint64_t count = number_of("CAFE_SEEDS", is_full() ? FULL_SEEDS : SHORT_SEEDS);
+  uint64_t count = cluster_setting("CAFE_SEEDS", cluster_setting("CAFE_FULL", 0) ? FULL_SEEDS : SHORT_SEEDS);
   for (uint64_t i = 1; i <= count; i++) run_seed(i);
   print_message("%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
                 "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu calls "

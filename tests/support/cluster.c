@@ -76,6 +76,11 @@ static void heap_drop(cluster_heap *heap) {
 
 /* ---- chance ---- */
 
+uint64_t cluster_setting(const char *name, uint64_t otherwise) {
+  const char *text = getenv(name);
+  return text && text[0] ? strtoull(text, NULL, 10) : otherwise;
+}
+
 uint64_t cluster_random(cluster *c, uint64_t below) {
   c->dice += UINT64_C(0x9e3779b97f4a7c15);
   return below ? hash_u64(c->dice) % below : 0;

@@ -161,6 +161,9 @@ cluster *cluster_create(const cluster_options *options);
 /* Closes what is up; a node that leaks fails the test. */
 void cluster_destroy(cluster *c);
 
+/* A number from the environment. */
+uint64_t cluster_setting(const char *name, uint64_t otherwise);
+
 /* Chance, from the cluster's seed, and no draw of the program's. */
 uint64_t cluster_random(cluster *c, uint64_t below);
 bool cluster_chance(cluster *c, int percent);
