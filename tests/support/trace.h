@@ -41,8 +41,9 @@ void trace_crashed(trace *t, const char *node);
 void trace_begin(trace *t);
 /* What follows belongs to the next block of the document. */
 void trace_next(trace *t);
-/* Nothing is told from here on. */
+/* Nothing is told from here on, until trace_resume; time goes on. */
 void trace_end(trace *t);
+void trace_resume(trace *t);
 
 /* Milliseconds since trace_begin. */
 int64_t trace_now_ms(const trace *t);

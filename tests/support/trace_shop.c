@@ -57,10 +57,11 @@ struct shop {
   cafe_loop *world;
   cafe_inproc *hub;
   cafe_gateway *gateway;
+  const cafe_gateway_ops *gateway_ops; /* its own, by which the sandbox knows itself */
   shop_channel channel;
   sent *sent;
   int fails, fail_code;
-  uint32_t deliveries, delivered_count;
+  uint32_t crashes, delivered_count;
   char delivered[DELIVERIES_MAX][40];
   place places[SHOP_NODES];
   int count;
@@ -108,7 +109,6 @@ static void delivery_due(cafe_timer *timer) {
     if (known == s->delivered_count) {
       snprintf(s->delivered[s->delivered_count++], sizeof(s->delivered[0]), "%s", delivery->notification_id);
     }
-    s->deliveries++;
   } else {
     (void)cafe_fail(&err, (cafe_code)code, cafe_code_is_retryable(code) ? "the receiver is out" : "no such customer");
   }
@@ -196,6 +196,7 @@ void shop_kill(shop *s, shop_node node) {
   place *p = place_of(s, node);
   shop_call *call;
   trace_say(s->trace, p->name, "crash", "", "kill -9: all that was in memory is gone");
+  s->crashes++;
   cafe_sim_crash(p->loop);
   if (p->transport) {
     p->transport->ops->close(p->transport);
@@ -224,6 +225,8 @@ void shop_doom(shop *s, shop_node node, uint64_t commit, bool is_after) {
   *(is_after ? &faults.die_after_commit : &faults.die_before_commit) = commit;
   cafe_faulty_store_set(place_of(s, node)->store, &faults);
 }
+
+uint32_t shop_crashes(const shop *s) { return s->crashes; }
 
 static void bury(shop *s) {
   for (int i = 0; i < s->count; i++) {
@@ -312,6 +315,7 @@ static void make_world(shop *s) {
   assert_int_equal(cafe_inproc_create(&s->hub, s->world, NULL, NULL), CAFE_OK);
   cafe_inproc_set_faults(s->hub, &messages);
   assert_int_equal(cafe_sandbox_create(&s->gateway, s->world, NULL, NULL, NULL), CAFE_OK);
+  s->gateway_ops = s->gateway->ops;
   shop_gateway(s, CAFE_SANDBOX_APPROVE, GATEWAY_MS);
   s->channel.base.ops = &channel_ops;
   s->channel.base.name = "console";
@@ -367,7 +371,10 @@ void shop_close(shop *s) {
 
 void shop_gateway(shop *s, cafe_sandbox_mode mode, int64_t delay_ms) {
   cafe_sandbox_settings settings = {.size = sizeof(settings), .mode = mode, .delay_ms = delay_ms};
+  const cafe_gateway_ops *watched = s->gateway->ops;
+  s->gateway->ops = s->gateway_ops;
   assert_int_equal(cafe_sandbox_set(s->gateway, &settings, NULL), CAFE_OK);
+  s->gateway->ops = watched;
 }
 
 void shop_channel_fails(shop *s, int count, int code) {
@@ -457,24 +464,39 @@ shop_call *shop_place(shop *s, const char *token, const char *client_key) {
   return shop_place_for(s, token, client_key, 0, 0);
 }
 
-shop_call *shop_act(shop *s, cafe_ticket_action action) {
+shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action) {
   static const char *const names[] = {"", "accept", "reject", "start", "finish", "hand out", "fail"};
   cafe_act_on_ticket act = {.action = action};
   char subject[32];
-  if (action == CAFE_TICKET_REJECT) act.reason = cafe_text("out of milk");
-  if (action == CAFE_TICKET_FAIL) act.reason = cafe_text("the machine broke");
-  snprintf(subject, sizeof(subject), "%s %d", names[action], SHOP_ORDER);
-  trace_say(s->trace, place_of(s, SHOP_STORE)->name, "command", subject, "%.*s", (int)act.reason.size,
-            act.reason.size ? act.reason.data : "");
-  return submit(s, SHOP_STORE, &cafe_act_on_ticket_type, SHOP_ORDER, &act, NULL);
+  const char *why = action == CAFE_TICKET_REJECT ? "out of milk" : action == CAFE_TICKET_FAIL ? "the machine broke" : "";
+  act.reason = cafe_text(why);
+  snprintf(subject, sizeof(subject), "%s %llu", names[action], (unsigned long long)key);
+  trace_say(s->trace, place_of(s, SHOP_STORE)->name, "command", subject, "%s", why);
+  return submit(s, SHOP_STORE, &cafe_act_on_ticket_type, key, &act, NULL);
 }
 
-shop_call *shop_cancel(shop *s) {
+shop_call *shop_cancel(shop *s, uint64_t key) {
   cafe_request_cancel cancel = {.by = CAFE_CANCEL_BY_CUSTOMER};
   char subject[32];
-  snprintf(subject, sizeof(subject), "cancel %d", SHOP_ORDER);
+  snprintf(subject, sizeof(subject), "cancel %llu", (unsigned long long)key);
   trace_say(s->trace, place_of(s, SHOP_APP)->name, "command", subject, "by the customer");
-  return submit(s, SHOP_APP, &cafe_request_cancel_type, SHOP_ORDER, &cancel, NULL);
+  return submit(s, SHOP_APP, &cafe_request_cancel_type, key, &cancel, NULL);
+}
+
+shop_call *shop_withdraw(shop *s, uint64_t key) {
+  cafe_withdraw_ticket withdraw = {
+      .product_id = cafe_text("latte"),
+      .qty = 1,
+      .customer_id = cafe_text("kim"),
+      .amount_minor = 4500,
+      .currency = cafe_text("KRW"),
+      .store_id = cafe_text("1"),
+      .by = CAFE_CANCEL_BY_CUSTOMER,
+  };
+  char subject[32];
+  snprintf(subject, sizeof(subject), "withdraw %llu", (unsigned long long)key);
+  trace_say(s->trace, place_of(s, SHOP_STORE)->name, "command", subject, "by the customer");
+  return submit(s, SHOP_STORE, &cafe_withdraw_ticket_type, key, &withdraw, NULL);
 }
 
 /* ---- what is left ---- */
@@ -482,8 +504,16 @@ shop_call *shop_cancel(shop *s) {
 typedef struct description {
   char *out;
   size_t size, room;
-  const cafe_table *only;
+  uint64_t key;
+  const char *wanted;
+  bool is_order, is_found;
 } description;
+
+static int describe_nothing(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
+                            const void *data) {
+  (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
+  return CAFE_OK;
+}
 
 static void write_line(description *d, const char *text) {
   int size = snprintf(d->out + d->size, d->room - d->size, "%s\n", text);
@@ -491,69 +521,97 @@ static void write_line(description *d, const char *text) {
   d->size += (size_t)size;
 }
 
-/* Without attempts and waits, which a crash may change. */
+/* Of a draft it isn't told how often it was asked for. */
 static int describe_event(void *user, const cafe_stored_event *event) {
-  char text[128];
-  snprintf(text, sizeof(text), "%s %llu v%llu %s", event->aggregate, (unsigned long long)event->key,
-           (unsigned long long)event->version, event->type);
-  write_line(user, text);
+  description *d = user;
+  trace_text out = {"", 0};
+  if (strcmp(event->aggregate, d->wanted) != 0) {
+    return CAFE_OK;
+  }
+  d->is_order = d->is_order || strcmp(event->type, "Ordered") == 0;
+  if (strcmp(event->aggregate, "order") != 0 || d->is_order) {
+    trace_add(&out, "%s %s", event->aggregate, event->type);
+    write_line(d, out.text);
+  }
   return CAFE_OK;
 }
 
 static int describe_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
                         const void *data) {
+  description *d = user;
   trace_text out = {"", 0};
   (void)version;
-  if (strcmp(table->name, "attempts") == 0) {
-    trace_add(&out, "an attempt is left");
-  } else if (strcmp(table->name, "wakes") == 0) {
-    trace_add(&out, "a wake is left");
-  } else if (strcmp(table->name, "sagas") == 0) {
+  if (key != d->key) {
+    return CAFE_OK;
+  }
+  if (strcmp(table->name, "sagas") == 0) {
     trace_add(&out, "saga ");
     trace_saga(&out, data);
   } else {
-    trace_add(&out, "%s %llu %llu ", table->name, (unsigned long long)key, (unsigned long long)sub);
+    trace_add(&out, "%s %llu ", table->name, (unsigned long long)sub);
     trace_row(&out, table->row, data);
   }
-  write_line(user, out.text);
+  write_line(d, out.text);
   return CAFE_OK;
 }
 
-static int describe_info(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                         const void *data) {
-  return key == SHOP_ORDER ? describe_row(user, table, key, sub, version, data) : CAFE_OK;
-}
-
-static void describe_place(description *d, const place *p, uint64_t key) {
-  cafe_store *store = p->inner;
-  assert_int_equal(store->ops->load(store, key, describe_event, describe_row, d, NULL), CAFE_OK);
+static void describe_table(description *d, const place *p, const char *name) {
   for (const cafe_table *const *table = p->node->registry.tables; *table; table++) {
     cafe_row_query query = {sizeof(query), *table, NULL, 0, 0, 0, -1, 1000};
-    if (strcmp((*table)->name, "order_infos") == 0) {
-      assert_int_equal(store->ops->read_rows(store, &query, describe_info, d, NULL), CAFE_OK);
+    if (strcmp((*table)->name, name) == 0) {
+      assert_int_equal(p->inner->ops->read_rows(p->inner, &query, describe_row, d, NULL), CAFE_OK);
     }
   }
 }
 
 void shop_describe(shop *s, uint64_t key, char *out, size_t size) {
-  description d = {out, 0, size, NULL};
+  static const char *const tables[] = {"orders",    "payments", "fulfillments", "notifications", "order_infos",
+                                       "sagas",     "wakes",    "attempts"};
+  /* Not of notifications, whose deliveries lie between the orders' events as it happens: their rows say enough. */
+  static const char *const streams[] = {"order", "payment", "fulfillment"};
+  description d = {.out = out, .room = size, .key = key};
   out[0] = '\0';
   for (int i = 0; i < s->count; i++) {
-    assert_non_null(s->places[i].node);
-    describe_place(&d, &s->places[i], key);
+    const place *p = &s->places[i];
+    assert_non_null(p->node);
+    for (size_t stream = 0; stream < sizeof(streams) / sizeof(streams[0]); stream++) {
+      d.wanted = streams[stream];
+      assert_int_equal(p->inner->ops->load(p->inner, key, describe_event, describe_nothing, &d, NULL), CAFE_OK);
+    }
+    for (size_t table = 0; table < sizeof(tables) / sizeof(tables[0]); table++) {
+      describe_table(&d, p, tables[table]);
+    }
   }
+}
+
+static int look_for(void *user, const cafe_stored_event *event) {
+  description *d = user;
+  d->is_found = d->is_found || strcmp(event->type, d->wanted) == 0;
+  return CAFE_OK;
+}
+
+bool shop_has_event(shop *s, shop_node node, uint64_t key, const cafe_schema *type) {
+  description d = {.wanted = type->name};
+  cafe_store *store = place_of(s, node)->inner;
+  assert_int_equal(store->ops->load(store, key, look_for, describe_nothing, &d, NULL), CAFE_OK);
+  return d.is_found;
 }
 
 cafe_sandbox_entry shop_money(shop *s, uint64_t key) {
   cafe_sandbox_entry entry = {.size = sizeof(entry)};
-  trace_end(s->trace);
   const cafe_gateway_ops *watched = s->gateway->ops;
+  s->gateway->ops = s->gateway_ops;
   cafe_sandbox_lookup(s->gateway, key, &entry);
-  assert_ptr_equal(watched, s->gateway->ops);
+  s->gateway->ops = watched;
   return entry;
 }
 
-uint32_t shop_deliveries(const shop *s, uint32_t *distinct) {
-  *distinct = s->delivered_count;
-  return s->deliveries;
+uint32_t shop_deliveries(const shop *s, uint64_t key) {
+  char prefix[32];
+  int size = snprintf(prefix, sizeof(prefix), "%llu-", (unsigned long long)key);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < s->delivered_count; i++) {
+    count += strncmp(s->delivered[i], prefix, (size_t)size) == 0;
+  }
+  return count;
 }

@@ -55,8 +55,10 @@ void shop_rest(shop *s);
 shop_call *shop_place(shop *s, const char *token, const char *client_key);
 shop_call *shop_place_for(shop *s, const char *token, const char *client_key, int64_t pay_timeout_ms,
                           int64_t accept_timeout_ms);
-shop_call *shop_act(shop *s, cafe_ticket_action action);
-shop_call *shop_cancel(shop *s);
+shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action);
+shop_call *shop_cancel(shop *s, uint64_t key);
+/* What the store asks itself when it hears of a cancel, handed to it by hand. */
+shop_call *shop_withdraw(shop *s, uint64_t key);
 
 /* kill -9: what the node has in memory is gone. It stays down until shop_start. */
 void shop_kill(shop *s, shop_node node);
@@ -64,11 +66,15 @@ void shop_start(shop *s, shop_node node);
 bool shop_is_up(const shop *s, shop_node node);
 /* Its store dies with its n-th commit from now: before it, or after. The node is killed at that moment. */
 void shop_doom(shop *s, shop_node node, uint64_t commit, bool is_after);
+/* How often a node was killed. */
+uint32_t shop_crashes(const shop *s);
 
-/* What is stored under the order: events in the order of their positions, one a line, then the rows. */
+/* What is stored under a key in all nodes, which are up: its streams' events from Ordered on, and its rows. It is the
+ * same whenever the order's way was, whatever came between. */
 void shop_describe(shop *s, uint64_t key, char *out, size_t size);
+bool shop_has_event(shop *s, shop_node node, uint64_t key, const cafe_schema *type);
 cafe_sandbox_entry shop_money(shop *s, uint64_t key);
-/* How often a message of the order was delivered, counted by distinct notification. */
-uint32_t shop_deliveries(const shop *s, uint32_t *distinct);
+/* Distinct notifications of a key that came to their receiver. */
+uint32_t shop_deliveries(const shop *s, uint64_t key);
 
 #endif

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/str.h"
+#include "domain/rules.h"
 #include "saga/coordinator.h"
 #include "trace.h"
 
@@ -60,26 +61,26 @@ static const struct {
   const char *field;
   const char *format;
 } readings[] = {
-    {"by", ", by the %s"},     {"channel", ", on %s"},  {"event", " %s"},
-    {"reason", ", \"%s\""},    {"text", ", \"%s\""},    {"reference", NULL},
-    {"currency", NULL},        {"customer_id", NULL},   {"message", NULL},
-    {"product_id", NULL},      {"store_id", NULL},      {"client_reference", NULL},
-    {"pickup_time_ms", NULL},  {"qty", NULL},
+    {"channel", ", on %s"},
+    {"event", " %s"},
+    {"reason", ", \"%s\""},
+    {"text", ", \"%s\""},
 };
 
 static const char *reading_of(const cafe_field *field) {
+  if (field->type == CAFE_FIELD_ENUM) {
+    return field->names == rules_cancel_by_names ? ", by the %s" : ", %s";
+  }
   for (size_t i = 0; i < sizeof(readings) / sizeof(readings[0]); i++) {
     if (strcmp(readings[i].field, field->name) == 0) {
       return readings[i].format;
     }
   }
-  return field->type == CAFE_FIELD_ENUM ? ", %s" : NULL;
+  return NULL;
 }
 
 static void add_text(trace_text *out, const cafe_value *value) {
-  const char *format = value->field->type == CAFE_FIELD_ENUM && strcmp(value->field->name, "reason") == 0
-                           ? ", %s"
-                           : reading_of(value->field);
+  const char *format = reading_of(value->field);
   char text[256];
   if (!format || !value->bytes.size) {
     return;

@@ -21,15 +21,15 @@ static void play_happy(shop *s) {
   shop_run(s, 5000);
   trace_next(t);
   shop_run(s, 30000);
-  shop_act(s, CAFE_TICKET_ACCEPT);
+  shop_act(s, SHOP_ORDER, CAFE_TICKET_ACCEPT);
   shop_run(s, 60000);
   trace_next(t);
-  shop_act(s, CAFE_TICKET_START);
+  shop_act(s, SHOP_ORDER, CAFE_TICKET_START);
   shop_run(s, 180000);
   trace_next(t);
-  shop_act(s, CAFE_TICKET_FINISH);
+  shop_act(s, SHOP_ORDER, CAFE_TICKET_FINISH);
   shop_run(s, 200000);
-  shop_act(s, CAFE_TICKET_HAND_OUT);
+  shop_act(s, SHOP_ORDER, CAFE_TICKET_HAND_OUT);
   shop_rest(s);
   trace_end(t);
 }
