@@ -77,6 +77,7 @@ static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
   subject->failed_seq = subject->unit_seq;
   op_failed(subject, unit->seq);
   struct act *own = unit->acts;
+  if (code == CAFE_OK && own && own->is_new_key) subject->wake_written_ms = 0; /* nothing is stored that could be due */
   if (code == CAFE_OK && unit->store.result == CAFE_UNIT_KEY_CONFLICT && own->op) {
     DL_DELETE(unit->acts, own);
     op_key_found(own->op, &unit->store.key_found);
