@@ -83,8 +83,8 @@ CAFE_EXPORT int cafe_node_turn(cafe_node *node);
 CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
 
 /* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done. Tasks, timers and retries
- * begin only where an operation waits for what they bring; the others, at the next start. An operation without a timeout
- * may wait for long: close ends it. Since 0.1. */
+ * begin only where an operation waits for what they bring, subscriptions go on while any does; the rest goes on at the
+ * next start. An operation without a timeout may wait for long: close ends it. Since 0.1. */
 CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
 /* Stops now: every operation in flight completes with CAFE_CANCELED (or its real end), then done runs. What was

@@ -258,7 +258,7 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
     consumer_failed(consumer, code, err);
   } else {
     consumer->applied[partition] = consumer->stored[partition] = done->checkpoint.n;
-    if (!consumer->has_failed && node->state == NODE_RUNNING) next_of(consumer, partition);
+    if (!consumer->has_failed && node->is_consuming) next_of(consumer, partition);
   }
   consumer_end(consumer);
 }
@@ -377,7 +377,7 @@ static void mark(struct consumer *consumer) {
 /* ---- the turn's share, and the life of subscriptions ---- */
 
 void consume_turn(cafe_node *node, int64_t now_us) {
-  if (node->state != NODE_RUNNING) return;
+  if (!node->is_consuming) return;
   struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us <= now_us) {
@@ -394,7 +394,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
 
 int64_t consume_next_us(const cafe_node *node) {
   int64_t next = INT64_MAX;
-  if (node->state != NODE_RUNNING) return next;
+  if (!node->is_consuming) return next;
   const struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer)
     if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
@@ -542,6 +542,7 @@ int consume_start(cafe_node *node, cafe_err *err) {
 
 void consume_close(cafe_node *node) {
   struct consumer *consumer;
+  node->is_consuming = false;
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->is_linked) node->transport->ops->unsubscribe(node->transport, &consumer->link);
     consumer->is_linked = false;

@@ -145,6 +145,7 @@ static void close_finished(cafe_node *node) {
 }
 
 static void finish_phases(cafe_node *node) {
+  if (node->state == NODE_DRAINING && node->is_consuming && !node->op_count) consume_close(node);
   if (!is_quiet(node)) return;
   if (node->state == NODE_DRAINING && node->drained) {
     void (*drained)(void *user) = node->drained;
@@ -297,6 +298,7 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
     }
   }
   node->state = NODE_RUNNING;
+  node->is_consuming = true;
   node_pump(node);
   return CAFE_OK;
 }
@@ -318,7 +320,6 @@ int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_
   node->state = NODE_DRAINING;
   node->drained = done;
   node->drained_user = user;
-  consume_close(node);
   node_pump(node);
   return CAFE_OK;
 }

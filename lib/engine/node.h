@@ -465,6 +465,7 @@ struct cafe_node {
   bool is_turning;
   int64_t turn_us;       /* the time of this turn: one look at the clock, since everything in it is at once */
   bool is_closing_ops;
+  bool is_consuming;     /* subscriptions are open: while it runs, and while an operation waits in a draining node */
   int64_t utc_base_ms;   /* UTC = utc_base_ms + monotonic */
 
   struct act *acts;             /* submitted, not looked at yet */

@@ -235,7 +235,7 @@ static void read_done(storage_job *base) {
   if (base->code) {
     forget(consumer->projection);
     consumer_failed(consumer, base->code, &base->err);
-  } else if (!consumer->has_failed && base->node->state == NODE_RUNNING) {
+  } else if (!consumer->has_failed && base->node->is_consuming) {
     fold_batch(consumer);
   }
   node_free(base->node, job);
@@ -311,7 +311,7 @@ void project_end(struct consumer *consumer) {
   if (!shared || shared->turn != consumer) return;
   struct consumer *next = shared->waiting;
   shared->turn = NULL;
-  if (!next || consumer->node->state != NODE_RUNNING) return;
+  if (!next || !consumer->node->is_consuming) return;
   LL_DELETE2(shared->waiting, next, next_waiting);
   shared->turn = next;
   begin_batch(next);

@@ -33,7 +33,7 @@ struct script {
 
 static void advance(script *run) {
   if (++run->step == run->at) run->what(run);
-  if (!cluster_is_up(run->cluster, CLUSTER_APP)) cluster_start(run->cluster, CLUSTER_APP);
+  for (int service = 0; service < CLUSTER_SERVICES; service++) cluster_start(run->cluster, service);
   cluster_step(run->cluster);
 }
 
@@ -54,7 +54,7 @@ static bool wait_for(script *run, cluster_call *call) {
 
 static uint64_t place(script *run, const char *client_key) {
   for (int i = 0; i < TRIES_MAX; i++) {
-    if (!cluster_is_up(run->cluster, CLUSTER_APP)) cluster_start(run->cluster, CLUSTER_APP);
+    cluster_start(run->cluster, CLUSTER_APP);
     cluster_call *call = cluster_place(run->cluster, 4500, "token", client_key);
     unsigned long long key;
     if (!wait_for(run, call)) continue;
@@ -66,7 +66,7 @@ static uint64_t place(script *run, const char *client_key) {
 
 static void act(script *run, uint64_t key, cafe_ticket_action action, cafe_ticket_status wanted) {
   for (int i = 0; i < TRIES_MAX; i++) {
-    if (!cluster_is_up(run->cluster, CLUSTER_STORE)) cluster_start(run->cluster, CLUSTER_STORE);
+    cluster_start(run->cluster, CLUSTER_STORE);
     if (cluster_find(run->cluster, key)->ticket.status == wanted) return;
     wait_for(run, cluster_act(run->cluster, key, action));
   }
@@ -75,7 +75,7 @@ static void act(script *run, uint64_t key, cafe_ticket_action action, cafe_ticke
 
 static void cancel(script *run, uint64_t key) {
   for (int i = 0; i < TRIES_MAX; i++) {
-    if (!cluster_is_up(run->cluster, CLUSTER_APP)) cluster_start(run->cluster, CLUSTER_APP);
+    cluster_start(run->cluster, CLUSTER_APP);
     if (cluster_find(run->cluster, key)->order.status == CAFE_ORDER_CANCELED) return;
     wait_for(run, cluster_cancel(run->cluster, key));
   }
@@ -231,28 +231,32 @@ static void cancel_all(script *run) {
     if (call->op) cafe_op_cancel(call->op);
 }
 
-static void close_node(script *run) { cluster_stop(run->cluster, CLUSTER_APP); }
+static void close_node(script *run) { cluster_stop(run->cluster, (int)(run->at % 3)); }
 
 static void drained(void *user) { *(bool *)user = true; }
 
+/* In turn each of those that somebody may wait for. */
 static void drain_node(script *run) {
   cluster *c = run->cluster;
+  int service = (int)(run->at % 3);
   bool is_drained = false;
-  assert_int_equal(cafe_node_drain(c->nodes[0].node, drained, &is_drained, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_drain(cluster_node_of(c, service)->node, drained, &is_drained, NULL), CAFE_OK);
   int64_t until_us = cafe_sim_now_us(c->world) + 60 * INT64_C(1000000);
   while (!is_drained)
     if (!cluster_step(c) || cafe_sim_now_us(c->world) > until_us)
       cluster_violation(c, "drain", 0, "the node isn't drained");
   for (const cluster_call *call = c->calls; call; call = call->next)
-    if (call->op) cluster_violation(c, "drain", call->key, "%s is open, and the node is drained", call->command->name);
-  cluster_stop(c, CLUSTER_APP);
+    if (call->op && cluster_node_of(c, call->service) == cluster_node_of(c, service))
+      cluster_violation(c, "drain", call->key, "%s is open, and the node is drained", call->command->name);
+  cluster_stop(c, service);
 }
 
-static uint64_t play_with_interruption(void (*what)(script *run), bool is_threaded) {
+static uint64_t play_with_interruption(void (*what)(script *run), bool is_threaded, bool is_split) {
   uint64_t n = 0;
   bool is_hit = true;
   while (is_hit) {
     cluster_options options = options_of(is_threaded, n);
+    options.is_split = is_split;
     script run = {.cluster = cluster_create(&options), .at = ++n, .what = what};
     play(&run);
     is_hit = run.step >= n;
@@ -264,27 +268,31 @@ static uint64_t play_with_interruption(void (*what)(script *run), bool is_thread
 
 static void a_caller_may_give_up_at_any_step(void **state) {
   (void)state;
-  uint64_t steps = play_with_interruption(cancel_all, false);
-  uint64_t threaded = play_with_interruption(cancel_all, true);
-  print_message("fault: given up at %llu steps, %llu on lanes\n", (unsigned long long)steps,
-                (unsigned long long)threaded);
+  uint64_t steps = play_with_interruption(cancel_all, false, false);
+  uint64_t threaded = play_with_interruption(cancel_all, true, false);
+  uint64_t split = play_with_interruption(cancel_all, true, true);
+  print_message("fault: given up at %llu steps, %llu on lanes, %llu over five nodes\n", (unsigned long long)steps,
+                (unsigned long long)threaded, (unsigned long long)split);
   assert_true(steps > 20);
 }
 
 static void a_node_may_be_closed_at_any_step(void **state) {
   (void)state;
-  uint64_t steps = play_with_interruption(close_node, false);
-  uint64_t threaded = play_with_interruption(close_node, true);
-  print_message("fault: closed at %llu steps, %llu on lanes\n", (unsigned long long)steps, (unsigned long long)threaded);
+  uint64_t steps = play_with_interruption(close_node, false, false);
+  uint64_t threaded = play_with_interruption(close_node, true, false);
+  uint64_t split = play_with_interruption(close_node, true, true);
+  print_message("fault: closed at %llu steps, %llu on lanes, %llu over five nodes\n", (unsigned long long)steps,
+                (unsigned long long)threaded, (unsigned long long)split);
   assert_true(steps > 20);
 }
 
 static void a_node_may_be_drained_at_any_step(void **state) {
   (void)state;
-  uint64_t steps = play_with_interruption(drain_node, false);
-  uint64_t threaded = play_with_interruption(drain_node, true);
-  print_message("fault: drained at %llu steps, %llu on lanes\n", (unsigned long long)steps,
-                (unsigned long long)threaded);
+  uint64_t steps = play_with_interruption(drain_node, false, false);
+  uint64_t threaded = play_with_interruption(drain_node, true, false);
+  uint64_t split = play_with_interruption(drain_node, true, true);
+  print_message("fault: drained at %llu steps, %llu on lanes, %llu over five nodes\n", (unsigned long long)steps,
+                (unsigned long long)threaded, (unsigned long long)split);
   assert_true(steps > 20);
 }
 
