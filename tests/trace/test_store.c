@@ -130,9 +130,11 @@ static void a_cancel_comes_before_its_ticket(void **state) {
 
 static void the_store_is_out_while_an_order_is_canceled(void **state) {
   shop *s = shop_open(true);
+  trace_end(shop_trace(s));
   shop_cut(s, "store", true);
   shop_place(s, "token", NULL);
   shop_run(s, 2000);
+  trace_resume(shop_trace(s));
   shop_cancel(s, SHOP_ORDER);
   shop_run(s, 3000);
   trace_next(shop_trace(s));
