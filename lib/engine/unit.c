@@ -464,12 +464,12 @@ static int seal_rows(execution *x, struct act *act) {
 static int seal_answers(execution *x, struct act *act) {
   struct unit *unit = x->unit;
   cafe_key_write *key = NULL;
-  for (cafe_op *op = x->subject->waiters; op; op = op->next_waiter) {
-    int code = op_prepare(op, unit, op == act->op, &key, x->err);
-    if (code) return code;
-  }
+  /* Its own first: a unit has room for one client's key, and nobody else would write this one. */
+  int code = act->op ? op_prepare(act->op, unit, true, &key, x->err) : CAFE_OK;
+  for (cafe_op *op = x->subject->waiters; op && !code; op = op->next_waiter)
+    if (op != act->op) code = op_prepare(op, unit, false, &key, x->err);
   unit->store.client_key = key;
-  return CAFE_OK;
+  return code;
 }
 
 static int seal(execution *x, struct act *act) {
@@ -526,7 +526,7 @@ void unit_execute(struct subject *subject, struct act *act) {
     return;
   }
   DL_APPEND(unit->acts, act);
-  unit->seq = subject->unit_seq + 1;
+  unit->seq = ++subject->unit_seq;
   unit->is_resuming = act->kind == ACT_TICK && !subject->is_resumed;
   execution x = {node, subject, unit, unit->arena, NULL, NULL, 0, 0, 0, NULL, 0, 0, &err};
   if (act->op) op_wait(act->op, subject, unit->seq);
@@ -543,7 +543,6 @@ void unit_execute(struct subject *subject, struct act *act) {
   if (act->kind == ACT_TICK) subject->is_resumed = true;
   if (unit->store.event_count || unit->store.row_count || unit->store.client_key || unit->store.checkpoint_count) {
     unit->is_chained = is_chained(unit, subject->last_unit);
-    subject->unit_seq = unit->seq;
     subject->last_unit = unit;
     subject->in_flight++;
     commit_push(node, unit);
