@@ -158,8 +158,12 @@ static void answer_cancel(http_request *request, const cafe_outcome *outcome, ht
   http_send(request, verdict->status);
 }
 
-/* Not known yet: the store hasn't said whether it has started. */
-static void late_cancel(http_request *request) { resource_as_of(request, &orders, 202, UINT64_MAX); }
+static unsigned canceled_or_not_yet(const void *row) {
+  return ((const cafe_order_row *)row)->status == CAFE_ORDER_CANCELED ? 200 : 202;
+}
+
+/* The store hasn't said whether it has started, or not before the wait was over. */
+static void late_cancel(http_request *request) { resource_as_is(request, &orders, canceled_or_not_yet); }
 
 static const json_taken cancel_fields[] = {{"reason", "reason", false}, {NULL, NULL, false}};
 static const http_command cancel_command = {&cafe_request_cancel_type, cancel_fields, judge_cancel, answer_cancel,

@@ -20,8 +20,9 @@ typedef struct exchange {
   const char *method;
   buffer received;
   uint64_t discarded; /* bytes of a body that is too large */
-  bool is_dispatched;
+  bool is_dispatched; /* its body was read */
   bool is_suspended;
+  bool is_sent; /* the answer is libmicrohttpd's to send */
   bool must_close;
 
   cafe_op *op; /* what it waits for, or NULL */

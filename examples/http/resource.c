@@ -281,6 +281,7 @@ typedef struct as_of {
   http_request *request;
   const resource *resource;
   unsigned status;
+  unsigned (*judge)(const void *row); /* or NULL: status */
   uint64_t version;
 } as_of;
 
@@ -315,7 +316,7 @@ static void on_history(const cafe_err *err, const cafe_event *events, uint32_t c
     cafe_row row = {.key = request->id, .data = data};
     resource_write(http_body(request), self->resource, &row);
     http_add_position(request, &last->position);
-    http_send(request, self->status);
+    http_send(request, self->judge ? self->judge(data) : self->status);
   } else if (shown == CAFE_FOLD_NOMEM) {
     http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
   } else {
@@ -323,7 +324,8 @@ static void on_history(const cafe_err *err, const cafe_event *events, uint32_t c
   }
 }
 
-void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version) {
+static void read_history(const as_of *wanted) {
+  http_request *request = wanted->request;
   cafe_op *op;
   cafe_err err = {0};
   as_of *waiting = cafe_arena_alloc(request->arena, sizeof *waiting);
@@ -331,10 +333,19 @@ void resource_as_of(http_request *request, const resource *self, unsigned status
     http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
     return;
   }
-  *waiting = (as_of){request, self, status, version};
-  if (cafe_node_history(&op, request->node, self->aggregate, request->id, 0, on_history, waiting, &err) != CAFE_OK) {
+  *waiting = *wanted;
+  if (cafe_node_history(&op, request->node, waiting->resource->aggregate, request->id, 0, on_history, waiting, &err) !=
+      CAFE_OK) {
     http_failure(request, &err);
   } else {
     http_await(request, op, HTTP_READ_TIMEOUT_MS);
   }
+}
+
+void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version) {
+  read_history(&(as_of){.request = request, .resource = self, .status = status, .version = version});
+}
+
+void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row)) {
+  read_history(&(as_of){.request = request, .resource = self, .judge = judge, .version = UINT64_MAX});
 }

@@ -25,9 +25,12 @@ typedef struct resource {
 void resource_get(http_request *request);
 void resource_list(http_request *request);
 
-/* Answers with the row of `id` as it was at the stream's version (UINT64_MAX: as it is), and with Cafe-Position. What a
- * command did is shown even where more has happened since. */
+/* Answers with the row of `id` as it was at the stream's version, and with Cafe-Position: what a command did is shown
+ * even where more has happened since. */
 void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version);
+
+/* Answers with the row as it is now, with the status that `judge` gives it. */
+void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row));
 
 /* Writes a row as an object. */
 void resource_write(buffer *out, const resource *self, const cafe_row *row);

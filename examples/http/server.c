@@ -16,7 +16,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +24,7 @@
 enum {
   HEAD_MS = 10000,
   BODY_MS = 30000,
+  SEND_MS = 30000,
   IDLE_MS = 60000,      /* between two requests */
   DRAIN_IDLE_MS = 2000, /* the same while draining: time for what was on its way */
   SWEEP_MS = 1000,
@@ -37,7 +37,7 @@ typedef struct connection {
   struct connection *next;
   http_server *server;
   int fd;
-  uint64_t until_ms; /* 0: no limit, a handler has it */
+  uint64_t until_ms; /* to read a head or a body, or to send an answer */
   bool was_used;     /* it had a request before */
   bool is_uri_too_long;
   bool is_uri_malformed;
@@ -118,7 +118,17 @@ bool http_server_is_draining(const http_request *request) { return ((const excha
 /* There is no call to drop a connection; the end of its stream does it. */
 static void drop(const connection *self) { (void)shutdown(self->fd, SHUT_RDWR); }
 
-static bool is_late(const connection *self, uint64_t now_ms) { return self->until_ms && self->until_ms <= now_ms; }
+/*
+ * Whether a connection that is being read from has outlived its time, or its client. An end of the stream that came
+ * together with bytes is lost on libmicrohttpd: epoll tells it once (edge-triggered), and a read that didn't fill the
+ * buffer is taken for the last there is to read.
+ */
+static bool is_over(const connection *self, uint64_t now_ms) {
+  char byte;
+  ssize_t unread = recv(self->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  bool is_late = self->until_ms <= now_ms && !(unread > 0 && !self->exchange && self->was_used);
+  return unread == 0 || is_late;
+}
 
 static void on_sweep(uv_timer_t *handle) {
   http_server *server = handle->data;
@@ -129,14 +139,12 @@ static void on_sweep(uv_timer_t *handle) {
       cafe_op *op = waiting->op;
       waiting->op = NULL;
       cafe_op_cancel(op);
-    } else if (is_late(each, now_ms)) {
+    } else if (!waiting->is_dispatched ? is_over(each, now_ms) : waiting->is_sent && each->until_ms <= now_ms) {
       drop(each);
     }
   }
   for (connection *each = server->idle; each; each = each->next) {
-    int unread = 0;
-    bool has_more = each->was_used && ioctl(each->fd, FIONREAD, &unread) == 0 && unread > 0;
-    if (is_late(each, now_ms) && !has_more) {
+    if (is_over(each, now_ms)) {
       drop(each);
     }
   }
@@ -307,6 +315,8 @@ static enum MHD_Result send_answer(exchange *self) {
     (void)MHD_add_response_header(response, "Connection", "close");
   }
   note(self);
+  self->is_sent = true;
+  connection_of(self->connection)->until_ms = uv_now(self->server->loop) + SEND_MS;
   enum MHD_Result queued = MHD_queue_response(self->connection, self->status, response);
   MHD_destroy_response(response);
   return queued;
@@ -326,8 +336,6 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *handle, con
     return taken;
   }
   if (!self->is_dispatched) {
-    connection *on = connection_of(handle);
-    on->until_ms = 0;
     self->is_dispatched = true;
     if (self->status == 0) {
       self->request.body = (cafe_slice){self->received.data, self->received.size};

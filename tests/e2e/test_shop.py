@@ -269,6 +269,13 @@ class Canceling(Case):
         answer = self.shop.post(APP, f"/orders/{order}/cancel", Prefer="wait=5")
         self.assertEqual((answer.status, answer.headers["Preference-Applied"]), (200, "wait=5"))
 
+    def test_a_cancel_that_does_not_wait_is_accepted(self):
+        order = self.shop.order()
+        answer = self.shop.post(APP, f"/orders/{order}/cancel", Prefer="respond-async, wait=0")
+        self.assertIn((answer.status, answer.json["status"]), ((202, "Ordered"), (202, "Canceling"), (200, "Canceled")))
+        self.assertTrue(answer.headers["Cafe-Position"])
+        soon(lambda: self.status(APP, f"/orders/{order}") == "Canceled", "the cancel goes on")
+
 
 class Deadlines(Case):
     options = ("--accept-deadline", "300ms", "--payment-deadline", "400ms")
@@ -471,6 +478,11 @@ class Speaking(Case):
         answer = self.exchange(APP, post + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" + post, half_close=True)
         self.assertEqual(answer.count(b"HTTP/1.1 201 Created"), 2, answer)
         self.assertEqual(answer.count(b"HTTP/1.1 200 OK"), 1, answer)
+
+    def test_a_half_closed_client_is_answered_and_let_go(self):
+        for path in (b"/livez", b"/nothing", b"/orders"):
+            answer = self.exchange(APP, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n", half_close=True)
+            self.assertEqual(answer.count(b"HTTP/1.1"), 1, answer)
 
     def test_head_is_get_without_the_body(self):
         order = self.shop.order()
