@@ -234,7 +234,7 @@ struct subject {
   struct cafe_op *waiters;
   running_task *tasks;
   struct unit *last_unit;       /* in flight; NULL: none */
-  uint64_t unit_seq;
+  uint64_t unit_seq;            /* of the last one decided, written or not: whoever waits names his unit by it */
   uint64_t failed_seq;          /* units up to here rest on one that failed */
   uint64_t batch, held_batch;   /* the last batch that it has a unit in, or left one out of */
   uint32_t in_flight;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Answers: once each, and resting on what is stored, where units of one key are in flight together and some fail. */
+#include "test_review_kit.h"
+
+static void an_answer_that_rests_on_a_unit_of_its_batch_fails_with_it(void **state) {
+  kitchen *k = kitchen_open(1000);
+  call used, first, beside, second;
+  kitchen_up(k);
+  used = ask(k, &Fill, 7, 1, "spent");
+  assert_int_equal(used.verdict, CAFE_ACCEPTED);
+  submit(k, &first, &Close, 7, 2, "spent"); /* the key was used for another request */
+  submit(k, &beside, &Fill, 7, 1, NULL);
+  submit(k, &second, &Close, 7, 3, NULL); /* closed already, as far as the first one is written */
+  kitchen_run(k, 1000000);
+  assert_int_equal(first.code, CAFE_CONFLICT);
+  assert_int_equal(beside.verdict, CAFE_ACCEPTED);
+  assert_int_equal(second.verdict, CAFE_ACCEPTED);
+  assert_int_equal(stored(k, 7, &Closed), 1);
+  assert_int_equal(stored(k, 7, &Filled), 2);
+  kitchen_close(k);
+}
+
+static void who_waits_for_an_outcome_isnt_forgotten_when_another_unit_fails(void **state) {
+  kitchen *k = kitchen_open(1000);
+  call first, second, failing;
+  kitchen_up(k);
+  ask(k, &Fill, 7, 1, "spent");
+  submit(k, &first, &Ask, 7, 0, NULL);
+  kitchen_run(k, 100000);
+  submit(k, &second, &Ask, 7, 0, NULL); /* asked already: nothing to write */
+  kitchen_run(k, 100000);
+  submit(k, &failing, &Close, 7, 2, "spent");
+  kitchen_run(k, 100000);
+  assert_int_equal(failing.code, CAFE_CONFLICT);
+  assert_false(first.is_done);
+  assert_false(second.is_done);
+  ask(k, &Answer, 7, 0, NULL);
+  assert_int_equal(first.times, 1);
+  assert_int_equal(second.times, 1);
+  assert_int_equal(second.verdict, CAFE_ACCEPTED);
+  kitchen_close(k);
+}
+
+static void a_commands_own_key_is_written_though_its_unit_answers_another_one(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting, again;
+  kitchen_up(k);
+  submit(k, &waiting, &Ask, 7, 0, "asker");
+  kitchen_run(k, 100000);
+  ask(k, &Answer, 7, 5, "answerer");
+  assert_int_equal(waiting.verdict, CAFE_ACCEPTED);
+  again = ask(k, &Answer, 7, 5, "answerer");
+  assert_true(again.replayed);
+  assert_int_equal(stored(k, 7, &Answered), 1);
+  kitchen_close(k);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(an_answer_that_rests_on_a_unit_of_its_batch_fails_with_it),
+      cmocka_unit_test(who_waits_for_an_outcome_isnt_forgotten_when_another_unit_fails),
+      cmocka_unit_test(a_commands_own_key_is_written_though_its_unit_answers_another_one),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
