@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts cafe-shop and plays an order's life and a cancellation over HTTP, as examples/run does.
 
-play.py [--check] [--fresh]: --check ends after the demonstration, with 0 only if every step was as expected. The
-notifications that appear in between are printed by cafe-shop itself, on its channel console:.
+The notifications that appear in between are printed by cafe-shop itself, on its channel console:.
 """
 
+import argparse
 import glob
 import json
 import os
@@ -22,6 +22,13 @@ APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
 PATIENCE = 20  # seconds until a step counts as failed; each takes a few milliseconds
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+arguments.add_argument("--check", action="store_true",
+                       help="end after the demonstration, with 0 only if every step was as expected")
+arguments.add_argument("--fresh", action="store_true", help="start from an empty store")
+arguments.add_argument("--shop", default=os.path.join(root, "build", "bin", "cafe-shop"), help="the program")
+arguments.add_argument("--folder", default=os.path.join(root, "var"), help="of the store")
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy to itself
 base = int(os.environ.get("CAFE_PORT_BASE", "8080"))
 
 
@@ -40,7 +47,7 @@ def call(method, service, path, body=None):
     if body is not None:
         request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with opener.open(request, timeout=PATIENCE) as answer:
             return answer.status, answer.headers, json.load(answer)
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.headers, json.load(refusal)
@@ -149,17 +156,18 @@ def is_listening(service):
         return False
 
 
-def start(is_fresh):
+def start(options):
     for service in range(APP, DASHBOARD + 1):
         if is_listening(service):  # or the demonstration would be played to somebody else's shop
             raise Unexpected(f"port {base + service} is in use; CAFE_PORT_BASE={base + 100} takes others")
-    os.makedirs("var", exist_ok=True)
-    if is_fresh:
-        for path in glob.glob("var/shop.db*"):
+    os.makedirs(options.folder, exist_ok=True)
+    store = os.path.join(options.folder, "shop.db")
+    if options.fresh:
+        for path in glob.glob(glob.escape(store) + "*"):
             os.unlink(path)
     # The flags win over whatever the environment says.
-    shop = subprocess.Popen([os.path.join(root, "build", "bin", "cafe-shop"), "--listen", f"127.0.0.1:{base}",
-                             "--store", "sqlite:var/shop.db", "--channel", "console:", "--log-level", "warn"])
+    shop = subprocess.Popen([options.shop, "--listen", f"127.0.0.1:{base}", "--store", f"sqlite:{store}",
+                             "--channel", "console:", "--log-level", "warn"])
 
     def is_ready():
         if shop.poll() is not None:
@@ -178,15 +186,14 @@ def on_term(number, frame):
 
 
 def main():
-    is_check = "--check" in sys.argv[1:]
+    options = arguments.parse_args()
     shop = None
     failed = False
     signal.signal(signal.SIGTERM, on_term)
-    os.chdir(root)
     try:
-        shop = start("--fresh" in sys.argv[1:])
+        shop = start(options)
         play()
-        if not is_check:
+        if not options.check:
             say(f"\nServing: app :{base + APP}, pay :{base + PAY}, store :{base + STORE}, customer :{base + CUSTOMER}, "
                 f"dashboard http://127.0.0.1:{base + DASHBOARD}/orderInfos\nCtrl-C ends it.")
             shop.wait()
@@ -194,12 +201,12 @@ def main():
         say(f"\nNot as expected: {unexpected}")
         failed = True
     except KeyboardInterrupt:
-        failed = is_check
+        failed = options.check
     finally:
         if shop and shop.poll() is None:
             shop.terminate()
         ended = shop.wait() if shop else 1
-    if is_check and not failed and ended == 0:
+    if options.check and not failed and ended == 0:
         say("\nEvery step was as expected.")
     return 1 if failed or ended != 0 else 0
 
