@@ -158,6 +158,7 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
   if (op->client_key.key.size == 0) return CAFE_OK;
   cafe_outcome outcome;
   fill_outcome(&outcome, op);
+  outcome.position.n = 0; /* it isn't written yet */
   return key_answer(op, unit, &outcome, key, err);
 }
 
