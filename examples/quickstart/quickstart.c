@@ -17,21 +17,15 @@ static void must(int code) {
   exit(1);
 }
 
-static void print_order(const cafe_err *failed, const cafe_row *rows, uint32_t count, bool more, void *done) {
-  const cafe_order_row *order = count ? rows->data : NULL;
-  if (order) printf("order %llu is %s\n", (unsigned long long)rows->key, cafe_order_status_name(order->status));
-  *(int *)done = failed || more || !order ? -1 : 1;
-}
-
-/* Submits a command, waits for its outcome, prints the order. */
+/* Submits a command, waits for its outcome, prints the order. Returns its number. */
 static uint64_t step(uint64_t order, const cafe_schema *command, const void *data) {
   cafe_submit submit = {sizeof submit, .command = command, .key = order, .data = data};
   cafe_outcome outcome;
+  const void *row;
   must(cafe_node_call(&outcome, node, &submit, &err));
-  cafe_list list = {sizeof list, .view = &cafe_orders_view, .after_key = outcome.key - 1, .limit = 1};
-  int done = 0;
-  must(cafe_node_list(NULL, node, &list, print_order, &done, &err));
-  must(cafe_node_run(node, &done));
+  must(cafe_node_find(&row, node, &cafe_orders_view, outcome.key, 0, &err));
+  printf("order %llu is %s\n", (unsigned long long)outcome.key,
+         cafe_order_status_name(((const cafe_order_row *)row)->status));
   return outcome.key;
 }
 
@@ -54,10 +48,8 @@ int main(void) {
   cafe_place_order latte = {.product_id = cafe_text("latte"), .qty = 1, .customer_id = cafe_text("cdgri"),
                             .amount_minor = 4500, .currency = cafe_text("KRW")};
   uint64_t order = step(0, &cafe_place_order_type, &latte); /* 0: a new one */
-  step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_ACCEPT});
-  step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_START});
-  step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_FINISH});
-  step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_HAND_OUT});
+  cafe_ticket_action owner[] = {CAFE_TICKET_ACCEPT, CAFE_TICKET_START, CAFE_TICKET_FINISH, CAFE_TICKET_HAND_OUT};
+  for (int i = 0; i < 4; i++) step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = owner[i]});
 
   cafe_node_destroy(node);
   cafe_shop_destroy(shop);
