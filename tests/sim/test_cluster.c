@@ -100,7 +100,7 @@ static void change_hub(cluster *c) {
 }
 
 static void break_store(cluster *c) {
-  cluster_node *n = cluster_node_of(c, (int)cluster_random(c, CLUSTER_SERVICES));
+  int service = (int)cluster_random(c, CLUSTER_SERVICES);
   cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
   static const int codes[] = {CAFE_UNAVAILABLE, CAFE_NOMEM, CAFE_OVERLOADED};
   uint64_t dice = cluster_random(c, 100);
@@ -113,7 +113,7 @@ static void break_store(cluster *c) {
   } else {
     faults.die_before_commit = 1 + cluster_random(c, 10);
   }
-  cafe_faulty_store_set(n->store, &faults);
+  cluster_set_faults(c, service, &faults);
 }
 
 static void jump_clock(cluster *c) {

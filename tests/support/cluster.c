@@ -352,11 +352,17 @@ static int create_node(cluster_node *n, cafe_err *err) {
   return code ? code : cafe_node_start(n->node, err);
 }
 
+void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults) {
+  cluster_node *n = cluster_node_of(c, service);
+  cafe_faulty_store_set(n->store, faults);
+  n->read_calls = UINT64_MAX; /* its calls are counted anew */
+}
+
 int cluster_start(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
   if (n->node) return CAFE_OK;
   cafe_faulty_store_revive(n->store);
-  cafe_faulty_store_set(n->store, n->starts || n != c->nodes ? NULL : c->options.faults);
+  cluster_set_faults(c, service, n->starts || n != c->nodes ? NULL : c->options.faults);
   n->starts++;
   cafe_err err = {0, 0, ""};
   int code = create_node(n, &err);
@@ -496,7 +502,7 @@ void cluster_heal(cluster *c) {
   static const char *const names[] = {"app", "pay", "store", "customer", "dashboard"};
   for (int i = 0; i < CLUSTER_SERVICES; i++) cafe_inproc_cut(c->hub, names[i], false);
   for (int i = 0; i < c->node_count; i++) {
-    cafe_faulty_store_set(c->nodes[i].store, NULL);
+    cluster_set_faults(c, i, NULL);
     assert_int_equal(cluster_start(c, i), CAFE_OK);
   }
 }

@@ -186,6 +186,8 @@ void cluster_stop(cluster *c, int service);
  * without a fault or refused memory fails the test. */
 int cluster_start(cluster *c, int service);
 bool cluster_is_up(cluster *c, int service);
+/* Of its store; NULL: none. */
+void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults);
 /* Kills nodes whose store died by a fault; part of every step. Whether there were any. */
 bool cluster_bury(cluster *c);
 

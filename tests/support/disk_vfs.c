@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * What a disk promises: a sector is written whole or not at all, a sync that returned has made everything written before
- * it durable, and nothing else. The model is that of a page cache: each sector of a file has, after a power loss, the
- * content that it had after some number of the writes since the last sync that touched it; which, the seed decides, for
- * each sector apart. Lengths and deletions are like sectors. A sync that fails leaves what it should have written in
- * limbo: the system counts it as written, so later syncs don't write it, and it may never be durable (Rebello et al.,
- * "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+ * What a disk promises: a sector is written whole or not at all, a sync that returned has made everything written
+ * before it durable, and nothing else. The model is that of a page cache: each sector of a file has, after a power
+ * loss, the content that it had after some number of the writes since the last sync that touched it; which, the seed
+ * decides, for each sector apart. Lengths and deletions are like sectors. A sync that fails leaves what it should have
+ * written in limbo: the system counts it as written, so later syncs don't write it, and it may never be durable
+ * (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
  *
  * PATH-lock isn't written through the VFS. Its content is looked at before each call, and after a power loss it is any
  * that it ever had, or it is gone: it isn't synced either.

@@ -69,13 +69,20 @@ int kit_commit(cafe_store *store, uint64_t first, uint32_t count, size_t size, c
     }
     for (int k = 0; k < 2; k++) {
       write_data(data + (size_t)k * size, size, number, k);
-      events[k] = (cafe_stored_event){aggregates[k],      types[k], number, 1, 1000 + (int64_t)number,
-                                      cafe_text("trace"), {data + (size_t)k * size, size}, 0, 0};
+      events[k] = (cafe_stored_event){aggregates[k],
+                                      types[k],
+                                      number,
+                                      1,
+                                      1000 + (int64_t)number,
+                                      cafe_text("trace"),
+                                      {data + (size_t)k * size, size},
+                                      0,
+                                      0};
     }
     *row = (kit_row){(int64_t)number, cafe_text("a thing")};
     *write = (cafe_row_write){&kit_table, number, 0, 0, row};
-    *unit = (cafe_unit){.size = sizeof(*unit), .key = number, .events = events, .event_count = 2, .row_count = 1,
-                        .rows = write};
+    *unit = (cafe_unit){
+        .size = sizeof(*unit), .key = number, .events = events, .event_count = 2, .row_count = 1, .rows = write};
     units[i] = unit;
   }
   if (units) {

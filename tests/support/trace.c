@@ -3,8 +3,8 @@
 /*
  * The tracer: tables of methods that tell and hand on.
  *
- * What it keeps: the order of the lines is the order of what happened. A unit is told after its commit, never when it is
- * decided; an answer when it is given. Nothing is asked of what is watched, so a traced run is the same as one that
+ * What it keeps: the order of the lines is the order of what happened. A unit is told after its commit, never when it
+ * is decided; an answer when it is given. Nothing is asked of what is watched, so a traced run is the same as one that
  * isn't.
  */
 #include "trace.h"
@@ -24,22 +24,7 @@
 #include "cafe/testing/sim.h"
 #include "channel/channel.h"
 #include "gateway/gateway.h"
-#include "trace_lines.h"
-
-typedef struct watched {
-  union {
-    cafe_store_ops store;
-    cafe_transport_ops transport;
-    cafe_gateway_ops gateway;
-    cafe_channel_ops channel;
-  } ops; /* first: an object's table leads back here */
-  const void *original;
-  const void **place; /* the object's pointer to its table */
-  trace *trace;
-  char node[16];
-  char name[16]; /* of a channel */
-  struct watched *next;
-} watched;
+#include "trace_watch.h"
 
 /* Something of a node's that has a callback: whoever calls it, calls the tracer first. */
 typedef struct pending {
@@ -53,25 +38,15 @@ typedef struct pending {
   struct pending *next;
 } pending;
 
-struct trace {
-  cafe_loop *world;
-  bool is_split;
-  bool is_on;
-  int64_t zero_us;
-  watched *watched;
-  pending *pending;
-  trace_lines lines;
-};
-
-/* Callbacks have no place for a tracer of their own. A test that fails leaves its tracer here, for the next to replace. */
+/* Callbacks have no place for a tracer of their own. A test that fails leaves its tracer here, for the next to replace.
+ */
 static trace *current;
 
 /* ---- lines ---- */
 
 int64_t trace_now_ms(const trace *t) { return (cafe_sim_now_us(t->world) - t->zero_us) / 1000; }
 
-static void line(trace *t, bool is_first, const char *node, const char *what, const char *subject,
-                 const char *details) {
+void trace_line(trace *t, bool is_first, const char *node, const char *what, const char *subject, const char *details) {
   char head[40], text[640];
   if (!t->is_on) {
     return;
@@ -96,7 +71,7 @@ void trace_say(trace *t, const char *node, const char *what, const char *subject
   va_start(args, format);
   vsnprintf(details, sizeof(details), format, args);
   va_end(args);
-  line(t, true, node, what, subject, details);
+  trace_line(t, true, node, what, subject, details);
 }
 
 void trace_answer(trace *t, const char *node, const cafe_err *err, const cafe_outcome *outcome) {
@@ -121,17 +96,17 @@ void trace_answer(trace *t, const char *node, const cafe_err *err, const cafe_ou
     trace_add(&out, "%s\"%.*s\" is kept under the key", out.size ? "; " : "", (int)outcome->reply.size,
               outcome->reply.data);
   }
-  line(t, true, node, "answer", subject, out.text);
+  trace_line(t, true, node, "answer", subject, out.text);
 }
 
 void trace_log(trace *t, const char *node, const cafe_log_record *record) {
   static const char *const levels[] = {"", "error", "warning", "info", "debug"};
-  line(t, true, node, "log", levels[record->level], record->text);
+  trace_line(t, true, node, "log", levels[record->level], record->text);
 }
 
 /* ---- what is watched ---- */
 
-static watched *watch(trace *t, const char *node, const void **place, size_t size) {
+watched *trace_watch(trace *t, const char *node, const void **place, size_t size) {
   watched *made = calloc(1, sizeof(*made));
   assert_non_null(made);
   made->trace = t;
@@ -144,7 +119,7 @@ static watched *watch(trace *t, const char *node, const void **place, size_t siz
   return made;
 }
 
-static watched *watched_of(const void *ops) { return (watched *)(void *)(uintptr_t)ops; }
+watched *trace_watched(const void *ops) { return (watched *)(void *)(uintptr_t)ops; }
 
 static pending *keep(watched *of, void *thing) {
   pending *made = calloc(1, sizeof(*made));
@@ -170,189 +145,8 @@ static pending take(const void *thing) {
   return copy;
 }
 
-/* ---- the store ---- */
-
-static void tell_events(trace_text *out, const cafe_stored_event *event) {
-  trace_event(out, event->type, event->data);
-}
-
-/* The parts of a unit, one line each; the first has its name. */
-typedef struct unit_lines {
-  const watched *of;
-  const char *what;
-  bool is_begun;
-} unit_lines;
-
-static void unit_line(unit_lines *lines, const char *details, const char *format, ...) {
-  char subject[64];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(subject, sizeof(subject), format, args);
-  va_end(args);
-  line(lines->of->trace, !lines->is_begun, lines->of->node, lines->what, subject, details);
-  lines->is_begun = true;
-}
-
-static int64_t number_in(const cafe_row_write *row, const char *field) {
-  int index = cafe_schema_find(row->table->row, cafe_text(field));
-  assert_true(index >= 0);
-  return cafe_schema_get(row->table->row, row->data, (uint32_t)index).number;
-}
-
-static void tell_row(unit_lines *lines, const cafe_row_write *row, trace_text *shown) {
-  const char *table = row->table->name;
-  unsigned long long key = row->key;
-  trace_text out = {"", 0};
-  char time[24];
-  if (strcmp(table, "sagas") == 0) {
-    trace_saga(&out, row->data);
-    unit_line(lines, out.text, "saga of %llu", key);
-  } else if (strcmp(table, "wakes") == 0) {
-    if (row->data) trace_add(&out, "due at %s", trace_time(time, number_in(row, "due_ms")));
-    else trace_add(&out, "removed");
-    unit_line(lines, out.text, "wake of %llu", key);
-  } else if (strcmp(table, "attempts") == 0) {
-    if (row->data) trace_add(&out, "attempt %lld", (long long)number_in(row, "attempt"));
-    else trace_add(&out, "removed");
-    if (row->data && number_in(row, "due_ms")) trace_add(&out, " failed, next at %s", trace_time(time, number_in(row, "due_ms")));
-    unit_line(lines, out.text, "task %llu of %llu", (unsigned long long)(row->sub & UINT32_MAX), key);
-  } else if (strcmp(table, "ids") == 0) {
-    trace_add(&out, "keys below %lld are this node's", (long long)number_in(row, "next"));
-    unit_line(lines, out.text, "ids");
-  } else {
-    trace_add(shown, "%s%s", shown->size ? ", " : "", table);
-    if (row->sub) trace_add(shown, " %llu", (unsigned long long)row->sub);
-    trace_add(shown, " ");
-    if (row->data) trace_row(shown, row->table->row, row->data);
-    else trace_add(shown, "gone");
-  }
-}
-
-static void tell_key(unit_lines *lines, const cafe_key_write *key) {
-  trace_text out = {"", 0};
-  if (key->mode != CAFE_KEY_REPLY) trace_add(&out, "names %llu", (unsigned long long)key->stream_key);
-  if (key->mode != CAFE_KEY_REPLY && key->replaces) trace_add(&out, ", no longer %llu", (unsigned long long)key->replaces);
-  if (key->mode != CAFE_KEY_CLAIM)
-    trace_add(&out, "%sanswer \"%.*s\"", out.size ? ", " : "", (int)key->reply.size, key->reply.data);
-  unit_line(lines, out.text, "key %.*s", (int)key->key.size, key->key.data);
-}
-
-static void tell_unit(const watched *of, const cafe_unit *unit, bool is_first) {
-  unit_lines lines = {of, is_first ? "commit" : "+ commit", false};
-  for (uint32_t i = 0; i < unit->event_count; i++) {
-    trace_text out = {"", 0};
-    tell_events(&out, &unit->events[i]);
-    unit_line(&lines, out.text, "%s %llu v%llu", unit->events[i].aggregate, (unsigned long long)unit->events[i].key,
-              (unsigned long long)unit->events[i].version);
-  }
-  trace_text rows = {"", 0};
-  for (uint32_t i = 0; i < unit->row_count; i++) {
-    tell_row(&lines, &unit->rows[i], &rows);
-  }
-  if (rows.size) {
-    unit_line(&lines, rows.text, "rows of %llu", (unsigned long long)unit->rows[0].key);
-  }
-  if (unit->client_key) {
-    tell_key(&lines, unit->client_key);
-  }
-  for (uint32_t i = 0; i < unit->checkpoint_count; i++) {
-    trace_text out = {"", 0};
-    trace_add(&out, "has read up to %llu", (unsigned long long)unit->checkpoints[i].n);
-    unit_line(&lines, out.text, "%s", unit->checkpoints[i].subscription);
-  }
-}
-
-static void tell_conflict(const watched *of, const cafe_unit *unit) {
-  static const char *const what[] = {"open", "done", "the stream", "a row", "the client's key", "the checkpoint",
-                                     "the lease"};
-  char subject[64];
-  snprintf(subject, sizeof(subject), "unit of %llu", (unsigned long long)unit->key);
-  trace_text out = {"", 0};
-  trace_add(&out, "%s had moved on", what[unit->result]);
-  if (unit->result == CAFE_UNIT_KEY_CONFLICT) {
-    trace_add(&out, ": it names %llu", (unsigned long long)unit->key_found.stream_key);
-  }
-  line(of->trace, true, of->node, "conflict", subject, out.text);
-}
-
-static int store_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
-  const watched *of = watched_of(self->ops);
-  int code = ((const cafe_store_ops *)of->original)->commit(self, batch, err);
-  if (code) {
-    trace_say(of->trace, of->node, "commit", "fails", "%s", cafe_code_name(code));
-    return code;
-  }
-  bool is_first = true;
-  for (uint32_t i = 0; i < batch->unit_count; i++) {
-    if (batch->units[i]->result == CAFE_UNIT_DONE) {
-      tell_unit(of, batch->units[i], is_first);
-      is_first = false;
-    } else {
-      tell_conflict(of, batch->units[i]);
-    }
-  }
-  return CAFE_OK;
-}
-
-typedef struct reading {
-  cafe_event_sink on_event;
-  cafe_row_sink on_row;
-  void *user;
-  uint32_t events, rows;
-  trace_text text;
-} reading;
-
-static int count_event(void *user, const cafe_stored_event *event) {
-  reading *r = user;
-  r->events++;
-  return r->on_event(r->user, event);
-}
-
-static int count_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                     const void *data) {
-  reading *r = user;
-  r->rows++;
-  return r->on_row(r->user, table, key, sub, version, data);
-}
-
-static int store_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
-                      cafe_err *err) {
-  const watched *of = watched_of(self->ops);
-  reading r = {on_event, on_row, user, 0, 0, {"", 0}};
-  char subject[32];
-  int code = ((const cafe_store_ops *)of->original)->load(self, key, count_event, count_row, &r, err);
-  snprintf(subject, sizeof(subject), "%llu", (unsigned long long)key);
-  trace_say(of->trace, of->node, "load", subject, "%u events, %u rows", r.events, r.rows);
-  return code;
-}
-
-static void add_read(trace_text *out, const cafe_stored_event *event) {
+void trace_add_read(trace_text *out, const cafe_stored_event *event) {
   trace_add(out, "%s%s %llu", out->size ? ", " : "", event->type, (unsigned long long)event->key);
-}
-
-static int name_event(void *user, const cafe_stored_event *event) {
-  reading *r = user;
-  add_read(&r->text, event);
-  return r->on_event(r->user, event);
-}
-
-/* In one node only views read the log by themselves, each its types: everything else is in the unit of the event. */
-static int store_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user,
-                          cafe_err *err) {
-  const watched *of = watched_of(self->ops);
-  reading r = {on_event, NULL, user, 0, 0, {"", 0}};
-  int code = ((const cafe_store_ops *)of->original)->read_log(self, query, name_event, &r, err);
-  if (r.text.size && query->types && !of->trace->is_split) {
-    line(of->trace, true, of->node, "record", "for the dashboard", r.text.text);
-  }
-  return code;
-}
-
-void trace_store(trace *t, const char *node, cafe_store *store) {
-  watched *of = watch(t, node, (const void **)&store->ops, sizeof(*store->ops));
-  of->ops.store.commit = store_commit;
-  of->ops.store.load = store_load;
-  of->ops.store.read_log = store_read_log;
 }
 
 /* ---- the transport ---- */
@@ -360,23 +154,25 @@ void trace_store(trace *t, const char *node, cafe_store *store) {
 static void request_done(cafe_request *request, const cafe_err *err, cafe_slice answer) {
   pending p = take(request);
   trace_text out = {"", 0};
-  if (err) trace_add(&out, "%s: %s", cafe_code_name(err->code), err->text);
-  else trace_reply(&out, answer);
+  if (err)
+    trace_add(&out, "%s: %s", cafe_code_name(err->code), err->text);
+  else
+    trace_reply(&out, answer);
   char subject[64];
   snprintf(subject, sizeof(subject), "from %s", request->service);
-  line(current, true, p.of->node, "reply", subject, out.text);
+  trace_line(current, true, p.of->node, "reply", subject, out.text);
   request->done = p.done;
   request->done(request, err, answer);
 }
 
 static int transport_request(cafe_transport *self, cafe_request *request, cafe_err *err) {
-  watched *of = watched_of(self->ops);
+  watched *of = trace_watched(self->ops);
   char subject[64];
   trace_text out = {"", 0};
   trace_request(&out, request->body);
   trace_add(&out, ", deadline %lld", (long long)((request->deadline_us - of->trace->zero_us) / 1000));
   snprintf(subject, sizeof(subject), "to %s", request->service);
-  line(of->trace, true, of->node, "request", subject, out.text);
+  trace_line(of->trace, true, of->node, "request", subject, out.text);
   pending *p = keep(of, request);
   p->done = request->done;
   request->done = request_done;
@@ -389,7 +185,7 @@ static int transport_request(cafe_transport *self, cafe_request *request, cafe_e
 
 static void transport_cancel(cafe_transport *self, cafe_request *request) {
   request->done = take(request).done;
-  ((const cafe_transport_ops *)watched_of(self->ops)->original)->cancel(self, request);
+  ((const cafe_transport_ops *)trace_watched(self->ops)->original)->cancel(self, request);
 }
 
 static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
@@ -397,22 +193,22 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
   const pending *p = find(link);
   trace_text out = {"", 0};
   for (uint32_t i = 0; i < count; i++) {
-    add_read(&out, &events[i]);
+    trace_add_read(&out, &events[i]);
   }
   if (count) {
-    line(current, true, p->of->node, "record", link->name, out.text);
+    trace_line(current, true, p->of->node, "record", link->name, out.text);
   }
   p->on_events(link, events, count, scanned, head);
 }
 
 static void link_lost(cafe_link *link, const cafe_err *err) {
   const pending *p = find(link);
-  line(current, true, p->of->node, "lost", link->name, err->text);
+  trace_line(current, true, p->of->node, "lost", link->name, err->text);
   p->on_lost(link, err);
 }
 
 static int transport_subscribe(cafe_transport *self, cafe_link *link, cafe_err *err) {
-  watched *of = watched_of(self->ops);
+  watched *of = trace_watched(self->ops);
   pending *p = keep(of, link);
   p->on_events = link->on_events;
   p->on_lost = link->on_lost;
@@ -429,11 +225,11 @@ static void transport_unsubscribe(cafe_transport *self, cafe_link *link) {
   if (find(link)) {
     (void)take(link);
   }
-  ((const cafe_transport_ops *)watched_of(self->ops)->original)->unsubscribe(self, link);
+  ((const cafe_transport_ops *)trace_watched(self->ops)->original)->unsubscribe(self, link);
 }
 
 void trace_transport(trace *t, const char *node, cafe_transport *transport) {
-  watched *of = watch(t, node, (const void **)&transport->ops, sizeof(*transport->ops));
+  watched *of = trace_watch(t, node, (const void **)&transport->ops, sizeof(*transport->ops));
   of->ops.transport.request = transport_request;
   of->ops.transport.cancel = transport_cancel;
   of->ops.transport.subscribe = transport_subscribe;
@@ -456,18 +252,18 @@ static void gateway_answered(gateway_call *call, cafe_gateway_result result, caf
   if (text && strcmp(text, results[result]) != 0) {
     trace_add(&out, ": %s", text);
   }
-  line(current, true, p.of->node, "result", gateway_subject(subject, &call->call), out.text);
+  trace_line(current, true, p.of->node, "result", gateway_subject(subject, &call->call), out.text);
   call->answered = p.called;
   call->answered(call, result, reference, text);
 }
 
 static int gateway_start(cafe_gateway *self, cafe_gateway_call *call, cafe_err *err) {
-  watched *of = watched_of(self->ops);
+  watched *of = trace_watched(self->ops);
   char subject[64];
   trace_text out = {"", 0};
   trace_add(&out, "%lld %.*s under %s%s", (long long)call->amount_minor, (int)call->currency.size, call->currency.data,
             call->idempotency_key, call->may_have_run ? ", may have run before" : "");
-  line(of->trace, true, of->node, "call", gateway_subject(subject, call), out.text);
+  trace_line(of->trace, true, of->node, "call", gateway_subject(subject, call), out.text);
   pending *p = keep(of, call);
   p->called = ((gateway_call *)call)->answered;
   ((gateway_call *)call)->answered = gateway_answered;
@@ -479,15 +275,15 @@ static int gateway_start(cafe_gateway *self, cafe_gateway_call *call, cafe_err *
 }
 
 static void gateway_stop(cafe_gateway *self, cafe_gateway_call *call) {
-  const watched *of = watched_of(self->ops);
+  const watched *of = trace_watched(self->ops);
   char subject[64];
   (void)take(call);
-  line(of->trace, true, of->node, "let go", gateway_subject(subject, call), "");
+  trace_line(of->trace, true, of->node, "let go", gateway_subject(subject, call), "");
   ((const cafe_gateway_ops *)of->original)->stop(self, call);
 }
 
 void trace_gateway(trace *t, const char *node, cafe_gateway *gateway) {
-  watched *of = watch(t, node, (const void **)&gateway->ops, sizeof(*gateway->ops));
+  watched *of = trace_watch(t, node, (const void **)&gateway->ops, sizeof(*gateway->ops));
   of->ops.gateway.start = gateway_start;
   of->ops.gateway.stop = gateway_stop;
 }
@@ -502,21 +298,21 @@ static const char *channel_subject(char out[64], const watched *of, const cafe_d
 static void delivery_answered(channel_delivery *delivery, const cafe_err *err) {
   pending p = take(delivery);
   char subject[64];
-  line(current, true, p.of->node, "result", channel_subject(subject, p.of, &delivery->delivery),
-       err ? err->text : "delivered");
+  trace_line(current, true, p.of->node, "result", channel_subject(subject, p.of, &delivery->delivery),
+             err ? err->text : "delivered");
   delivery->answered = p.delivered;
   delivery->answered(delivery, err);
 }
 
 static int channel_send(cafe_channel *self, cafe_delivery *delivery, cafe_err *err) {
-  watched *of = watched_of(self->ops);
+  watched *of = trace_watched(self->ops);
   char subject[64];
   trace_text out = {"", 0};
   trace_add(&out, "%.*s", (int)delivery->event.size, delivery->event.data);
   if (delivery->attempt > 1) {
     trace_add(&out, ", attempt %u", delivery->attempt);
   }
-  line(of->trace, true, of->node, "send", channel_subject(subject, of, delivery), out.text);
+  trace_line(of->trace, true, of->node, "send", channel_subject(subject, of, delivery), out.text);
   pending *p = keep(of, delivery);
   p->delivered = ((channel_delivery *)delivery)->answered;
   ((channel_delivery *)delivery)->answered = delivery_answered;
@@ -528,15 +324,15 @@ static int channel_send(cafe_channel *self, cafe_delivery *delivery, cafe_err *e
 }
 
 static void channel_stop(cafe_channel *self, cafe_delivery *delivery) {
-  const watched *of = watched_of(self->ops);
+  const watched *of = trace_watched(self->ops);
   char subject[64];
   (void)take(delivery);
-  line(of->trace, true, of->node, "let go", channel_subject(subject, of, delivery), "");
+  trace_line(of->trace, true, of->node, "let go", channel_subject(subject, of, delivery), "");
   ((const cafe_channel_ops *)of->original)->stop(self, delivery);
 }
 
 void trace_channel(trace *t, const char *node, cafe_channel *channel) {
-  watched *of = watch(t, node, (const void **)&channel->ops, sizeof(*channel->ops));
+  watched *of = trace_watch(t, node, (const void **)&channel->ops, sizeof(*channel->ops));
   snprintf(of->name, sizeof(of->name), "%s", channel->name);
   of->ops.channel.send = channel_send;
   of->ops.channel.stop = channel_stop;
@@ -552,8 +348,10 @@ void trace_crashed(trace *t, const char *node) {
     }
     /* Objects outlive the process that called them: they are told as the system tells them, by a closed connection. */
     void *object = (char *)(void *)p->of->place;
-    if (p->called) ((const cafe_gateway_ops *)p->of->original)->stop(object, p->thing);
-    if (p->delivered) ((const cafe_channel_ops *)p->of->original)->stop(object, p->thing);
+    if (p->called)
+      ((const cafe_gateway_ops *)p->of->original)->stop(object, p->thing);
+    if (p->delivered)
+      ((const cafe_channel_ops *)p->of->original)->stop(object, p->thing);
     LL_DELETE(t->pending, p);
     free(p);
   }

@@ -25,7 +25,7 @@
 
 enum { SEED = 1041, JOB_US = 1000, MESSAGE_US = 1000, GATEWAY_MS = 37, CHANNEL_MS = 5, DELIVERIES_MAX = 64 };
 
-typedef struct shop_place_ {
+typedef struct place {
   shop *shop;
   const char *name;
   unsigned services;
@@ -444,15 +444,12 @@ static shop_call *submit(shop *s, shop_node node, const cafe_schema *command, ui
   return call;
 }
 
-shop_call *shop_place_for(shop *s, const char *token, const char *client_key, int64_t pay_timeout_ms,
-                          int64_t accept_timeout_ms) {
+shop_call *shop_place(shop *s, const char *token, const char *client_key) {
   cafe_place_order latte = {
       .product_id = cafe_text("latte"),
       .qty = 1,
       .customer_id = cafe_text("kim"),
       .amount_minor = 4500,
-      .pay_timeout_ms = pay_timeout_ms,
-      .accept_timeout_ms = accept_timeout_ms,
       .payment_token = cafe_text(token),
   };
   trace_say(s->trace, place_of(s, SHOP_APP)->name, "command", "place order", "latte x1, 4500 KRW%s%s",
@@ -460,15 +457,13 @@ shop_call *shop_place_for(shop *s, const char *token, const char *client_key, in
   return submit(s, SHOP_APP, &cafe_place_order_type, 0, &latte, client_key);
 }
 
-shop_call *shop_place(shop *s, const char *token, const char *client_key) {
-  return shop_place_for(s, token, client_key, 0, 0);
-}
-
 shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action) {
   static const char *const names[] = {"", "accept", "reject", "start", "finish", "hand out", "fail"};
   cafe_act_on_ticket act = {.action = action};
   char subject[32];
-  const char *why = action == CAFE_TICKET_REJECT ? "out of milk" : action == CAFE_TICKET_FAIL ? "the machine broke" : "";
+  const char *why = action == CAFE_TICKET_REJECT ? "out of milk"
+                    : action == CAFE_TICKET_FAIL ? "the machine broke"
+                                                 : "";
   act.reason = cafe_text(why);
   snprintf(subject, sizeof(subject), "%s %llu", names[action], (unsigned long long)key);
   trace_say(s->trace, place_of(s, SHOP_STORE)->name, "command", subject, "%s", why);
@@ -501,101 +496,15 @@ shop_call *shop_withdraw(shop *s, uint64_t key) {
 
 /* ---- what is left ---- */
 
-typedef struct description {
-  char *out;
-  size_t size, room;
-  uint64_t key;
-  const char *wanted;
-  bool is_order, is_found;
-} description;
+cafe_store *shop_store(const shop *s, shop_node node) { return place_of(s, node)->inner; }
 
-static int describe_nothing(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                            const void *data) {
-  (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
-  return CAFE_OK;
+const cafe_table *const *shop_tables(const shop *s, shop_node node) {
+  const place *p = place_of(s, node);
+  assert_non_null(p->node);
+  return p->node->registry.tables;
 }
 
-static void write_line(description *d, const char *text) {
-  int size = snprintf(d->out + d->size, d->room - d->size, "%s\n", text);
-  assert_true(size >= 0 && (size_t)size < d->room - d->size);
-  d->size += (size_t)size;
-}
-
-/* Of a draft it isn't told how often it was asked for. */
-static int describe_event(void *user, const cafe_stored_event *event) {
-  description *d = user;
-  trace_text out = {"", 0};
-  if (strcmp(event->aggregate, d->wanted) != 0) {
-    return CAFE_OK;
-  }
-  d->is_order = d->is_order || strcmp(event->type, "Ordered") == 0;
-  if (strcmp(event->aggregate, "order") != 0 || d->is_order) {
-    trace_add(&out, "%s %s", event->aggregate, event->type);
-    write_line(d, out.text);
-  }
-  return CAFE_OK;
-}
-
-static int describe_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                        const void *data) {
-  description *d = user;
-  trace_text out = {"", 0};
-  (void)version;
-  if (key != d->key) {
-    return CAFE_OK;
-  }
-  if (strcmp(table->name, "sagas") == 0) {
-    trace_add(&out, "saga ");
-    trace_saga(&out, data);
-  } else {
-    trace_add(&out, "%s %llu ", table->name, (unsigned long long)sub);
-    trace_row(&out, table->row, data);
-  }
-  write_line(d, out.text);
-  return CAFE_OK;
-}
-
-static void describe_table(description *d, const place *p, const char *name) {
-  for (const cafe_table *const *table = p->node->registry.tables; *table; table++) {
-    cafe_row_query query = {sizeof(query), *table, NULL, 0, 0, 0, -1, 1000};
-    if (strcmp((*table)->name, name) == 0) {
-      assert_int_equal(p->inner->ops->read_rows(p->inner, &query, describe_row, d, NULL), CAFE_OK);
-    }
-  }
-}
-
-void shop_describe(shop *s, uint64_t key, char *out, size_t size) {
-  static const char *const tables[] = {"orders",    "payments", "fulfillments", "notifications", "order_infos",
-                                       "sagas",     "wakes",    "attempts"};
-  /* Not of notifications, whose deliveries lie between the orders' events as it happens: their rows say enough. */
-  static const char *const streams[] = {"order", "payment", "fulfillment"};
-  description d = {.out = out, .room = size, .key = key};
-  out[0] = '\0';
-  for (int i = 0; i < s->count; i++) {
-    const place *p = &s->places[i];
-    assert_non_null(p->node);
-    for (size_t stream = 0; stream < sizeof(streams) / sizeof(streams[0]); stream++) {
-      d.wanted = streams[stream];
-      assert_int_equal(p->inner->ops->load(p->inner, key, describe_event, describe_nothing, &d, NULL), CAFE_OK);
-    }
-    for (size_t table = 0; table < sizeof(tables) / sizeof(tables[0]); table++) {
-      describe_table(&d, p, tables[table]);
-    }
-  }
-}
-
-static int look_for(void *user, const cafe_stored_event *event) {
-  description *d = user;
-  d->is_found = d->is_found || strcmp(event->type, d->wanted) == 0;
-  return CAFE_OK;
-}
-
-bool shop_has_event(shop *s, shop_node node, uint64_t key, const cafe_schema *type) {
-  description d = {.wanted = type->name};
-  cafe_store *store = place_of(s, node)->inner;
-  assert_int_equal(store->ops->load(store, key, look_for, describe_nothing, &d, NULL), CAFE_OK);
-  return d.is_found;
-}
+int shop_nodes(const shop *s) { return s->count; }
 
 cafe_sandbox_entry shop_money(shop *s, uint64_t key) {
   cafe_sandbox_entry entry = {.size = sizeof(entry)};

@@ -53,8 +53,6 @@ void shop_rest(shop *s);
 
 /* Commands. client_key may be NULL. */
 shop_call *shop_place(shop *s, const char *token, const char *client_key);
-shop_call *shop_place_for(shop *s, const char *token, const char *client_key, int64_t pay_timeout_ms,
-                          int64_t accept_timeout_ms);
 shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action);
 shop_call *shop_cancel(shop *s, uint64_t key);
 /* What the store asks itself when it hears of a cancel, handed to it by hand. */
@@ -69,9 +67,13 @@ void shop_doom(shop *s, shop_node node, uint64_t commit, bool is_after);
 /* How often a node was killed. */
 uint32_t shop_crashes(const shop *s);
 
-/* What is stored under a key in all nodes, which are up: its streams' events from Ordered on, and its rows. It is the
- * same whenever the order's way was, whatever came between. */
+/* What is stored under a key in all nodes, which are up: its streams' events from Ordered on, and its rows. The same,
+ * whichever way led there. */
 void shop_describe(shop *s, uint64_t key, char *out, size_t size);
+/* What a node has, and how many there are. */
+cafe_store *shop_store(const shop *s, shop_node node);
+const cafe_table *const *shop_tables(const shop *s, shop_node node);
+int shop_nodes(const shop *s);
 bool shop_has_event(shop *s, shop_node node, uint64_t key, const cafe_schema *type);
 cafe_sandbox_entry shop_money(shop *s, uint64_t key);
 /* Distinct notifications of a key that came to their receiver. */

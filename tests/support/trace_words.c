@@ -149,7 +149,8 @@ void trace_row(trace_text *out, const cafe_schema *row, const void *data) {
 
 void trace_saga(trace_text *out, const void *data) {
   const saga_row *row = data;
-  cafe_value phase = cafe_schema_get(&saga_row_type, row, (uint32_t)cafe_schema_find(&saga_row_type, cafe_text("phase")));
+  cafe_value phase =
+      cafe_schema_get(&saga_row_type, row, (uint32_t)cafe_schema_find(&saga_row_type, cafe_text("phase")));
   char time[24];
   trace_add(out, "%.*s", (int)phase.bytes.size, phase.bytes.data);
   if (row->steps.size) {
