@@ -230,17 +230,25 @@ struct effect {
   struct act act;
   struct consumer *consumer;
   uint32_t partition;
-  const collected *left; /* what the policy asks of this key, and of others after it */
+  const collected *at; /* the first of its commands for act.key; those for keys named before it are done */
 };
 
 static void next_of(struct consumer *consumer, uint32_t partition);
 
+/* An act has all commands of its key, wherever they stand in the list. */
+static const collected *next_key(const struct effect *effect) {
+  const collected *item, *before;
+  LL_FOREACH(effect->at->next, item) {
+    for (before = effect->act.commands; before->key != item->key;) before = before->next;
+    if (before == item) return item;
+  }
+  return NULL;
+}
+
 static void effect_key(struct effect *effect) {
   struct act *act = &effect->act;
-  act->key = effect->consumer->kind == CONSUME_SAGA ? act->event->key : effect->left->key;
-  bool is_last = true;
-  for (const collected *item = effect->left; item; item = item->next) is_last = is_last && item->key == act->key;
-  act->has_checkpoint = is_last;
+  act->key = effect->at ? effect->at->key : act->event->key;
+  act->has_checkpoint = !effect->at || !next_key(effect);
 }
 
 static void effect_finished(cafe_node *node, struct act *done, int code, const cafe_err *err) {
@@ -248,8 +256,7 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
   struct consumer *consumer = effect->consumer;
   uint32_t partition = effect->partition;
   if (code == CAFE_OK && !done->has_checkpoint) {
-    uint64_t key = done->key;
-    while (effect->left && effect->left->key == key) effect->left = effect->left->next;
+    effect->at = next_key(effect);
     effect_key(effect);
     act_submit(node, done);
     return;
@@ -279,7 +286,7 @@ static int begin_effect(struct consumer *consumer, uint32_t partition, const bat
   if (!made) return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
   made->consumer = consumer;
   made->partition = partition;
-  made->left = reaction.commands.first;
+  made->at = reaction.commands.first;
   made->act.kind = ACT_EVENT;
   made->act.consumer = consumer;
   made->act.saga = consumer->index;
