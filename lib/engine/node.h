@@ -486,7 +486,7 @@ struct cafe_node {
   struct timer_state *timers;
   cafe_op *ops;
   uint32_t op_count;
-  uint32_t wait_count;   /* ops that wait for a view; at most, since one may be answered earlier */
+  uint32_t wait_count;   /* ops that wait for a view */
   bool has_canceled;     /* some op is_canceled */
   struct consumer *consumers;
   cafe_pull *pulls;

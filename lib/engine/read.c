@@ -338,6 +338,7 @@ typedef struct wait {
 static void wait_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   (void)outcome;
   const wait *waiting = op->serves;
+  op->node->wait_count--;
   waiting->done(err, op->user);
 }
 
@@ -348,10 +349,11 @@ static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position
   bool is_reached = false;
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard) continue;
-    if (consumer->log_id != position->log_id) continue;
+    uint64_t log_id = consumer->is_local ? node->log_id : consumer->log_id;
+    if (log_id && log_id != position->log_id) continue; /* 0: a peer whose log isn't known yet */
     *is_known = true;
     *head = consumer->is_local ? node->heads[consumer->shard] : consumer->head;
-    is_reached = is_reached || consumer->watermark >= position->n;
+    is_reached = is_reached || (consumer->log_id == position->log_id && consumer->watermark >= position->n);
   }
   return is_reached;
 }
@@ -365,7 +367,6 @@ void read_turn(cafe_node *node) {
       uint64_t head;
       bool is_known = false;
       if (is_reached(node, waiting->view, &waiting->position, &head, &is_known)) {
-        node->wait_count--;
         op_answer(op, NULL, NULL);
         next = node->ops; /* the completion may have changed the list */
       }
