@@ -57,9 +57,10 @@ static void judge(http_verdict *out, const http_command *command, const cafe_out
 }
 
 static int keep(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
+  const exchange *self = user;
   http_verdict verdict;
   buffer bytes = {0};
-  judge(&verdict, user, outcome);
+  judge(&verdict, self->command, outcome);
   *out = (cafe_slice){NULL, 0};
   if (is_kept(verdict.status)) {
     buffer_format(&bytes, "%u %" PRIu64 "\n", verdict.status, verdict.version);
@@ -82,7 +83,11 @@ static bool recall(http_verdict *out, cafe_slice kept) {
   }
   memcpy(head, kept.data, (size_t)(end - kept.data));
   head[end - kept.data] = '\0';
-  if (sscanf(head, "%u %" SCNu64, &out->status, &out->version) != 2) {
+  char *space = NULL;
+  char *stop = NULL;
+  out->status = (unsigned)strtoul(head, &space, 10);
+  out->version = *space == ' ' ? strtoull(space + 1, &stop, 10) : 0;
+  if (!stop || *stop || out->status < 200 || out->status > 499) {
     return false;
   }
   buffer_add(&out->body, end + 1, kept.size - (size_t)(end + 1 - kept.data));
@@ -93,13 +98,12 @@ static bool recall(http_verdict *out, cafe_slice kept) {
 static void answer_invalid(exchange *self, const char *text) {
   json_wrongs none = {.count = 0};
   json_wrongs *wrongs = self->wrongs ? self->wrongs : &none;
-  cafe_slice copy;
-  if (cafe_arena_copy(&copy, self->request.arena, cafe_text(text)) != CAFE_OK || !copy.data) {
-    self->body.failed = true;
-    http_send(&self->request, 503);
+  char *lines = cafe_arena_alloc(self->request.arena, strlen(text) + 1);
+  if (!lines) {
+    http_problem(&self->request, HTTP_OVERLOADED, "There is no memory to answer");
     return;
   }
-  char *lines = (char *)(uintptr_t)copy.data;
+  memcpy(lines, text, strlen(text));
   char *rest = NULL;
   for (char *line = strtok_r(lines, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
     char *colon = strstr(line, ": ");
@@ -180,7 +184,7 @@ void http_submit(http_request *request, const http_command *command, uint64_t ke
     client_key.fingerprint = request->body;
     submit.client_key = &client_key;
     submit.reply = keep;
-    submit.reply_user = (void *)(uintptr_t)command;
+    submit.reply_user = self;
   }
   if (cafe_node_submit(NULL, request->node, &submit, on_outcome, self, &err) != CAFE_OK) {
     http_failure(request, &err);

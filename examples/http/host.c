@@ -47,7 +47,7 @@ static uint32_t raise_limits(int services) {
       files.rlim_cur = had;
     }
   }
-  rlim_t each = files.rlim_cur > FILES_KEPT * 2 ? (files.rlim_cur - FILES_KEPT) / (rlim_t)services : 16;
+  rlim_t each = files.rlim_cur > (rlim_t)FILES_KEPT * 2 ? (files.rlim_cur - FILES_KEPT) / (rlim_t)services : 16;
   return each < CONNECTIONS_MAX ? (uint32_t)each : CONNECTIONS_MAX;
 }
 
@@ -213,6 +213,6 @@ void host_close(host *self) {
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
     (void)uv_loop_close(&self->uv);
   }
-  free((char *)(uintptr_t)self->ledger);
+  free(self->ledger);
   *self = (host){0};
 }

@@ -26,7 +26,7 @@ typedef struct host {
   bool has_uv;
   bool is_draining;
   bool is_closing;
-  const char *ledger; /* a file beside the store's for what isn't in it, or NULL */
+  char *ledger; /* a file beside the store's for what isn't in it, or NULL */
 } host;
 
 /* What host_open reads of a table. */

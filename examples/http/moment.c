@@ -116,7 +116,7 @@ bool moment_parse(int64_t *out_ms, cafe_slice text) {
         !number(&minutes, &at, end, 2) || hours > 23 || minutes > 59) {
       return false;
     }
-    offset_minutes = (is_west ? -1 : 1) * (hours * 60 + minutes);
+    offset_minutes = (is_west ? -1 : 1) * ((int64_t)hours * 60 + minutes);
   }
   struct tm given = tm;
   time_t seconds = timegm(&tm);
