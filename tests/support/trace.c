@@ -119,7 +119,7 @@ watched *trace_watch(trace *t, const char *node, const void **place, size_t size
   return made;
 }
 
-watched *trace_watched(const void *ops) { return (watched *)(void *)(uintptr_t)ops; }
+watched *trace_watched(const void *ops) { return (watched *)ops; }
 
 static pending *keep(watched *of, void *thing) {
   pending *made = calloc(1, sizeof(*made));

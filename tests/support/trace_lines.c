@@ -126,7 +126,7 @@ static void compare(const trace_lines *all, const char *path, const char *name, 
 }
 
 static void update(const trace_lines *all, const char *path, const char *name, char *text) {
-  char temporary[512];
+  char temporary[600];
   place p = {all, 0, 0};
   snprintf(temporary, sizeof(temporary), "%s.new", path);
   FILE *out = fopen(temporary, "wb");

@@ -71,7 +71,7 @@ struct shop {
 trace *shop_trace(shop *s) { return s->trace; }
 
 static place *place_of(const shop *s, shop_node node) {
-  return (place *)(uintptr_t)&s->places[s->is_split ? (int)node : 0];
+  return (place *)&s->places[s->is_split ? (int)node : 0];
 }
 
 /* ---- memory: an arena, so that all of it goes at once when the node is killed ---- */
@@ -128,7 +128,7 @@ static int channel_send(cafe_channel *self, cafe_delivery *delivery, cafe_err *e
     d->code = s->fail_code;
   }
   DL_APPEND(s->sent, d);
-  return s->world->ops->timer_start(s->world, &d->timer, cafe_sim_now_us(s->world) + CHANNEL_MS * 1000, err);
+  return s->world->ops->timer_start(s->world, &d->timer, cafe_sim_now_us(s->world) + (int64_t)CHANNEL_MS * 1000, err);
 }
 
 static void channel_stop(cafe_channel *self, cafe_delivery *delivery) {
