@@ -137,6 +137,7 @@ typedef struct kitchen {
   cafe_task *task;     /* running; NULL: none */
   uint32_t starts, stops, gave_up;
   uint32_t attempt;    /* of the last start */
+  uint32_t attempts[512]; /* the same by key */
   bool has_cause;      /* that one had */
   uint32_t max_cached;
   const cafe_allocator *allocator;
@@ -149,6 +150,7 @@ static inline int kitchen_start(void *user, cafe_task *task, cafe_err *err) {
   kitchen *self = user;
   self->starts++;
   self->attempt = task->attempt;
+  self->attempts[task->key % 512] = task->attempt;
   self->has_cause = task->cause != NULL;
   if (self->on_start && self->on_start(self)) return cafe_fail(err, CAFE_UNAVAILABLE, "it won't brew");
   self->task = task;
