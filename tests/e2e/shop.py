@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cafe-shop process to test against: started on free ports with a store of its own, called over HTTP."""
 
+import functools
 import http.client
 import json
 import os
@@ -9,7 +10,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import unittest
 import urllib.parse
 
 APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
@@ -174,8 +177,32 @@ class Shop:
         soon(is_told, f"the customer of order {order} is told of {events}")
 
 
+@functools.cache
 def binary():
     """The first argument is the program to test; unittest sees the rest."""
     if len(sys.argv) < 2:
         sys.exit(f"usage: {sys.argv[0]} BINARY [TEST...]")
     return os.path.abspath(sys.argv.pop(1))
+
+
+class Case(unittest.TestCase):
+    options = ()
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.shop = Shop(binary(), self.folder.name, *self.options)
+        self.addCleanup(self.shop.stop, signal.SIGKILL)
+        self.shop.start()
+
+    def status(self, service, path):
+        return self.shop.get(service, path).json["status"]
+
+    def assert_problem(self, answer, status, name):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.json["type"], f"/problems/{name}", answer)
+        self.assertEqual(answer.json["status"], status)
+        self.assertTrue(answer.json["title"] and answer.json["detail"], answer)
+        self.assertEqual(answer.headers["Content-Type"], "application/problem+json")
+        if status == 503:
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)

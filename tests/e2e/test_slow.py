@@ -3,25 +3,16 @@
 
 import http.client
 import resource
-import signal
 import socket
-import tempfile
 import time
 import unittest
 
-from shop import APP, SEED, Shop, binary, soon
+from shop import APP, SEED, Case, binary, soon
 
-BINARY = binary()
+binary()  # before unittest reads the arguments
 
 
-class Patience(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.shop = Shop(BINARY, self.folder.name)
-        self.addCleanup(self.shop.stop, signal.SIGKILL)
-        self.shop.start()
-
+class Patience(Case):
     def drip(self, data, interval, limit):
         """Sends byte after byte; returns after how many seconds the server had enough."""
         began = time.monotonic()
