@@ -36,9 +36,10 @@ void sqlite_free(const sqlite_store *store, void *memory) {
 }
 
 char *sqlite_copy_text(const sqlite_store *store, const char *text) {
-  char *copy = sqlite_alloc(store, strlen(text) + 1);
+  size_t size = strlen(text) + 1;
+  char *copy = sqlite_alloc(store, size);
   if (copy) {
-    memcpy(copy, text, strlen(text));
+    memcpy(copy, text, size);
   }
   return copy;
 }
@@ -95,8 +96,11 @@ static const char *remedy_of(int sqlite_code) {
   case SQLITE_BUSY:
   case SQLITE_LOCKED:
     return "End the transaction that another program has open on it";
-  default:
+  case SQLITE_IOERR:
+  case SQLITE_CANTOPEN:
     return "Check the disk";
+  default:
+    return "Try again";
   }
 }
 
@@ -252,14 +256,14 @@ static int configure_writer(sqlite_store *store, cafe_err *err) {
   sqlite3_file_control(store->writer, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
   snprintf(sql, sizeof(sql),
            "PRAGMA page_size = %d; PRAGMA synchronous = %s; PRAGMA cache_size = -%u; PRAGMA journal_size_limit = %d",
-           FILE_PAGE_SIZE, sync[store->sync], (unsigned)store->cache_kib,
-           4 * WAL_PAGES * FILE_PAGE_SIZE);
+           FILE_PAGE_SIZE, sync[store->sync], (unsigned)store->cache_kib, 4 * WAL_PAGES * FILE_PAGE_SIZE);
   int code = sqlite_exec(store, store->writer, sql, err);
   if (code == CAFE_OK && sqlite3_db_readonly(store->writer, "main")) {
     code = cafe_fail(err, CAFE_DENIED, "%s is read-only: make the file and its folder writable.",
                      sqlite_short(store->path));
   }
-  /* The checkpoint is the writer's own, after a commit: SQLite's hook would run it before the batch is accounted for. */
+  /* The checkpoint is the writer's own, after a commit: SQLite's hook would run it before the batch is accounted for.
+   */
   sqlite3_wal_hook(store->writer, count_frames, store);
   return code;
 }
@@ -274,9 +278,9 @@ static int enter_wal(sqlite_store *store, cafe_err *err) {
                          err);
   }
   if (code == CAFE_OK && !is_wal) {
-    code = cafe_fail(err, CAFE_UNSUPPORTED,
-                     "%s can't have a write-ahead log there: its file system has no shared memory.",
-                     sqlite_short(store->path));
+    code =
+        cafe_fail(err, CAFE_UNSUPPORTED, "%s can't have a write-ahead log there: its file system has no shared memory.",
+                  sqlite_short(store->path));
   }
   return code;
 }
@@ -324,8 +328,8 @@ static int compare(sqlite_store *store, const sqlite_witness *left, cafe_err *er
   return code;
 }
 
-/* Everything that the WAL holds is written out anew. Another program that reads meanwhile may prevent the last step, the
- * WAL's own end, which does no harm. */
+/* Everything that the WAL holds is written out anew. Another program that reads meanwhile may prevent the last step,
+ * the WAL's own end, which does no harm. */
 static int renew(sqlite_store *store, cafe_err *err) {
   sqlite3_busy_timeout(store->writer, 0);
   int code = sqlite3_wal_checkpoint_v2(store->writer, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
@@ -442,9 +446,10 @@ int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {
     return cafe_fail(err, CAFE_INVALID, "%s isn't open.", sqlite_short(store->path));
   }
   if (atomic_load(&store->refuses)) {
-    return cafe_fail(err, CAFE_UNAVAILABLE,
-                     "%s: an earlier write failed in a way that leaves open whether it is durable: open the store anew.",
-                     sqlite_short(store->path));
+    return cafe_fail(
+        err, CAFE_UNAVAILABLE,
+        "%s: an earlier write failed in a way that leaves open whether it is durable: open the store anew.",
+        sqlite_short(store->path));
   }
   return CAFE_OK;
 }

@@ -18,7 +18,7 @@
  * COMMIT itself is not known, but for a full disk, which leaves the commit frame incomplete: the store refuses
  * everything from there on, and only recovery at the next open tells.
  */
-#include "store/sqlite_store.h"
+#include "store/sqlite_batch.h"
 
 static const char *const sql_of[WRITER_STATEMENTS] = {
     [WRITER_BEGIN] = "BEGIN IMMEDIATE",
@@ -44,21 +44,9 @@ static const char *const sql_of[WRITER_STATEMENTS] = {
 /* Not a cafe_code: a guess was wrong, the batch is to be judged by asking. */
 enum { GUESSED_WRONG = -1 };
 
-/* One commit. */
-typedef struct batch_run {
-  sqlite_store *store;
-  cafe_batch *batch;
-  cafe_err *err;
-  bool asks;             /* no guesses */
-  uint32_t unit;         /* counts from 1; never that of an earlier run, since items remember it */
-  sqlite_item **touched; /* of the unit being judged: one for each event, row and checkpoint */
-  sqlite_item *first;    /* rows and checkpoints to write */
-  sqlite_item *last;
-} batch_run;
-
 /* ---- statements ---- */
 
-static int statement_of(sqlite_store *store, sqlite_writer_statement which, sqlite3_stmt **out, cafe_err *err) {
+int batch_statement(sqlite_store *store, sqlite_writer_statement which, sqlite3_stmt **out, cafe_err *err) {
   int code = sqlite_prepare(store, store->writer, &store->writer_statements[which], sql_of[which], err);
   *out = store->writer_statements[which];
   return code;
@@ -73,15 +61,14 @@ static int run(sqlite3_stmt *statement) {
 
 static int run_plain(sqlite_store *store, sqlite_writer_statement which, const char *doing, cafe_err *err) {
   sqlite3_stmt *statement;
-  int code = statement_of(store, which, &statement, err);
+  int code = batch_statement(store, which, &statement, err);
   if (code == CAFE_OK && run(statement) != SQLITE_OK) {
     code = sqlite_fail(store, store->writer, err, doing);
   }
   return code;
 }
 
-/* The one number of a prepared query, 0 without a row or for NULL. */
-static int ask(sqlite_store *store, sqlite3_stmt *statement, uint64_t *out, cafe_err *err) {
+int batch_ask(sqlite_store *store, sqlite3_stmt *statement, uint64_t *out, cafe_err *err) {
   int code = sqlite3_step(statement);
   *out = code == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
   code = code == SQLITE_ROW || code == SQLITE_DONE ? CAFE_OK
@@ -103,225 +90,12 @@ static int fail_write(batch_run *r, int sqlite_code, const char *doing) {
                           sqlite_short(r->store->path), sqlite3_errmsg(r->store->writer));
 }
 
-/* ---- what is there ---- */
-
-/* Sets the item's versions unless the file has to be asked: then look() does. A guess isn't taken for more than it is:
- * who expects something else asks. */
-static bool needs_look(const batch_run *r, sqlite_item *item, bool is_new, bool says_new) {
-  if (item->unit == r->unit) {
-    return false;
-  }
-  item->unit = r->unit;
-  if (is_new || (item->is_guess && !item->is_pending && !says_new)) {
-    item->is_guess = says_new && !r->asks;
-    if (!item->is_guess) {
-      return true;
-    }
-    item->version = item->stored = 0;
-  }
-  item->unit_version = item->version;
-  return false;
-}
-
-static int look(const batch_run *r, sqlite_item *item, sqlite3_stmt *statement) {
-  int code = ask(r->store, statement, &item->version, r->err);
-  item->stored = item->unit_version = item->version;
-  return code;
-}
-
-static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item **out) {
-  bool is_new;
-  sqlite_item *item = sqlite_known_stream(r->store->known, event->aggregate, event->key, &is_new);
-  if (!item) {
-    return sqlite_no_memory(r->err);
-  }
-  *out = item;
-  if (!needs_look(r, item, is_new, event->version == 1)) {
-    return CAFE_OK;
-  }
-  sqlite3_stmt *statement;
-  int code = statement_of(r->store, WRITER_STREAM, &statement, r->err);
-  if (code == CAFE_OK) {
-    sqlite3_bind_int64(statement, 1, (sqlite3_int64)event->key);
-    sqlite_bind_text(statement, 2, cafe_text(event->aggregate));
-    code = look(r, item, statement);
-  }
-  return code;
-}
-
-static uint32_t place_of(const sqlite_store *store, const cafe_table *table) {
-  uint32_t place = 0;
-  while (place < store->table_count && store->tables[place].table != table) {
-    place++;
-  }
-  return place;
-}
-
-static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out) {
-  sqlite_store *store = r->store;
-  uint32_t place = place_of(store, write->table);
-  if (place == store->table_count) {
-    return cafe_fail(r->err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
-                     write->table->name);
-  }
-  bool is_new;
-  sqlite_item *item = sqlite_known_row(store->known, place, write->key, write->sub, &is_new);
-  if (!item) {
-    return sqlite_no_memory(r->err);
-  }
-  *out = item;
-  sqlite3_stmt **kept = &store->tables[place].version;
-  if (!needs_look(r, item, is_new, write->expected == 0)) {
-    return CAFE_OK;
-  }
-  if (!*kept) {
-    char *sql = sqlite_sql_version(write->table);
-    int code = sql ? sqlite_prepare(store, store->writer, kept, sql, r->err) : sqlite_no_memory(r->err);
-    sqlite3_free(sql);
-    if (code != CAFE_OK) {
-      return code;
-    }
-  }
-  sqlite3_bind_int64(*kept, 1, (sqlite3_int64)write->key);
-  if (write->table->sub_name) {
-    sqlite3_bind_int64(*kept, 2, (sqlite3_int64)write->sub);
-  }
-  return look(r, item, *kept);
-}
-
-static void bind_checkpoint(sqlite3_stmt *statement, const cafe_checkpoint *checkpoint) {
-  sqlite_bind_text(statement, 1, cafe_text(checkpoint->subscription));
-  sqlite3_bind_int64(statement, 2, (sqlite3_int64)checkpoint->log_id);
-  sqlite3_bind_int64(statement, 3, checkpoint->shard);
-  sqlite3_bind_int(statement, 4, checkpoint->partition);
-}
-
-/* Never a guess: there are few, so asking is cheap, and its write guards nothing. */
-static int find_checkpoint(batch_run *r, const cafe_checkpoint *checkpoint, sqlite_item **out) {
-  bool is_new;
-  sqlite_item *item = sqlite_known_checkpoint(r->store->known, checkpoint, &is_new);
-  if (!item) {
-    return sqlite_no_memory(r->err);
-  }
-  *out = item;
-  if (!needs_look(r, item, is_new, false)) {
-    return CAFE_OK;
-  }
-  sqlite3_stmt *statement;
-  int code = statement_of(r->store, WRITER_CHECKPOINT_FIND, &statement, r->err);
-  if (code == CAFE_OK) {
-    bind_checkpoint(statement, checkpoint);
-    code = look(r, item, statement);
-  }
-  return code;
-}
-
-/* ---- judging ---- */
-
-static int judge_key(batch_run *r, cafe_unit *unit, bool *is_there) {
-  const cafe_key_write *write = unit->client_key;
-  *is_there = false;
-  if (!write || write->mode == CAFE_KEY_REPLY) {
-    return CAFE_OK;
-  }
-  sqlite3_stmt *statement;
-  int code = statement_of(r->store, WRITER_KEY_FIND, &statement, r->err);
-  if (code != CAFE_OK) {
-    return code;
-  }
-  sqlite_bind_text(statement, 1, write->scope);
-  sqlite_bind_text(statement, 2, write->key);
-  int step = sqlite3_step(statement);
-  if (step == SQLITE_ROW) {
-    *is_there = true;
-    uint64_t holder = (uint64_t)sqlite3_column_int64(statement, 1);
-    bool has_reply = sqlite3_column_type(statement, 2) != SQLITE_NULL;
-    if (!store_key_is_free(write, holder, has_reply)) {
-      unit->result = CAFE_UNIT_KEY_CONFLICT;
-      code = sqlite_read_key_columns(&unit->key_found, statement, write->fingerprint, r->batch->arena, r->err);
-    }
-  } else if (step != SQLITE_DONE) {
-    code = sqlite_fail(r->store, r->store->writer, r->err, "looking up a client's key");
-  }
-  sqlite3_reset(statement);
-  return code;
-}
-
-/* Each of these goes through one kind of the unit's writes, and leaves a conflict in its result. */
-static int judge_events(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
-  for (uint32_t i = 0; i < unit->event_count; i++) {
-    int code = find_stream(r, &unit->events[i], &touched[i]);
-    if (code != CAFE_OK) {
-      return code;
-    }
-    if (unit->events[i].version != touched[i]->unit_version + 1) {
-      unit->result = CAFE_UNIT_STREAM_CONFLICT;
-      return CAFE_OK;
-    }
-    touched[i]->unit_version++;
-  }
-  return CAFE_OK;
-}
-
-static int judge_rows(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
-  for (uint32_t i = 0; i < unit->row_count; i++) {
-    const cafe_row_write *write = &unit->rows[i];
-    int code = find_row(r, write, &touched[i]);
-    if (code != CAFE_OK) {
-      return code;
-    }
-    if (write->expected != touched[i]->unit_version) {
-      unit->result = CAFE_UNIT_ROW_CONFLICT;
-      return CAFE_OK;
-    }
-    touched[i]->unit_version = write->data ? write->expected + 1 : 0;
-  }
-  return CAFE_OK;
-}
-
-static int judge_checkpoints(batch_run *r, cafe_unit *unit, sqlite_item **touched) {
-  for (uint32_t i = 0; i < unit->checkpoint_count; i++) {
-    const cafe_checkpoint *checkpoint = &unit->checkpoints[i];
-    int code = find_checkpoint(r, checkpoint, &touched[i]);
-    if (code != CAFE_OK) {
-      return code;
-    }
-    if (checkpoint->expected != touched[i]->unit_version) {
-      unit->result = CAFE_UNIT_CHECKPOINT_CONFLICT;
-      return CAFE_OK;
-    }
-    touched[i]->unit_version = checkpoint->n;
-  }
-  return CAFE_OK;
-}
-
-/* Sets the unit's result: DONE if nothing stands against it, and then r->touched. The client's key comes first: who
- * repeats a request wants to be told so, whatever else has changed meanwhile. */
-static int judge(batch_run *r, cafe_unit *unit, bool *key_is_there) {
-  if (unit->lease) {
-    return cafe_fail(r->err, CAFE_UNSUPPORTED, "The SQLite store has no leases: it serves one node.");
-  }
-  sqlite_item **touched = r->touched;
-  unit->result = CAFE_UNIT_DONE;
-  int code = judge_key(r, unit, key_is_there);
-  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
-    code = judge_events(r, unit, touched);
-  }
-  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
-    code = judge_rows(r, unit, touched + unit->event_count);
-  }
-  if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
-    code = judge_checkpoints(r, unit, touched + unit->event_count + unit->row_count);
-  }
-  return code;
-}
-
 /* ---- writing ---- */
 
 static int write_event(batch_run *r, cafe_stored_event *event) {
   sqlite_store *store = r->store;
   sqlite3_stmt *statement;
-  int code = statement_of(store, WRITER_EVENT, &statement, r->err);
+  int code = batch_statement(store, WRITER_EVENT, &statement, r->err);
   if (code != CAFE_OK) {
     return code;
   }
@@ -354,8 +128,11 @@ static int write_event(batch_run *r, cafe_stored_event *event) {
 static int write_key(batch_run *r, const cafe_key_write *write, bool is_there) {
   sqlite3_stmt *statement;
   bool is_reply = write->mode == CAFE_KEY_REPLY;
-  int code = statement_of(r->store, is_reply ? WRITER_KEY_REPLY : is_there ? WRITER_KEY_TAKE : WRITER_KEY_INSERT,
-                          &statement, r->err);
+  int code = batch_statement(r->store,
+                             is_reply   ? WRITER_KEY_REPLY
+                             : is_there ? WRITER_KEY_TAKE
+                                        : WRITER_KEY_INSERT,
+                             &statement, r->err);
   if (code != CAFE_OK) {
     return code;
   }
@@ -418,7 +195,8 @@ static int put_row(batch_run *r, const sqlite_item *item) {
   sqlite_table *table = &store->tables[item->place];
   const cafe_row_write *write = item->write.row;
   if (!write->data && item->stored == 0) {
-    return CAFE_OK;
+    /* It came and went within the batch. No write proves a guess then. */
+    return item->is_guess ? GUESSED_WRONG : CAFE_OK;
   }
   sqlite3_stmt **kept = !write->data ? &table->remove : item->stored == 0 ? &table->insert : &table->update;
   int code = CAFE_OK;
@@ -455,11 +233,11 @@ static int put_row(batch_run *r, const sqlite_item *item) {
 
 static int put_checkpoint(batch_run *r, const sqlite_item *item) {
   sqlite3_stmt *statement;
-  int code = statement_of(r->store, WRITER_CHECKPOINT_PUT, &statement, r->err);
+  int code = batch_statement(r->store, WRITER_CHECKPOINT_PUT, &statement, r->err);
   if (code != CAFE_OK) {
     return code;
   }
-  bind_checkpoint(statement, item->write.checkpoint);
+  batch_bind_checkpoint(statement, item->write.checkpoint);
   sqlite3_bind_int64(statement, 5, (sqlite3_int64)item->version);
   code = run(statement);
   return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "moving a checkpoint");
@@ -479,17 +257,17 @@ static int put_pending(batch_run *r) {
 
 static int read_head(sqlite_store *store, cafe_err *err) {
   sqlite3_stmt *statement;
-  int code = statement_of(store, WRITER_HEAD, &statement, err);
-  return code == CAFE_OK ? ask(store, statement, &store->head, err) : code;
+  int code = batch_statement(store, WRITER_HEAD, &statement, err);
+  return code == CAFE_OK ? batch_ask(store, statement, &store->head, err) : code;
 }
 
 /* Somebody else wrote to the file: what is known of it is void. */
 static int notice_others(sqlite_store *store, cafe_err *err) {
   sqlite3_stmt *statement;
   uint64_t version = 0;
-  int code = statement_of(store, WRITER_DATA_VERSION, &statement, err);
+  int code = batch_statement(store, WRITER_DATA_VERSION, &statement, err);
   if (code == CAFE_OK) {
-    code = ask(store, statement, &version, err);
+    code = batch_ask(store, statement, &version, err);
   }
   if (code == CAFE_OK && (int64_t)version != store->data_version) {
     sqlite_known_clear(store->known);
@@ -504,7 +282,7 @@ static int write_batch(batch_run *r) {
     cafe_unit *unit = r->batch->units[i];
     bool key_is_there = false;
     r->unit++;
-    int code = judge(r, unit, &key_is_there);
+    int code = batch_judge(r, unit, &key_is_there);
     if (code == CAFE_OK && unit->result == CAFE_UNIT_DONE) {
       code = apply(r, unit, key_is_there);
     }
@@ -523,7 +301,7 @@ static int make_room(batch_run *r) {
     size_t count = (size_t)unit->event_count + unit->row_count + unit->checkpoint_count;
     most = count > most ? count : most;
   }
-  r->touched = cafe_arena_alloc(r->batch->arena, most * sizeof(*r->touched));
+  r->touched = cafe_arena_alloc(r->batch->arena, most * sizeof(sqlite_item *));
   return r->touched ? CAFE_OK : sqlite_no_memory(r->err);
 }
 
@@ -531,14 +309,14 @@ static int make_room(batch_run *r) {
 static void roll_back(sqlite_store *store) {
   if (!sqlite3_get_autocommit(store->writer)) {
     sqlite3_stmt *statement;
-    if (statement_of(store, WRITER_ROLLBACK, &statement, NULL) != CAFE_OK || run(statement) != SQLITE_OK) {
+    if (batch_statement(store, WRITER_ROLLBACK, &statement, NULL) != CAFE_OK || run(statement) != SQLITE_OK) {
       sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
     }
     if (!sqlite3_get_autocommit(store->writer)) {
       atomic_store(&store->refuses, true);
     }
   }
-  sqlite_known_clear(store->known);
+  /* Items and the head hold what is gone now: the next batch begins by forgetting them (notice_others). */
   store->data_version = 0;
 }
 
@@ -601,11 +379,9 @@ void sqlite_testify(sqlite_store *store) {
     return;
   }
   sqlite_witness witness = {.log_id = store->log_id, .head = store->head, .frames = (uint32_t)store->wal_frames};
-  for (int i = 0; i < 2; i++) {
-    const unsigned char *salt = frame + 8 + 4 * i;
-    const unsigned char *sum = frame + 16 + 4 * i;
-    witness.salt[i] = (uint32_t)salt[0] << 24 | (uint32_t)salt[1] << 16 | (uint32_t)salt[2] << 8 | salt[3];
-    witness.checksum[i] = (uint32_t)sum[0] << 24 | (uint32_t)sum[1] << 16 | (uint32_t)sum[2] << 8 | sum[3];
+  for (size_t i = 0; i < 2; i++) {
+    witness.salt[i] = sqlite_big(frame + 8 + 4 * i);
+    witness.checksum[i] = sqlite_big(frame + 16 + 4 * i);
   }
   sqlite_lock_write(&store->lock, store, &witness, false, NULL);
 }

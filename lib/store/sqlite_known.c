@@ -2,12 +2,13 @@
 
 /*
  * What the write lane knows without asking: the versions of streams, rows and checkpoints that it has met. The file is
- * held by one node, so what was read or written here stays true; whoever else writes to it shows in PRAGMA data_version,
- * and then everything is forgotten (sqlite_commit.c). So it is after any failure: an item may hold what was rolled back.
+ * held by one node, so what was read or written here stays true; whoever else writes to it shows in PRAGMA
+ * data_version, and then everything is forgotten (sqlite_commit.c). So it is after any failure: an item may hold what
+ * was rolled back.
  *
  * Everything about one key hangs together: a unit mostly touches one, and then finds it once. Items live in an arena,
- * each in one line of the processor's cache; all go at once when there are too many, and come back by SELECT as they are
- * needed.
+ * each in one line of the processor's cache; all go at once when there are too many, and come back by SELECT as they
+ * are needed.
  */
 #include <string.h>
 

@@ -8,10 +8,10 @@
  * wouldn't. A child made by fork() shares the lock until it ends or calls exec.
  *
  * The file has two lines. The first says who has the lock, for the message to whoever comes second. The second is the
- * witness that sqlite_wal.c and sqlite.c hear after a crash: what was durable. It is written over after each commit, not
- * synced, for it only has to be true: it is written after the sync that it tells of, so an older one, which a power loss
- * may bring back, tells less and nothing wrong. It has a checksum, and a torn one is none. A writer that doesn't sync
- * its commits says that once, synced, before the first.
+ * witness that sqlite_wal.c and sqlite.c hear after a crash: what was durable. It is written over after each commit,
+ * not synced, for it only has to be true: it is written after the sync that it tells of, so an older one, which a power
+ * loss may bring back, tells less and nothing wrong. It has a checksum, and a torn one is none. A writer that doesn't
+ * sync its commits says that once, synced, before the first.
  *
  * The file goes when the store is closed in order, while it is still locked; who waited for the file that went finds
  * another one under the name, and tries again. A new holder leaves the second line alone until it has been heard.
@@ -32,7 +32,7 @@
 enum {
   HOLDER_SIZE = 256,  /* the first line, padded */
   WITNESS_SIZE = 192, /* the second; both in one sector of a disk */
-  LOCK_TRIES = 100   /* each needs another process that closes in between */
+  LOCK_TRIES = 100    /* each needs another process that closes in between */
 };
 
 bool sqlite_is_remote(unsigned long type) {
@@ -106,8 +106,7 @@ static int deny(const sqlite_lock *lock, const sqlite_store *store, cafe_err *er
 static int fail_lock(const sqlite_store *store, cafe_err *err) {
   int cause = errno;
   cafe_code code = cause == EACCES || cause == EPERM || cause == EROFS ? CAFE_DENIED : CAFE_UNAVAILABLE;
-  return cafe_fail_detail(err, code, cause, "%s-lock can't be opened: %s.", sqlite_short(store->path),
-                          strerror(cause));
+  return cafe_fail_detail(err, code, cause, "%s-lock can't be opened: %s.", sqlite_short(store->path), strerror(cause));
 }
 
 /* Opens and locks the file that has the name now. CAFE_CONFLICT: it had another one by then. */
@@ -235,11 +234,10 @@ static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_er
 int sqlite_lock_write(sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,
                       cafe_err *err) {
   char line[WITNESS_SIZE];
-  int size = witness->is_relaxed
-                 ? snprintf(line, sizeof(line), relaxed_text)
-                 : snprintf(line, sizeof(line), full_format, (unsigned long long)witness->log_id,
-                            (unsigned long long)witness->head, witness->salt[0], witness->salt[1], witness->frames,
-                            witness->checksum[0], witness->checksum[1]);
+  int size = witness->is_relaxed ? snprintf(line, sizeof(line), relaxed_text)
+                                 : snprintf(line, sizeof(line), full_format, (unsigned long long)witness->log_id,
+                                            (unsigned long long)witness->head, witness->salt[0], witness->salt[1],
+                                            witness->frames, witness->checksum[0], witness->checksum[1]);
   uint32_t checksum = sqlite_checksum_bytes(line, (size_t)size);
   size += snprintf(line + size, sizeof(line) - (size_t)size, checksum_format, checksum);
   memset(line + size, ' ', sizeof(line) - (size_t)size);

@@ -8,8 +8,8 @@
  * stamped when it is written to the file, which in WAL mode is when a checkpoint does it, and verified when it is read
  * from there. The WAL has checksums of its own, which sqlite_wal.c verifies.
  *
- * The invariant that makes this harmless to others: a page in memory has zeros in those bytes, so that frames in the WAL
- * have them too. If another program copies a crashed node's WAL into the file (the sqlite3 shell does, when it is
+ * The invariant that makes this harmless to others: a page in memory has zeros in those bytes, so that frames in the
+ * WAL have them too. If another program copies a crashed node's WAL into the file (the sqlite3 shell does, when it is
  * closed), pages come there without a stamp; zeros are therefore taken for "not stamped", and such a page is believed.
  * What other programs must not do is change rows themselves while no node has the file.
  *
@@ -75,9 +75,8 @@ static bool recognise(sqlite3_file *inner) {
   if (inner->pMethods->xRead(inner, header, HEADER_SIZE, 0) != SQLITE_OK) {
     return true;
   }
-  uint32_t id = (uint32_t)header[68] << 24 | (uint32_t)header[69] << 16 | (uint32_t)header[70] << 8 | header[71];
   int marks = (memcmp(header, "SQLite format 3", 16) == 0) + (header[20] == FILE_PAGE_RESERVED) +
-              (id == FILE_APPLICATION_ID);
+              (sqlite_big(header + 68) == FILE_APPLICATION_ID);
   return marks >= 2;
 }
 
@@ -112,9 +111,7 @@ static int pages_write(sqlite3_file *file, const void *bytes, int size, sqlite3_
 static int pages_truncate(sqlite3_file *file, sqlite3_int64 size) {
   return inner_of(file)->pMethods->xTruncate(inner_of(file), size);
 }
-static int pages_sync(sqlite3_file *file, int flags) {
-  return inner_of(file)->pMethods->xSync(inner_of(file), flags);
-}
+static int pages_sync(sqlite3_file *file, int flags) { return inner_of(file)->pMethods->xSync(inner_of(file), flags); }
 static int pages_size(sqlite3_file *file, sqlite3_int64 *out) {
   return inner_of(file)->pMethods->xFileSize(inner_of(file), out);
 }
@@ -129,9 +126,7 @@ static int pages_control(sqlite3_file *file, int op, void *arg) {
   return inner_of(file)->pMethods->xFileControl(inner_of(file), op, arg);
 }
 static int pages_sector(sqlite3_file *file) { return inner_of(file)->pMethods->xSectorSize(inner_of(file)); }
-static int pages_device(sqlite3_file *file) {
-  return inner_of(file)->pMethods->xDeviceCharacteristics(inner_of(file));
-}
+static int pages_device(sqlite3_file *file) { return inner_of(file)->pMethods->xDeviceCharacteristics(inner_of(file)); }
 static int pages_shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **out) {
   return inner_of(file)->pMethods->xShmMap(inner_of(file), region, size, extend, out);
 }

@@ -33,8 +33,8 @@ static int statement_of(sqlite_store *store, sqlite_reader_statement which, sqli
 }
 
 /* *has_row, or the statement's end, or a failure; `what` and `number` then tell how far the reading got. */
-static int step_at(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, const char *what,
-                   uint64_t number, cafe_err *err) {
+static int step_at(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, const char *what, uint64_t number,
+                   cafe_err *err) {
   int code = sqlite3_step(statement);
   *has_row = code == SQLITE_ROW;
   if (code == SQLITE_ROW || code == SQLITE_DONE) {
@@ -97,9 +97,10 @@ static int read_event(const sqlite_store *store, cafe_stored_event *out, sqlite3
   out->data = sqlite_column_slice(statement, 7);
   out->shard = 0;
   if (sqlite3_column_int64(statement, 8) != sqlite_checksum(out)) {
-    return cafe_fail(err, CAFE_CORRUPT,
-                     "%s: the event at position %llu (key %llu) isn't what was written: restore the file from a backup.",
-                     sqlite_short(store->path), (unsigned long long)out->n, (unsigned long long)out->key);
+    return cafe_fail(
+        err, CAFE_CORRUPT,
+        "%s: the event at position %llu (key %llu) isn't what was written: restore the file from a backup.",
+        sqlite_short(store->path), (unsigned long long)out->n, (unsigned long long)out->key);
   }
   return CAFE_OK;
 }
@@ -203,6 +204,22 @@ static int read_head(sqlite_store *store, uint64_t *out, cafe_err *err) {
   return code;
 }
 
+/* The event behind query->scanned, unless the statement has come to its limit. There must be one: the head is beyond.
+ */
+static int next_logged(sqlite_store *store, const cafe_log_query *query, sqlite3_stmt *statement, uint64_t most,
+                       cafe_stored_event *out, bool *has_event, cafe_err *err) {
+  int code = step_at(store, statement, has_event, "the log behind position", query->scanned, err);
+  if (code != CAFE_OK || (!*has_event && query->scanned - query->after >= most)) {
+    return code;
+  }
+  uint64_t wanted = query->scanned + 1;
+  if (!*has_event || (uint64_t)sqlite3_column_int64(statement, 0) != wanted) {
+    return cafe_fail(err, CAFE_CORRUPT, "%s: the log has no position %llu: restore the file from a backup.",
+                     sqlite_short(store->path), (unsigned long long)wanted);
+  }
+  return read_event(store, out, statement, err);
+}
+
 static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
   sqlite3_stmt *statement;
   int code = statement_of(store, READER_LOG, &statement, err);
@@ -213,29 +230,20 @@ static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_e
   uint32_t most = query->types && query->limit < SCANNED_MAX ? SCANNED_MAX : query->limit;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)query->after);
   sqlite3_bind_int64(statement, 2, most);
-  while (left > 0 && query->scanned < query->head) {
-    bool has_row;
-    cafe_stored_event event;
-    code = step_at(store, statement, &has_row, "the log behind position", query->scanned, err);
-    if (code == CAFE_OK && !has_row && query->scanned - query->after >= most) {
+  while (code == CAFE_OK && left > 0 && query->scanned < query->head) {
+    bool has_event = false;
+    cafe_stored_event event = {.type = ""};
+    code = next_logged(store, query, statement, most, &event, &has_event, err);
+    if (code != CAFE_OK || !has_event) {
       break;
     }
-    if (code == CAFE_OK && has_row) {
-      code = read_event(store, &event, statement, err);
-    }
-    if (code == CAFE_OK && (!has_row || event.n != query->scanned + 1)) {
-      code = cafe_fail(err, CAFE_CORRUPT, "%s: the log has no position %llu: restore the file from a backup.",
-                       sqlite_short(store->path), (unsigned long long)query->scanned + 1);
-    }
-    bool wanted = code == CAFE_OK && is_wanted(query->types, event.type);
-    if (wanted) {
+    if (is_wanted(query->types, event.type)) {
       code = on_event(user, &event);
       left--;
     }
-    if (code != CAFE_OK) {
-      break;
+    if (code == CAFE_OK) {
+      query->scanned = event.n;
     }
-    query->scanned = event.n;
   }
   sqlite3_reset(statement);
   return code;
@@ -255,9 +263,10 @@ int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_
   }
   code = read_head(store, &query->head, err);
   if (code == CAFE_OK && query->after > query->head) {
-    code = cafe_fail(err, CAFE_INVALID,
-                     "%s: position %llu is beyond the log's end, %llu: it is of another log, or of one that was restored.",
-                     sqlite_short(store->path), (unsigned long long)query->after, (unsigned long long)query->head);
+    code =
+        cafe_fail(err, CAFE_INVALID,
+                  "%s: position %llu is beyond the log's end, %llu: it is of another log, or of one that was restored.",
+                  sqlite_short(store->path), (unsigned long long)query->after, (unsigned long long)query->head);
   }
   if (code == CAFE_OK) {
     code = scan(store, query, on_event, user, err);
@@ -374,7 +383,7 @@ int sqlite_read_key_columns(cafe_key_record *out, sqlite3_stmt *statement, cafe_
   out->stream_key = (uint64_t)sqlite3_column_int64(statement, 1);
   out->has_reply = sqlite3_column_type(statement, 2) != SQLITE_NULL;
   return cafe_arena_copy(&out->reply, arena, sqlite_column_slice(statement, 2)) == CAFE_OK ? CAFE_OK
-                                                                                            : sqlite_no_memory(err);
+                                                                                           : sqlite_no_memory(err);
 }
 
 int sqlite_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,

@@ -107,8 +107,9 @@ int sqlite_read_row(const sqlite_store *store, uint64_t *key, uint64_t *sub, uin
       code = field->type == CAFE_FIELD_ENUM ? CAFE_UNSUPPORTED : CAFE_CORRUPT;
     }
     if (code != CAFE_OK) {
-      return cafe_fail(err, (cafe_code)code, "%s: in %s the row %llu, %llu has a %s that %s.", sqlite_short(store->path),
-                       table->name, (unsigned long long)*key, (unsigned long long)*sub, field->name,
+      return cafe_fail(err, (cafe_code)code, "%s: in %s the row %llu, %llu has a %s that %s.",
+                       sqlite_short(store->path), table->name, (unsigned long long)*key, (unsigned long long)*sub,
+                       field->name,
                        code == CAFE_CORRUPT ? "no store writes: restore the file from a backup"
                                             : "this version doesn't know: use a newer one");
     }

@@ -158,9 +158,10 @@ static void append_name(sqlite3_str *sql, const cafe_table *table, int column) {
     sqlite3_str_appendall(sql, "0");
     return;
   }
-  sqlite3_str_appendf(sql, "\"%w\"", column == -1   ? table->key_name
-                                    : column == -2 ? table->sub_name
-                                                   : table->row->fields[column].name);
+  sqlite3_str_appendf(sql, "\"%w\"",
+                      column == -1   ? table->key_name
+                      : column == -2 ? table->sub_name
+                                     : table->row->fields[column].name);
 }
 
 /* Parameters: the conditions' values in their order, then after_key and after_sub if there is one, then the limit. */
@@ -326,8 +327,8 @@ static int migrate_columns(sqlite_store *store, const cafe_table *table, cafe_er
 }
 
 static int open_table(sqlite_store *store, const cafe_table *table, cafe_err *err) {
-  char *sql = sqlite3_mprintf("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = %Q COLLATE NOCASE",
-                              table->name);
+  char *sql =
+      sqlite3_mprintf("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = %Q COLLATE NOCASE", table->name);
   if (!sql) {
     return sqlite_no_memory(err);
   }

@@ -19,7 +19,8 @@
  *   sqlite_pages.c     a checksum on each page
  *   sqlite_schema.c    tables: made, migrated, and their SQL
  *   sqlite_row.c       a struct to a statement, a statement's row to a struct
- *   sqlite_commit.c    the write lane
+ *   sqlite_commit.c    the write lane: a batch's transaction
+ *   sqlite_judge.c     which of its units may pass
  *   sqlite_known.c     what the write lane knows of versions without asking
  *   sqlite_read.c      the read lane
  *   sqlite_checksum.c  of an event
@@ -29,9 +30,9 @@ enum {
   FILE_APPLICATION_ID = 0x63616665, /* "cafe", in the file's header */
   FILE_SCHEMA_VERSION = 1,          /* PRAGMA user_version: of the tables that every store has */
   FILE_PAGE_SIZE = 4096,
-  FILE_PAGE_RESERVED = 8,             /* bytes at its end, for its checksum */
-  WAL_PAGES = 4000,     /* a longer WAL is copied into the file, by the writer, after a commit */
-  FILE_BUSY_MS = 5000               /* for another program that writes or copies */
+  FILE_PAGE_RESERVED = 8, /* bytes at its end, for its checksum */
+  WAL_PAGES = 4000,       /* a longer WAL is copied into the file, by the writer, after a commit */
+  FILE_BUSY_MS = 5000     /* for another program that writes or copies */
 };
 
 /* What was acknowledged, as the lock file tells it (sqlite_lock.c). */
@@ -118,10 +119,10 @@ typedef struct sqlite_store {
 
   sqlite3 *writer;
   sqlite3_stmt *writer_statements[WRITER_STATEMENTS];
-  uint64_t head;         /* the log's last position, with what the batch has added */
-  int64_t data_version;  /* of the file; another one tells that somebody else wrote */
-  uint32_t units;        /* judged so far */
-  int wal_frames;        /* after the last commit */
+  uint64_t head;        /* the log's last position, with what the batch has added */
+  int64_t data_version; /* of the file; another one tells that somebody else wrote */
+  uint32_t units;       /* judged so far */
+  int wal_frames;       /* after the last commit */
   sqlite_known *known;
 
   sqlite3 *reader;
@@ -203,6 +204,11 @@ uint32_t sqlite_checksum_bytes(const void *bytes, size_t size);
 /* The WAL's: goes on from sums over size bytes, a multiple of 8. */
 void sqlite_sums(uint32_t sums[2], const void *bytes, size_t size, bool big_endian);
 
+/* A number as SQLite's files have it. */
+static inline uint32_t sqlite_big(const unsigned char *at) {
+  return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
 /* ---- sqlite_wal.c ---- */
 
 /* Before SQLite opens the file: CAFE_CORRUPT if recovery would drop what was acknowledged. */
@@ -218,11 +224,7 @@ void sqlite_pages_destroy(sqlite_pages *pages);
 
 /* ---- sqlite_known.c ---- */
 
-typedef enum sqlite_kind {
-  KNOWN_STREAM = 1,
-  KNOWN_ROW = 2,
-  KNOWN_CHECKPOINT = 3
-} sqlite_kind;
+typedef enum sqlite_kind { KNOWN_STREAM = 1, KNOWN_ROW = 2, KNOWN_CHECKPOINT = 3 } sqlite_kind;
 
 /* A thing with a version: a stream, a row, a checkpoint. 0: it isn't there. */
 typedef struct sqlite_item {

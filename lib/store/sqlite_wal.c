@@ -6,8 +6,9 @@
  * everything behind it, acknowledged and durable, would be gone without a word. So the WAL is read here first, and
  * SQLite gets to see it only if its end can be the end.
  *
- * A frame has the salts of its WAL's header and a checksum over all frames before it, so behind a wrong frame no checksum
- * can be right; but salts and commit marks can still be read. What is known about the place of an honest break:
+ * A frame has the salts of its WAL's header and a checksum over all frames before it, so behind a wrong frame no
+ * checksum can be right; but salts and commit marks can still be read. What is known about the place of an honest
+ * break:
  *
  *   1. The last holder left a witness in the lock file (sqlite_lock.c): in the WAL with these salts, so many frames are
  *      durable, and this is the checksum of the last of them. It is written after a sync has returned and never before,
@@ -15,8 +16,8 @@
  *      After kill -9 the witness tells of the last acknowledged transaction; after a power loss of that or an earlier
  *      one, or it is gone.
  *   2. A transaction is synced before the next one is begun. So behind the last durable one there are frames of at most
- *      one more transaction, in any state and order, and of these only the last has a commit mark. Two marks at or behind
- *      the break are those of two transactions, and the first of them was durable: damage.
+ *      one more transaction, in any state and order, and of these only the last has a commit mark. Two marks at or
+ * behind the break are those of two transactions, and the first of them was durable: damage.
  *   3. The header is synced before the first frame is written. So a header that is wrong, in a file that goes on behind
  *      it, is damage. (It is 32 bytes, in one sector, written at once: never half of it.)
  *
@@ -35,12 +36,7 @@
 
 #include "store/sqlite_store.h"
 
-enum {
-  HEADER_SIZE = 32,
-  FRAME_HEADER_SIZE = 24,
-  READ_SIZE = 256 * 1024,
-  LARGEST_PAGE = 65536
-};
+enum { HEADER_SIZE = 32, FRAME_HEADER_SIZE = 24, READ_SIZE = 256 * 1024, LARGEST_PAGE = 65536 };
 
 typedef struct wal_reader {
   const sqlite_store *store;
@@ -54,16 +50,12 @@ typedef struct wal_reader {
   uint32_t salt[2];
   uint32_t sums[2]; /* of the frames so far, while they are right */
 
-  uint32_t frame;   /* the one being looked at, from 1 */
-  uint32_t broken;  /* the first wrong one; 0: none yet */
-  uint32_t marks;   /* commit marks at or behind the break */
+  uint32_t frame;  /* the one being looked at, from 1 */
+  uint32_t broken; /* the first wrong one; 0: none yet */
+  uint32_t marks;  /* commit marks at or behind the break */
   uint32_t last_mark_page;
   bool last_was_mark;
 } wal_reader;
-
-static uint32_t big(const unsigned char *at) {
-  return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 static int fail_damaged(const wal_reader *wal, cafe_err *err, const char *what) {
   return cafe_fail(err, CAFE_CORRUPT,
@@ -88,14 +80,15 @@ static int read_header(wal_reader *wal, cafe_err *err) {
     return code;
   }
   const unsigned char *header = wal->buffer;
-  uint32_t magic = big(header);
+  uint32_t magic = sqlite_big(header);
   wal->big_endian = (magic & 1) != 0;
-  wal->page_size = big(header + 8);
-  wal->salt[0] = big(header + 16);
-  wal->salt[1] = big(header + 20);
+  wal->page_size = sqlite_big(header + 8);
+  wal->salt[0] = sqlite_big(header + 16);
+  wal->salt[1] = sqlite_big(header + 20);
   sqlite_sums(wal->sums, header, 24, wal->big_endian);
-  if ((magic & ~1u) != 0x377f0682u || big(header + 24) != wal->sums[0] || big(header + 28) != wal->sums[1] ||
-      wal->page_size < 512 || wal->page_size > LARGEST_PAGE || (wal->page_size & (wal->page_size - 1)) != 0) {
+  if ((magic & ~1u) != 0x377f0682u || sqlite_big(header + 24) != wal->sums[0] ||
+      sqlite_big(header + 28) != wal->sums[1] || wal->page_size < 512 || wal->page_size > LARGEST_PAGE ||
+      (wal->page_size & (wal->page_size - 1)) != 0) {
     return fail_damaged(wal, err, "its header");
   }
   return CAFE_OK;
@@ -103,13 +96,13 @@ static int read_header(wal_reader *wal, cafe_err *err) {
 
 /* Behind the break: what still looks like a frame of this WAL. */
 static void count_mark(wal_reader *wal, const unsigned char *frame) {
-  bool is_mark = big(frame + 8) == wal->salt[0] && big(frame + 12) == wal->salt[1] && big(frame) != 0 &&
-                 big(frame + 4) != 0;
+  bool is_mark = sqlite_big(frame + 8) == wal->salt[0] && sqlite_big(frame + 12) == wal->salt[1] &&
+                 sqlite_big(frame) != 0 && sqlite_big(frame + 4) != 0;
   /* Where SQLite fills a sector with copies of the commit frame, a row of them is one mark. */
-  bool is_copy = !wal->is_sure && is_mark && wal->last_was_mark && wal->last_mark_page == big(frame);
+  bool is_copy = !wal->is_sure && is_mark && wal->last_was_mark && wal->last_mark_page == sqlite_big(frame);
   wal->marks += is_mark && !is_copy;
   wal->last_was_mark = is_mark;
-  wal->last_mark_page = big(frame);
+  wal->last_mark_page = sqlite_big(frame);
 }
 
 static int look_at(wal_reader *wal, const unsigned char *frame, cafe_err *err) {
@@ -118,8 +111,8 @@ static int look_at(wal_reader *wal, const unsigned char *frame, cafe_err *err) {
     uint32_t sums[2] = {wal->sums[0], wal->sums[1]};
     sqlite_sums(sums, frame, 8, wal->big_endian);
     sqlite_sums(sums, frame + FRAME_HEADER_SIZE, wal->page_size, wal->big_endian);
-    bool is_right = big(frame + 8) == wal->salt[0] && big(frame + 12) == wal->salt[1] && big(frame) != 0 &&
-                    big(frame + 16) == sums[0] && big(frame + 20) == sums[1];
+    bool is_right = sqlite_big(frame + 8) == wal->salt[0] && sqlite_big(frame + 12) == wal->salt[1] &&
+                    sqlite_big(frame) != 0 && sqlite_big(frame + 16) == sums[0] && sqlite_big(frame + 20) == sums[1];
     if (is_right) {
       wal->sums[0] = sums[0];
       wal->sums[1] = sums[1];
@@ -132,8 +125,8 @@ static int look_at(wal_reader *wal, const unsigned char *frame, cafe_err *err) {
     return CAFE_OK;
   }
   const sqlite_witness *witness = wal->witness;
-  bool is_witnessed = wal->frame == witness->frames && wal->salt[0] == witness->salt[0] &&
-                      wal->salt[1] == witness->salt[1];
+  bool is_witnessed =
+      wal->frame == witness->frames && wal->salt[0] == witness->salt[0] && wal->salt[1] == witness->salt[1];
   if (is_witnessed && (wal->sums[0] != witness->checksum[0] || wal->sums[1] != witness->checksum[1])) {
     return fail_damaged(wal, err, "it isn't the one that was acknowledged");
   }
@@ -217,10 +210,11 @@ static int check_main(const wal_reader *wal, sqlite3_vfs *vfs, const char *name,
     code = fail_read(wal, err, SQLITE_IOERR_ACCESS);
   }
   if (code == CAFE_OK && size == 0 && (has_wal || wal->witness->head != 0)) {
-    code = cafe_fail(err, CAFE_CORRUPT,
-                     "%s is missing or empty, though acknowledged units were in it: restore it, or remove what is beside "
-                     "it (-wal, -lock) to begin anew.",
-                     sqlite_short(wal->store->path));
+    code =
+        cafe_fail(err, CAFE_CORRUPT,
+                  "%s is missing or empty, though acknowledged units were in it: restore it, or remove what is beside "
+                  "it (-wal, -lock) to begin anew.",
+                  sqlite_short(wal->store->path));
   }
   return code;
 }

@@ -34,10 +34,10 @@ static bool is_full(void) {
 /* What every step goes on with. */
 static check_unit *write_old(store_check *check, uint64_t key, uint32_t step) {
   check_unit *unit = unit_new(check, key);
-  unit_event(check, unit, 2 * step + 1);
-  unit_event(check, unit, 2 * step + 2);
+  unit_event(check, unit, UINT64_C(2) * step + 1);
+  unit_event(check, unit, UINT64_C(2) * step + 2);
   unit_line(check, unit, 1, step, 10 + step);
-  unit_checkpoint(check, unit, "check-a", 0, 3 * step, 3 * step + 3);
+  unit_checkpoint(check, unit, "check-a", 0, UINT64_C(3) * step, UINT64_C(3) * step + 3);
   return unit;
 }
 
@@ -253,7 +253,7 @@ static void a_kill_at_any_call_leaves_whole_batches(store_check *check) {
 static void a_power_loss_at_any_call_leaves_whole_batches(store_check *check) {
   script *s = write_script(check);
   uint64_t calls = count_calls(check, s);
-  for (uint64_t seed = 0; seed < (is_full() ? 60 : 2); seed++) {
+  for (uint64_t seed = 0; seed < (is_full() ? 60 : 1); seed++) {
     for (uint64_t n = 1; n <= calls + 1; n++) {
       end_at(check, s, CAFE_STORE_POWER_LOST, n, 0, seed * 7919 + n);
     }
@@ -372,8 +372,8 @@ static void a_damaged_event_is_refused(store_check *check) {
       check_code(check, __LINE__, "read_log over a damaged event", read_damaged(check, before->events, found),
                  CAFE_CORRUPT);
       CHECK(check, found->event_count < n, "position %" PRIu64 " was read though it is damaged", n);
-      code = check->store->ops->load(check->store, key, check_event_sink, check_row_sink, found_new(check),
-                                     &check->err);
+      code =
+          check->store->ops->load(check->store, key, check_event_sink, check_row_sink, found_new(check), &check->err);
     }
     check_code(check, __LINE__, "open or load with a damaged event", code, CAFE_CORRUPT);
     (void)s;

@@ -82,7 +82,8 @@ static void events_are_a_table(store_check *check) {
 static void rows_have_a_column_for_each_field(store_check *check) {
   uint64_t key = prepare(check);
   EXPECT(check, "SELECT order_id, line, row_version, number, count, state, text, at_ms FROM check_lines",
-         "order_id=%" PRIu64 " line=4 row_version=1 number=2 count=5 state=Done text=line 5 at_ms=1700000000005\n", key);
+         "order_id=%" PRIu64 " line=4 row_version=1 number=2 count=5 state=Done text=line 5 at_ms=1700000000005\n",
+         key);
   const check_line *line = check_line_of(check, 5);
   char hex[16] = "";
   for (size_t i = 0; i < line->blob.size; i++) {
@@ -110,8 +111,7 @@ static void keys_and_checkpoints_are_tables(store_check *check) {
   uint64_t key = prepare(check);
   EXPECT(check, "SELECT scope, \"key\", fingerprint, stream_key, reply, time_ms FROM client_keys",
          "scope=PUT /check key=k-1 fingerprint=0203 stream_key=%" PRIu64 " reply=ab time_ms=1700000000000\n", key);
-  EXPECT(check,
-         "SELECT subscription, log_id, shard, \"partition\", n FROM checkpoints ORDER BY subscription",
+  EXPECT(check, "SELECT subscription, log_id, shard, \"partition\", n FROM checkpoints ORDER BY subscription",
          "subscription=check-a log_id=77 shard=0 partition=3 n=12\n"
          "subscription=check-b log_id=77 shard=0 partition=-1 n=7\n");
 }

@@ -90,9 +90,10 @@ static void what_another_program_wrote_is_seen(void **state) {
   sqlite3 *db = open_beside();
   must_commit(store, 1, 3);
   expect_put(store, 1, 1, CAFE_UNIT_DONE);
-  exec(db, "UPDATE things SET row_version = 7 WHERE thing_id = 1; DELETE FROM things WHERE thing_id = 2");
-  expect_put(store, 1, 2, CAFE_UNIT_ROW_CONFLICT);
+  exec(db, "UPDATE things SET row_version = 7 WHERE thing_id = 1");
   expect_put(store, 1, 7, CAFE_UNIT_DONE);
+  exec(db, "UPDATE things SET row_version = 20 WHERE thing_id = 1; DELETE FROM things WHERE thing_id = 2");
+  expect_put(store, 1, 8, CAFE_UNIT_ROW_CONFLICT);
   expect_put(store, 2, 1, CAFE_UNIT_ROW_CONFLICT);
   expect_put(store, 2, 0, CAFE_UNIT_DONE);
   exec(db, "INSERT INTO things(thing_id, row_version) VALUES(50, 4)");
@@ -166,6 +167,68 @@ static void what_was_forgotten_is_looked_up_again(void **state) {
   cafe_store_destroy(store);
 }
 
+/* Of a row that it hasn't met the store believes that it is new, until the write proves it. Here no write does. */
+static void a_row_that_comes_and_goes_in_a_batch_is_still_checked(void **state) {
+  cafe_err err;
+  cafe_store *store = must_open();
+  must_commit(store, 1, 2);
+  expect_put(store, 1, 1, CAFE_UNIT_DONE);
+  cafe_store_destroy(store);
+  store = must_open();
+  cafe_arena *arena = cafe_arena_create(NULL);
+  thing row = {1, cafe_text("new")};
+  cafe_row_write writes[] = {{&kit_table, 1, 0, 0, &row},
+                             {&kit_table, 1, 0, 1, NULL},
+                             {&kit_table, 9, 0, 0, &row},
+                             {&kit_table, 9, 0, 1, NULL}};
+  const cafe_unit_result wanted[] = {CAFE_UNIT_ROW_CONFLICT, CAFE_UNIT_ROW_CONFLICT, CAFE_UNIT_DONE, CAFE_UNIT_DONE};
+  cafe_unit units_of[4];
+  cafe_unit *pointers[4];
+  for (int i = 0; i < 4; i++) {
+    units_of[i] = (cafe_unit){.size = sizeof(cafe_unit), .key = writes[i].key, .rows = &writes[i], .row_count = 1};
+    pointers[i] = &units_of[i];
+  }
+  cafe_batch batch = {sizeof(batch), pointers, 4, arena};
+  assert_int_equal(store->ops->commit(store, &batch, &err), CAFE_OK);
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(units_of[i].result, wanted[i]);
+  }
+  cafe_arena_destroy(arena);
+  expect_put(store, 1, 2, CAFE_UNIT_DONE);
+  expect_put(store, 9, 0, CAFE_UNIT_DONE);
+  cafe_store_destroy(store);
+}
+
+/* The same for a unit that believed a row to be new, but conflicted on something else, so that no write came of it. */
+static void what_a_conflict_believed_is_not_believed_any_more(void **state) {
+  cafe_err err;
+  cafe_store *store = must_open();
+  must_commit(store, 1, 1);
+  cafe_store_destroy(store);
+  store = must_open();
+  cafe_arena *arena = cafe_arena_create(NULL);
+  thing row = {1, cafe_text("new")};
+  cafe_checkpoint elsewhere = {"sub", 7, 0, -1, 5, 6};
+  cafe_row_write first = {&kit_table, 1, 0, 0, &row};
+  cafe_row_write second = {&kit_table, 1, 0, 1, &row};
+  cafe_unit units_of[] = {
+      {.size = sizeof(cafe_unit),
+       .key = 1,
+       .rows = &first,
+       .row_count = 1,
+       .checkpoints = &elsewhere,
+       .checkpoint_count = 1},
+      {.size = sizeof(cafe_unit), .key = 1, .rows = &second, .row_count = 1},
+  };
+  cafe_unit *pointers[] = {&units_of[0], &units_of[1]};
+  cafe_batch batch = {sizeof(batch), pointers, 2, arena};
+  assert_int_equal(store->ops->commit(store, &batch, &err), CAFE_OK);
+  assert_int_equal(units_of[0].result, CAFE_UNIT_CHECKPOINT_CONFLICT);
+  assert_int_equal(units_of[1].result, CAFE_UNIT_DONE);
+  cafe_arena_destroy(arena);
+  cafe_store_destroy(store);
+}
+
 static void keys_go_up_to_two_to_the_53(void **state) {
   static const uint64_t keys[] = {127, 128, 2147483647, 2147483648u, 4294967296u, CAFE_KEY_MAX};
   int code;
@@ -212,6 +275,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_write_lock_of_another_program_is_told, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_reader_that_never_ends_does_no_harm, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_was_forgotten_is_looked_up_again, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(what_a_conflict_believed_is_not_believed_any_more, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_row_that_comes_and_goes_in_a_batch_is_still_checked, set_up, tear_down),
       cmocka_unit_test_setup_teardown(keys_go_up_to_two_to_the_53, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_kill_loses_nothing_without_syncs_either, set_up, tear_down),
   };

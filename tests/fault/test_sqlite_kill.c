@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Processes with a store, killed: by themselves at each call that changes a file, and by another at any moment. What they
- * had acknowledged, through a pipe, is there; what else is there is whole. With CAFE_FULL, more of them. */
+/* Processes with a store, killed: by themselves at each call that changes a file, and by another at any moment. What
+ * they had acknowledged, through a pipe, is there; what else is there is whole. With CAFE_FULL, more of them. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -30,8 +30,7 @@ static void work(int out, const char *vfs, unsigned batches, uint32_t count, siz
   cafe_err err;
   cafe_store *store;
   uint64_t units;
-  if (kit_open(&store, path, vfs, CAFE_SQLITE_FULL, &err) != CAFE_OK ||
-      kit_read(store, &units, &err) != CAFE_OK) {
+  if (kit_open(&store, path, vfs, CAFE_SQLITE_FULL, &err) != CAFE_OK || kit_read(store, &units, &err) != CAFE_OK) {
     fprintf(stderr, "%s\n", err.text);
     _exit(2);
   }

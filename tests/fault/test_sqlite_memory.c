@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* SQLite allocates by its own means: its allocations are refused, one a run, in opening, committing and reading. Nothing
- * acknowledged is lost, nothing is written in halves, and it works again. (What the store itself allocates is refused by
- * the contract suite.) With CAFE_FULL, each of them. */
+/* SQLite allocates by its own means: its allocations are refused, one a run, in opening, committing and reading.
+ * Nothing acknowledged is lost, nothing is written in halves, and it works again. (What the store itself allocates is
+ * refused by the contract suite.) With CAFE_FULL, each of them. */
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -41,9 +41,7 @@ static uint64_t step(void) {
 
 static bool was_refused(void) { return fail_at != 0 && calls >= fail_at; }
 
-static int open_store(cafe_store **out, cafe_err *err) {
-  return kit_open(out, path, DISK_VFS, CAFE_SQLITE_FULL, err);
-}
+static int open_store(cafe_store **out, cafe_err *err) { return kit_open(out, path, DISK_VFS, CAFE_SQLITE_FULL, err); }
 
 static void must(int code, const cafe_err *err) {
   if (code != CAFE_OK) {

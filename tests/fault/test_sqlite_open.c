@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What stands in the way of opening a store: another process, the folder, permissions, a setup that doesn't fit. Each is
- * told as what it is. And opening costs the same, however long the log. */
+/* What stands in the way of opening a store: another process, the folder, permissions, a setup that doesn't fit. Each
+ * is told as what it is. And opening costs the same, however long the log. */
 #include <setjmp.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -157,7 +157,7 @@ static void what_is_no_path_is_refused(void **state) {
 
 static void network_file_systems_are_known(void **state) {
   static const unsigned long remote[] = {0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x00c36400};
-  static const unsigned long local[] = {0xef53 /* ext */, 0x58465342 /* XFS */, 0x9123683e /* Btrfs */,
+  static const unsigned long local[] = {0xef53 /* ext */,       0x58465342 /* XFS */,     0x9123683e /* Btrfs */,
                                         0x01021994 /* tmpfs */, 0x794c7630 /* overlay */, 0x65735546 /* FUSE */};
   for (size_t i = 0; i < sizeof(remote) / sizeof(remote[0]); i++) {
     assert_true(sqlite_is_remote(remote[i]));
@@ -274,7 +274,8 @@ static void a_table_that_has_changed_its_kind_is_refused(void **state) {
   expect_setup(&with_sub, NULL, CAFE_INVALID, "line");
   /* A column is added; the same name with another type is refused. */
   expect_setup(&number_later, NULL, CAFE_OK, "u");
-  static const cafe_field text_fields[] = {{1, CAFE_FIELD_BYTES, 0, offsetof(row, text), sizeof(cafe_slice), 0, "text", NULL}};
+  static const cafe_field text_fields[] = {
+      {1, CAFE_FIELD_BYTES, 0, offsetof(row, text), sizeof(cafe_slice), 0, "text", NULL}};
   static const cafe_schema bytes = CAFE_SCHEMA_OF("Row", row, text_fields);
   number_later.row = &bytes;
   expect_setup(&number_later, NULL, CAFE_INVALID, "text");

@@ -148,8 +148,8 @@ static void a_checkpoint_keeps_what_was_acknowledged(void **state) {
   cafe_store_destroy(store);
 }
 
-/* The commit is done before its checkpoint begins, so a checkpoint that fails takes nothing along, and the next one makes
- * up for it. */
+/* The commit is done before its checkpoint begins, so a checkpoint that fails takes nothing along, and the next one
+ * makes up for it. */
 static void a_checkpoint_that_fails_loses_nothing(void **state) {
   cafe_store *store = must_open();
   unsigned batches = 0;

@@ -355,9 +355,11 @@ static int disk_random(sqlite3_vfs *vfs, int size, char *out) {
   (void)vfs;
   return disk.inner->xRandomness(disk.inner, size, out);
 }
-/* Nobody waits in a test: what SQLite waits for is not going to happen. */
+/* Nobody waits long in a test: what SQLite waits for by seconds is not going to happen. A little it must be, since it
+ * gives up after so many naps when two threads begin to read and write at once. */
 static int disk_sleep(sqlite3_vfs *vfs, int us) {
   (void)vfs;
+  disk.inner->xSleep(disk.inner, us < 1000 ? us : 1000);
   return us;
 }
 static int disk_time(sqlite3_vfs *vfs, double *out) {
