@@ -19,7 +19,6 @@ libsqlite3-dev
 sqlite3
 libcmocka-dev
 libmicrohttpd-dev
-libjson-c-dev
 curl
 python3
 '
