@@ -132,7 +132,8 @@ typedef struct cafe_worker {
   /* REQUIRED. Begins. A failure returned counts as a failed attempt, and the task isn't answered then. */
   int (*start)(void *user, cafe_task *task, cafe_err *err);
 
-  /* OPTIONAL. The attempt timed out or the node closes: let go of it. Afterwards it must not be answered. */
+  /* OPTIONAL without timeout_ms. The attempt timed out, isn't wanted any more, or the node closes: let go of it.
+   * Afterwards it must not be answered. NULL: it is waited for. */
   void (*stop)(void *user, cafe_task *task);
 
   /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the command that says

@@ -29,8 +29,7 @@ static void finish_acts(cafe_node *node, struct unit *unit, int code, const cafe
     struct act *act = unit->acts;
     DL_DELETE(unit->acts, act);
     running_task *task = act->task;
-    struct subject *subject = unit->subject;
-    if (task && code == CAFE_OK) task_settled(subject, task);
+    if (task && code == CAFE_OK) task_settled(task, unit);
     else act->finish(node, act, code, err);
   }
 }

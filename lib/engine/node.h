@@ -210,6 +210,7 @@ typedef struct attempt_slot {
   uint32_t attempt;
   int64_t due_ms;
   uint64_t version;
+  const cafe_command *cause; /* the task's, if it was begun since the key was read */
 } attempt_slot;
 
 typedef enum subject_state {
@@ -249,6 +250,7 @@ struct subject {
   bool is_resumed;       /* what a restart left was taken up */
   struct act tick;
   bool is_ticking;       /* tick is under way */
+  bool awaits_tick;      /* it is on its way here, and nothing is decided before it */
 
   struct subject *lru_prev, *lru_next; /* in node->idle, while nothing needs it */
   bool is_idle;
@@ -406,7 +408,8 @@ void read_turn(cafe_node *node);
 
 void task_reconcile(struct subject *subject, const struct unit *unit);
 void task_started(struct subject *subject, struct act *act);
-void task_settled(struct subject *subject, running_task *task);
+/* Its answer is committed by the unit. */
+void task_settled(running_task *task, const struct unit *unit);
 bool task_is_busy(const struct subject *subject);
 int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms);
 void task_turn(cafe_node *node, int64_t now_us);

@@ -237,6 +237,9 @@ int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *er
   if (!worker->start || (worker->retry.max_attempts && !worker->give_up))
     return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks start, or give_up for its last attempt",
                      worker->task->name);
+  if (worker->retry.timeout_ms > 0 && !worker->stop)
+    return cafe_fail(err, CAFE_INVALID, "the worker of %s has a timeout, but no stop to end an attempt with",
+                     worker->task->name);
   if (registry_worker(node, worker->task))
     return cafe_fail(err, CAFE_INVALID, "%s has a worker already", worker->task->name);
   if (grow(node, &known->workers, known->worker_count, sizeof *known->workers)) return no_memory(err);

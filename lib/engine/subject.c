@@ -322,7 +322,7 @@ void subject_load(struct subject *subject) {
 /* ---- what wants a unit ---- */
 
 static void execute_queue(struct subject *subject) {
-  while (subject->queue && subject->state == SUBJECT_READY) {
+  while (subject->queue && subject->state == SUBJECT_READY && !subject->awaits_tick) {
     struct act *act = subject->queue;
     DL_DELETE(subject->queue, act);
     if (subject->node->state > NODE_DRAINING) {
@@ -349,7 +349,12 @@ void subject_take(struct subject *subject, struct act *act) {
     subject->is_resumed = true;
   }
   subject->holds++;
-  DL_APPEND(subject->queue, act);
+  if (act == &subject->tick && subject->awaits_tick) {
+    subject->awaits_tick = false;
+    DL_PREPEND(subject->queue, act);
+  } else {
+    DL_APPEND(subject->queue, act);
+  }
   if (subject->state == SUBJECT_READY) execute_queue(subject);
   else if (subject->state == SUBJECT_NEW) subject_load(subject);
   subject->holds--;
@@ -361,8 +366,12 @@ void subject_make_stale(struct subject *subject) { subject->state = SUBJECT_STAL
 void subject_settle(struct subject *subject) {
   cafe_node *node = subject->node;
   if (subject->in_flight || subject->state == SUBJECT_LOADING || subject->holds) return;
-  if (subject->state == SUBJECT_STALE && subject->queue) {
-    subject_load(subject);
+  if (subject->queue && !subject->awaits_tick) {
+    subject->holds++; /* whoever is told of a failure here may settle it, too */
+    if (subject->state == SUBJECT_STALE) subject_load(subject);
+    else execute_queue(subject);
+    subject->holds--;
+    subject_settle(subject);
     return;
   }
   bool is_needed = subject->queue || subject->waiters || subject->tasks || subject->requests || subject->is_ticking;

@@ -14,8 +14,8 @@
 #include "engine/timer.h"
 #include "resilience/retry.h"
 
-/* How long an answer that couldn't be committed waits for its next try. */
-enum { SETTLE_AGAIN_US = 1000000 };
+/* How long what couldn't be committed waits for its next try, and a task whose answer changed nothing for its next run. */
+enum { AGAIN_MS = 1000 };
 
 typedef enum task_phase {
   TASK_BEGINNING = 1, /* its attempt is being written */
@@ -33,8 +33,7 @@ struct running_task {
   const cafe_worker *worker;
   cafe_arena *arena;
   task_phase phase;
-  heap_item timeout;
-  cafe_command cause;
+  heap_item timeout; /* of the attempt; or when its act is submitted again */
   struct act act;
   attempt_row row;
 };
@@ -138,16 +137,48 @@ static void task_start(running_task *task) {
   if (code) cafe_task_fail(&task->task, &err);
 }
 
-static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase);
+static bool is_wanted(const wanted_task *wanted, uint32_t aggregate, uint32_t id) {
+  for (; wanted; wanted = wanted->next)
+    if (wanted->aggregate == aggregate && wanted->id == id) return true;
+  return false;
+}
+
+/* Whether the state, as it is now, wants it. */
+static bool is_still_wanted(const running_task *task) {
+  struct subject *subject = task->subject;
+  wanted_task *wanted = NULL;
+  if (subject->state != SUBJECT_READY || task_look(subject, task->arena, &wanted, NULL)) return false;
+  return is_wanted(wanted, task->aggregate, task->task.id);
+}
+
+/* A copy without memory is none, as after a restart. */
+static const cafe_command *copy_cause(cafe_arena *arena, const cafe_command *cause) {
+  cafe_command *kept = cafe_arena_alloc(arena, sizeof *kept);
+  void *data = kept ? cafe_arena_alloc(arena, cause->type->width) : NULL;
+  if (!data || cafe_schema_copy(data, cause->data, cause->type, arena)) return NULL;
+  *kept = *cause;
+  kept->data = data;
+  return kept;
+}
+
+/* Its act wasn't committed. */
+static void submit_again(running_task *task, int code) {
+  cafe_node *node = task->subject->node;
+  heap_update(node->retries, &task->timeout, node_now_us(node) + (code == CAFE_CONFLICT ? 0 : AGAIN_MS * 1000));
+  node_pump(node);
+}
 
 static void row_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
   running_task *task = act->user;
   struct subject *subject = task->subject;
   (void)err;
-  if (code || node->state > NODE_DRAINING) {
-    /* The row isn't there, so nothing was begun: looked at again soon, or at the next start. */
+  if (node->state > NODE_DRAINING || (code && task->phase == TASK_OVER)) {
     task_free(task);
     timer_retry(subject);
+    return;
+  }
+  if (code) {
+    submit_again(task, code); /* nothing is begun without it, and no attempt forgotten */
     return;
   }
   attempt_slot *slot = subject_attempt(subject, task->aggregate, task->task.id);
@@ -167,11 +198,17 @@ static void row_finished(cafe_node *node, struct act *act, int code, const cafe_
   slot->attempt = (uint32_t)task->row.attempt;
   slot->due_ms = task->row.due_ms;
   slot->version++;
-  if (task->phase == TASK_BEGINNING) {
+  if (task->phase == TASK_BEGINNING && is_still_wanted(task)) {
     task_start(task);
     return;
   }
+  if (task->phase == TASK_BEGINNING) {
+    task_free(task); /* its end came between the look and the row */
+    timer_retry(subject);
+    return;
+  }
   bool is_over = task->phase == TASK_OVER;
+  if (!slot->cause && task->task.cause) slot->cause = copy_cause(subject->arena, task->task.cause);
   task_free(task);
   if (is_over) LL_DELETE(subject->attempts, slot);
   /* Not by arming the timer: what follows a commit sets it anew, from this. */
@@ -204,14 +241,8 @@ static void keep_cause(running_task *task, const struct unit *unit) {
   const task_cause *cause;
   LL_FOREACH(unit->causes, cause) if (cause->command->aggregate == task->aggregate) break;
   if (!cause) return;
-  const cafe_schema *type = cause->command->type->command;
-  void *data = cafe_arena_alloc(task->arena, type->width);
-  if (!data || cafe_schema_copy(data, cause->data, type, task->arena)) return; /* as after a restart */
-  task->cause.type = type;
-  task->cause.key = task->task.key;
-  task->cause.now_ms = unit->now_ms;
-  task->cause.data = data;
-  task->task.cause = &task->cause;
+  cafe_command command = {cause->command->type->command, task->task.key, unit->now_ms, cause->data};
+  task->task.cause = copy_cause(task->arena, &command);
 }
 
 static void consider(struct subject *subject, const struct unit *unit, const wanted_task *wanted) {
@@ -231,17 +262,12 @@ static void consider(struct subject *subject, const struct unit *unit, const wan
   const attempt_slot *slot = subject_attempt(subject, wanted->aggregate, wanted->id);
   if (slot || unit->is_resuming) {
     task->task.attempt = slot ? slot->attempt + 1 : 2;
+    if (slot && slot->cause) task->task.cause = copy_cause(task->arena, slot->cause);
     write_attempt(task, task->task.attempt, 0, TASK_BEGINNING);
     return;
   }
   keep_cause(task, unit);
   task_start(task);
-}
-
-static bool is_wanted(const wanted_task *wanted, uint32_t aggregate, uint32_t id) {
-  for (; wanted; wanted = wanted->next)
-    if (wanted->aggregate == aggregate && wanted->id == id) return true;
-  return false;
 }
 
 /* The row of a task that nobody wants any more. */
@@ -253,13 +279,19 @@ static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
   if (task) write_attempt(task, slot->attempt, 0, TASK_OVER);
 }
 
+/* A worker that can't be stopped is waited for: what it says then is judged by the state. */
+static void task_stop(running_task *task) {
+  if (task->phase != TASK_RUNNING || !task->worker->stop) return;
+  task->worker->stop(task->worker->user, &task->task);
+  task_free(task);
+}
+
 void task_reconcile(struct subject *subject, const struct unit *unit) {
   if (!timer_is_for(subject)) return;
   running_task *task, *next;
   DL_FOREACH_SAFE(subject->tasks, task, next) {
-    if (task->phase != TASK_RUNNING || is_wanted(unit->wanted, task->aggregate, task->task.id)) continue;
-    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
-    task_free(task);
+    if (is_wanted(unit->wanted, task->aggregate, task->task.id)) continue;
+    task_stop(task);
   }
   subject->task_due_ms = 0;
   for (const wanted_task *wanted = unit->wanted; wanted; wanted = wanted->next) consider(subject, unit, wanted);
@@ -273,35 +305,38 @@ void task_reconcile(struct subject *subject, const struct unit *unit) {
 /* ---- answers ---- */
 
 static void settle_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
-  running_task *task = act->user;
-  (void)code, (void)err; /* only failures come here: task_settled has the rest */
+  running_task *task = act->user; /* only failures come here: task_settled has the rest */
   if (node->state > NODE_DRAINING) {
     struct subject *subject = task->subject;
     task_free(task);
     subject_settle(subject);
     return;
   }
-  heap_update(node->retries, &task->timeout, node_now_us(node) + (code == CAFE_CONFLICT ? 0 : SETTLE_AGAIN_US));
-  node_pump(node);
+  if (code != CAFE_CONFLICT)
+    node_log(node, CAFE_LOG_WARN, act->key, act->trace, "%s %u of %s: its answer wasn't taken: %s", task->task.type->name,
+             task->task.id, task->task.aggregate, err ? err->text : cafe_code_name(code));
+  submit_again(task, code);
 }
 
-void task_settled(struct subject *subject, running_task *task) {
-  (void)subject;
-  task_free(task);
-}
-
-void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data) {
-  running_task *task = CONTAINER(public, running_task, task);
+void task_settled(running_task *task, const struct unit *unit) {
   cafe_node *node = task->subject->node;
-  const command_type *type = registry_command(node, command);
-  void *copy = cafe_arena_alloc(task->arena, command->width);
-  if (!type || !copy || cafe_schema_copy(copy, data, command, task->arena)) {
-    cafe_err err;
-    cafe_fail(&err, type ? CAFE_NOMEM : CAFE_INVALID, type ? "no memory for a task's answer"
-                                                           : "a task was answered by a command that nobody takes");
-    cafe_task_fail(public, &err);
+  bool is_over = !unit->looked_at_tasks || !is_wanted(unit->wanted, task->aggregate, task->task.id);
+  if (is_over || node->state > NODE_DRAINING) {
+    task_free(task);
     return;
   }
+  /* The answer changed nothing, so the state wants the same again: not at once, or it would go in a circle. */
+  int64_t delay = retry_delay_ms(&task->worker->retry, task->task.attempt, node_random(node));
+  write_attempt(task, task->task.attempt, node_utc_ms(node) + (delay > AGAIN_MS ? delay : AGAIN_MS), TASK_FAILING);
+}
+
+static int settle(running_task *task, const cafe_schema *command, const void *data, cafe_err *err) {
+  cafe_node *node = task->subject->node;
+  const command_type *type = registry_command(node, command);
+  if (!type) return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which nobody takes", command->name);
+  void *copy = cafe_arena_alloc(task->arena, command->width);
+  if (!copy || cafe_schema_copy(copy, data, command, task->arena))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a task's answer");
   heap_update(node->retries, &task->timeout, INT64_MAX);
   task->phase = TASK_SETTLING;
   memset(&task->act, 0, sizeof task->act);
@@ -313,6 +348,12 @@ void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void 
   task->act.finish = settle_finished;
   task->act.user = task;
   act_submit(node, &task->act);
+  return CAFE_OK;
+}
+
+void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data) {
+  cafe_err err;
+  if (settle(CONTAINER(public, running_task, task), command, data, &err)) cafe_task_fail(public, &err);
 }
 
 void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
@@ -326,10 +367,8 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
     cafe_reaction reaction = {{task->arena, NULL, NULL, 0, {0, 0, ""}}};
     task->worker->give_up(task->worker->user, public, reason, &reaction);
     node->stats.parked++;
-    if (!reaction.commands.err.code && reaction.commands.first) {
-      cafe_task_settle(public, reaction.commands.first->type, reaction.commands.first->data);
-      return;
-    }
+    const collected *said = reaction.commands.err.code ? NULL : reaction.commands.first;
+    if (said && !settle(task, said->type, said->data, NULL)) return;
   }
   int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
@@ -344,9 +383,13 @@ void task_turn(cafe_node *node, int64_t now_us) {
       act_submit(node, &task->act);
       continue;
     }
+    if (task->phase != TASK_RUNNING) {
+      write_attempt(task, (uint32_t)task->row.attempt, task->row.due_ms, task->phase);
+      continue;
+    }
     cafe_err err;
     cafe_fail(&err, CAFE_TIMEOUT, "no answer within %lld ms", (long long)task->worker->retry.timeout_ms);
-    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
+    task->worker->stop(task->worker->user, &task->task);
     cafe_task_fail(&task->task, &err);
   }
 }
@@ -354,8 +397,8 @@ void task_turn(cafe_node *node, int64_t now_us) {
 void task_stop_all(struct subject *subject) {
   running_task *task, *next;
   DL_FOREACH_SAFE(subject->tasks, task, next) {
-    if (task->phase != TASK_RUNNING) continue; /* its act is under way, and frees it */
-    if (task->worker->stop) task->worker->stop(task->worker->user, &task->task);
-    task_free(task);
+    bool is_waiting = task->phase != TASK_RUNNING && task->timeout.due != INT64_MAX;
+    if (is_waiting) heap_update(subject->node->retries, &task->timeout, node_now_us(subject->node)); /* to be canceled */
+    else task_stop(task); /* where its act is under way, that frees it */
   }
 }

@@ -27,9 +27,9 @@ typedef struct far_wake {
 
 typedef struct scan_job {
   storage_job job;
-  far_wake *seen[SCAN_ROWS];
-  uint32_t count;
   int64_t last_due_ms;
+  uint32_t count, limit;
+  far_wake *seen[];
 } scan_job;
 
 struct timer_state {
@@ -37,6 +37,7 @@ struct timer_state {
   int64_t horizon_ms;   /* every row due before it is remembered, or its key is in memory */
   int64_t scan_at_ms;   /* not before */
   uint32_t looks;       /* ticks under way */
+  uint32_t scan_rows;   /* for the next scan */
   scan_job *scan;
 };
 
@@ -48,6 +49,9 @@ static void look_finished(cafe_node *node, struct act *act, int code, const cafe
   subject->is_ticking = false;
   node->timers->looks--;
   if (code && node->state <= NODE_DRAINING) timer_retry(subject);
+  if (!subject->awaits_tick) return;
+  subject->awaits_tick = false; /* it was canceled before it came to its key */
+  subject_settle(subject);
 }
 
 bool timer_is_for(const struct subject *subject) {
@@ -93,9 +97,16 @@ void timer_committed(struct subject *subject, const struct unit *unit) {
 void timer_loaded(struct subject *subject) {
   bool has_saga = false;
   for (uint32_t i = 0; i < subject->node->registry.saga_count; i++) has_saga = has_saga || subject->sagas[i];
+  if (!has_saga && !subject->wake_written_ms && !subject->attempts) {
+    subject->is_resumed = true; /* nothing was left */
+    return;
+  }
   /* Before anything else is decided, so that what a crash left is known as such. */
-  if ((has_saga || subject->wake_written_ms || subject->attempts) && prepare_look(subject))
-    DL_PREPEND(subject->queue, &subject->tick);
+  struct act *queued = NULL;
+  DL_FOREACH(subject->queue, queued) if (queued == &subject->tick) break;
+  if (queued) DL_DELETE(subject->queue, queued);
+  if (queued || prepare_look(subject)) DL_PREPEND(subject->queue, &subject->tick);
+  else subject->awaits_tick = subject->is_ticking;
 }
 
 /* ---- keys that aren't in memory ---- */
@@ -139,7 +150,7 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
 static int run_scan(storage_job *base, cafe_err *err) {
   scan_job *scan = CONTAINER(base, scan_job, job);
   cafe_store *store = base->node->store;
-  cafe_row_query query = {sizeof query, &engine_tables[TABLE_WAKES], NULL, 0, 0, 0, 0, SCAN_ROWS};
+  cafe_row_query query = {sizeof query, &engine_tables[TABLE_WAKES], NULL, 0, 0, 0, 0, scan->limit};
   return store->ops->read_rows(store, &query, see_row, scan, err);
 }
 
@@ -147,7 +158,8 @@ static void scan_done(storage_job *base) {
   scan_job *scan = CONTAINER(base, scan_job, job);
   cafe_node *node = base->node;
   struct timer_state *timers = node->timers;
-  bool is_whole = base->code == CAFE_OK && scan->count < SCAN_ROWS;
+  bool is_whole = base->code == CAFE_OK && scan->count < scan->limit;
+  uint32_t known = 0;
   timers->scan = NULL;
   timers->horizon_ms = is_whole ? INT64_MAX : scan->count ? scan->last_due_ms : 0;
   timers->scan_at_ms = base->code ? node_utc_ms(node) + AGAIN_MS : 0;
@@ -156,24 +168,28 @@ static void scan_done(storage_job *base) {
     int64_t due = far->due.due;
     memset(&far->due, 0, sizeof far->due);
     bool is_known = subject_find(node, far->key) != NULL;
+    known += is_known;
     if (is_known || heap_push(timers->far, &far->due, due)) {
       if (!is_known && due < timers->horizon_ms) timers->horizon_ms = due;
       node_free(node, far);
     }
   }
-  /* Rows whose keys are in memory already leave room for no progress: don't read them again at once. */
-  if (!is_whole && heap_count(timers->far) == 0 && !timers->scan_at_ms)
-    timers->scan_at_ms = node_utc_ms(node) + AGAIN_MS;
+  /* Keys in memory may keep early rows for long (a peer is down, and all that ask it try again): beyond them there are
+   * others, and only a longer look finds them. */
+  if (is_whole) timers->scan_rows = SCAN_ROWS;
+  else if (scan->count && known == scan->count) timers->scan_rows *= 2;
+  else if (heap_count(timers->far) == 0 && !timers->scan_at_ms) timers->scan_at_ms = node_utc_ms(node) + AGAIN_MS;
   node_free(node, scan);
 }
 
 static void scan(cafe_node *node) {
   struct timer_state *timers = node->timers;
-  scan_job *job = node_alloc(node, sizeof *job);
+  scan_job *job = node_alloc(node, sizeof *job + timers->scan_rows * sizeof job->seen[0]);
   if (!job) {
     timers->scan_at_ms = node_utc_ms(node) + AGAIN_MS;
     return;
   }
+  job->limit = timers->scan_rows;
   job->job.run = run_scan;
   job->job.done = scan_done;
   job->job.lane = CAFE_LANE_READ;
@@ -238,6 +254,7 @@ int64_t timer_next_ms(const cafe_node *node) {
 int timer_create(cafe_node *node) {
   node->timers = node_alloc(node, sizeof *node->timers);
   if (!node->timers) return CAFE_NOMEM;
+  node->timers->scan_rows = SCAN_ROWS;
   node->timers->far = heap_create(&node->allocator);
   return node->timers->far ? CAFE_OK : CAFE_NOMEM;
 }

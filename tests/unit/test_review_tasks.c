@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Tasks: begun only while they are wanted, never as if for the first time when they may have run, and tried again at a
+ * pace. */
+#include "test_review_kit.h"
+
+static void brew(kitchen *k) {
+  ask(k, &Brew, 7, 1, NULL);
+  kitchen_run(k, 10000);
+  assert_int_equal(k->starts, 1);
+  assert_int_equal(k->attempt, 1);
+  assert_true(k->has_cause);
+}
+
+static void burn(kitchen *k) {
+  cafe_task *task = k->task;
+  cafe_err err;
+  cafe_fail(&err, CAFE_UNAVAILABLE, "it burned");
+  k->task = NULL;
+  cafe_task_fail(task, &err);
+}
+
+static void a_task_that_nobody_wants_any_more_isnt_begun_after_a_restart(void **state) {
+  kitchen *k = kitchen_open(0);
+  call forgotten;
+  kitchen_up(k);
+  brew(k);
+  kitchen_down(k);
+  kitchen_up(k);
+  submit(k, &forgotten, &Forget, 7, 1, NULL);
+  kitchen_run(k, 5000000);
+  assert_int_equal(forgotten.verdict, CAFE_ACCEPTED);
+  assert_int_equal(k->starts, 1);
+  kitchen_close(k);
+}
+
+static void a_task_that_ran_before_a_restart_isnt_begun_as_if_for_the_first_time(void **state) {
+  enum { KEYS = 300 }; /* more than are looked at together after a restart */
+  kitchen *k = kitchen_open(1000);
+  call stirred;
+  kitchen_up(k);
+  for (uint64_t key = 1; key <= KEYS; key++) ask(k, &Brew, key, 1, NULL);
+  kitchen_down(k);
+  kitchen_up(k);
+  kitchen_run(k, 1500);
+  submit(k, &stirred, &Stir, KEYS, 1, NULL); /* it comes to the key before the look does */
+  kitchen_run(k, 5000000);
+  assert_int_equal(stirred.verdict, CAFE_ACCEPTED);
+  assert_int_equal(k->starts, 2 * KEYS);
+  for (uint64_t key = 1; key <= KEYS; key++) assert_int_equal(k->attempts[key], 2);
+  kitchen_close(k);
+}
+
+static void a_failed_attempt_counts_though_its_row_couldnt_be_written_at_once(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting;
+  kitchen_up(k);
+  call brewed = ask(k, &Brew, 0, 1, NULL);
+  submit(k, &waiting, &Ask, brewed.key, 0, NULL); /* so that the key stays in memory */
+  kitchen_run(k, 10000);
+  fail_call(k, 1, 1);
+  burn(k);
+  kitchen_run(k, 10000000);
+  assert_int_equal(k->starts, 2);
+  assert_int_equal(k->attempt, 2);
+  assert_true(k->has_cause);
+  kitchen_close(k);
+}
+
+static void each_attempt_of_one_run_has_the_command_that_caused_it(void **state) {
+  kitchen *k = kitchen_open(0);
+  kitchen_up(k);
+  brew(k);
+  for (uint32_t attempt = 2; attempt < 5; attempt++) {
+    burn(k);
+    kitchen_run(k, 1000000);
+    assert_int_equal(k->attempt, attempt);
+    assert_true(k->has_cause);
+  }
+  kitchen_close(k);
+}
+
+static void who_gives_up_by_a_command_that_nobody_takes_is_tried_again_as_any(void **state) {
+  kitchen *k = kitchen_open(0);
+  k->worker.retry.max_attempts = 1;
+  k->gives_up_by = &Closed;
+  kitchen_up(k);
+  brew(k);
+  burn(k);
+  kitchen_run(k, 10000000);
+  assert_int_equal(k->gave_up, 1);
+  assert_int_equal(k->starts, 2);
+  kitchen_close(k);
+}
+
+static void a_task_whose_answer_is_refused_is_begun_again_at_a_pace(void **state) {
+  kitchen *k = kitchen_open(0);
+  note odd = {-1};
+  kitchen_up(k);
+  brew(k);
+  for (int i = 0; i < 1000; i++) {
+    cafe_task *task = k->task;
+    k->task = NULL;
+    if (task) cafe_task_settle(task, &Finish, &odd);
+    kitchen_run(k, 10000);
+  }
+  assert_in_range(k->starts, 2, 20);
+  assert_int_equal(k->attempt, k->starts);
+  kitchen_close(k);
+}
+
+static void count_down(void *user) { ++*(int *)user; }
+
+static void a_worker_that_cant_be_stopped_is_waited_for(void **state) {
+  kitchen *k = kitchen_open(0);
+  note done = {1};
+  int closed = 0;
+  k->worker.stop = NULL;
+  kitchen_up(k);
+  brew(k);
+  cafe_task *unwanted = k->task;
+  ask(k, &Forget, 7, 1, NULL);
+  kitchen_run(k, 5000000);
+  cafe_task_settle(unwanted, &Finish, &done);
+  kitchen_run(k, 5000000);
+  k->starts = 0;
+  ask(k, &Brew, 7, 2, NULL);
+  kitchen_run(k, 10000);
+  assert_int_equal(k->starts, 1);
+  assert_int_equal(cafe_node_close(k->node, count_down, &closed, NULL), CAFE_OK);
+  kitchen_run(k, 5000000);
+  assert_int_equal(closed, 0);
+  cafe_task_settle(k->task, &Finish, &done);
+  kitchen_run(k, 5000000);
+  assert_int_equal(closed, 1);
+  kitchen_close(k);
+}
+
+static void a_worker_with_a_timeout_can_be_stopped(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  k->worker.stop = NULL;
+  k->worker.retry.timeout_ms = 1000;
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_INVALID);
+  kitchen_close(k);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_task_that_nobody_wants_any_more_isnt_begun_after_a_restart),
+      cmocka_unit_test(a_task_that_ran_before_a_restart_isnt_begun_as_if_for_the_first_time),
+      cmocka_unit_test(a_failed_attempt_counts_though_its_row_couldnt_be_written_at_once),
+      cmocka_unit_test(each_attempt_of_one_run_has_the_command_that_caused_it),
+      cmocka_unit_test(who_gives_up_by_a_command_that_nobody_takes_is_tried_again_as_any),
+      cmocka_unit_test(a_task_whose_answer_is_refused_is_begun_again_at_a_pace),
+      cmocka_unit_test(a_worker_that_cant_be_stopped_is_waited_for),
+      cmocka_unit_test(a_worker_with_a_timeout_can_be_stopped),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
