@@ -328,38 +328,34 @@ static int compare(sqlite_store *store, const sqlite_witness *left, cafe_err *er
   return code;
 }
 
-/* Everything that the WAL holds is written out anew. Another program that reads meanwhile may prevent the last step,
- * the WAL's own end, which does no harm. */
-static int renew(sqlite_store *store, cafe_err *err) {
+/* Everything that the WAL holds is written out anew, and is durable then. Another program that reads meanwhile may
+ * prevent that (*is_done), which does no harm but that less is known. */
+static int renew(sqlite_store *store, bool *is_done, cafe_err *err) {
   sqlite3_busy_timeout(store->writer, 0);
   int code = sqlite3_wal_checkpoint_v2(store->writer, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
   sqlite3_busy_timeout(store->writer, FILE_BUSY_MS);
   store->wal_frames = 0;
-  return code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY ? CAFE_OK
-                                                           : sqlite_fail(store, store->writer, err, "recovering it");
+  *is_done = code == SQLITE_OK;
+  return *is_done || (code & 0xff) == SQLITE_BUSY ? CAFE_OK : sqlite_fail(store, store->writer, err, "recovering it");
 }
 
-/* From here on the lock file speaks for this holder. */
-static int testify_first(sqlite_store *store, cafe_err *err) {
+/* From here on the lock file speaks for this holder. Of what isn't renewed only that is sure which was before. */
+static int testify_first(sqlite_store *store, const sqlite_witness *left, bool is_renewed, cafe_err *err) {
   sqlite_witness witness = {.is_relaxed = store->sync != CAFE_SQLITE_FULL};
-  if (!witness.is_relaxed) {
+  if (!witness.is_relaxed && is_renewed) {
     witness.log_id = store->log_id;
     witness.head = store->head;
+  } else if (!witness.is_relaxed) {
+    witness = *left;
+    witness.log_id = left->is_relaxed ? 0 : store->log_id;
   }
   return sqlite_lock_write(&store->lock, store, &witness, true, err);
 }
 
-static int open_writer(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
-  sqlite_witness left;
+static int open_writer(sqlite_store *store, const cafe_store_setup *setup, const sqlite_witness *left, cafe_err *err) {
   bool is_new = false;
   sqlite3_vfs *vfs = sqlite3_vfs_find(store->vfs_name);
-  int code = sqlite_lock_take(&store->lock, &left, store, setup->owner ? setup->owner : "cafe", err);
-  if (code == CAFE_OK) {
-    if (left.log_id == 0) {
-      left.is_relaxed |= store->sync != CAFE_SQLITE_FULL;
-    }
-    code = sqlite_wal_check(store, vfs, &left, err);
-  }
+  int code = sqlite_wal_check(store, vfs, left, err);
   if (code == CAFE_OK) {
     store->pages = sqlite_pages_create(vfs, &store->allocator);
     code = store->pages ? CAFE_OK : sqlite_no_memory(err);
@@ -374,21 +370,27 @@ static int open_writer(sqlite_store *store, const cafe_store_setup *setup, cafe_
     code = sqlite_schema_identify(store, &is_new, err);
   }
   if (code == CAFE_OK && !is_new) {
-    code = compare(store, &left, err);
+    code = compare(store, left, err);
   }
   if (code == CAFE_OK) {
     code = sqlite_schema_open(store, setup, is_new, err);
   }
-  if (code == CAFE_OK) {
-    code = enter_wal(store, err);
-  }
-  return code == CAFE_OK ? renew(store, err) : code;
+  return code == CAFE_OK ? enter_wal(store, err) : code;
 }
 
 static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
+  sqlite_witness left;
+  bool is_renewed = false;
   int code = find_file(store, err);
   if (code == CAFE_OK) {
-    code = open_writer(store, setup, err);
+    code = sqlite_lock_take(&store->lock, &left, store, setup->owner ? setup->owner : "cafe", err);
+  }
+  if (code == CAFE_OK) {
+    left.is_relaxed |= left.log_id == 0 && store->sync != CAFE_SQLITE_FULL;
+    code = open_writer(store, setup, &left, err);
+  }
+  if (code == CAFE_OK) {
+    code = renew(store, &is_renewed, err);
   }
   if (code == CAFE_OK) {
     code = take_tables(store, setup, err);
@@ -399,7 +401,7 @@ static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_e
   if (code == CAFE_OK) {
     code = open_reader(store, err);
   }
-  return code == CAFE_OK ? testify_first(store, err) : code;
+  return code == CAFE_OK ? testify_first(store, &left, is_renewed, err) : code;
 }
 
 static int sqlite_open(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
