@@ -54,7 +54,7 @@ static void unit_committed(struct unit *unit) {
   finish_acts(node, unit, CAFE_OK, NULL);
   if (subject->state == SUBJECT_READY) {
     if (unit->looked_at_tasks) task_reconcile(subject, unit);
-    for (const remote_ask *ask = unit->asks; ask; ask = ask->next) request_send(subject, ask);
+    for (const remote_ask *ask = unit->asks; ask; ask = ask->next) request_send(subject, ask, unit->trace);
   } else {
     subject->is_resumed = false; /* read anew soon, and what this unit wanted is taken up then */
   }
@@ -212,7 +212,7 @@ void commit_nothing(cafe_node *node, struct unit *nothing) {
     subject->holds++;
     finish_acts(node, nothing, CAFE_OK, NULL);
     if (nothing->looked_at_tasks) task_reconcile(subject, nothing);
-    for (const remote_ask *ask = nothing->asks; ask; ask = ask->next) request_send(subject, ask);
+    for (const remote_ask *ask = nothing->asks; ask; ask = ask->next) request_send(subject, ask, nothing->trace);
     timer_committed(subject, nothing);
     op_committed(subject, nothing->seq);
     subject->holds--;

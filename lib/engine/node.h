@@ -311,6 +311,7 @@ struct unit {
   uint64_t seq;
   struct act *acts;         /* what it answers: its own, and those whose answers rest on it */
   int64_t now_ms;
+  cafe_slice trace;          /* of what caused it: goes on in its events, tasks and requests */
   unit_event *events, *last_event;
   wanted_task *wanted;       /* after it, if looked_at_tasks */
   bool is_chained;           /* it can't be written without the one before it: they share a stream or a row */
@@ -419,7 +420,7 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
 
 /* ---- request.c ---- */
 
-void request_send(struct subject *subject, const remote_ask *ask);
+void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace);
 void request_serve(cafe_node *node, cafe_incoming *incoming);
 void request_forget(cafe_node *node, cafe_incoming *incoming);
 void request_close(cafe_node *node);

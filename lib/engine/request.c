@@ -132,15 +132,15 @@ static void request_done(cafe_request *request, const cafe_err *err, cafe_slice 
   answer_saga(out, err ? code : code ? CAFE_TIMEOUT : CAFE_OK, verdict);
 }
 
-static int encode_request(request_out *out, const remote_ask *ask, cafe_err *err) {
+static int encode_request(request_out *out, const remote_ask *ask, cafe_slice trace, cafe_err *err) {
   wire_request wire = {WIRE_VERSION, cafe_text(ask->ask->command->type->name), ask->ask->command->key, {NULL, 0},
-                       {NULL, 0}};
+                       trace};
   int code = cafe_schema_encode(&wire.data, out->arena, ask->ask->command->type, ask->ask->command->data, err);
   if (code) return code;
   return cafe_schema_encode(&out->request.body, out->arena, &request_type, &wire, err);
 }
 
-void request_send(struct subject *subject, const remote_ask *ask) {
+void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
   if (node->state > NODE_DRAINING) return; /* the saga's row says that it asked: taken up at the next start */
@@ -167,7 +167,8 @@ void request_send(struct subject *subject, const remote_ask *ask) {
   out->request.service = node->registry.aggregates[command->aggregate].service;
   out->request.deadline_us = node_now_us(node) + timeout * 1000;
   out->request.done = request_done;
-  int code = encode_request(out, ask, &err);
+  int code = encode_request(out, ask, trace, &err);
+  if (!code && cafe_arena_copy(&out->act.trace, arena, trace)) code = cafe_fail(&err, CAFE_NOMEM, "no memory to ask");
   if (!code && !node->transport)
     code = cafe_fail(&err, CAFE_UNAVAILABLE, "%s is another node's, and there is no transport", out->request.service);
   if (!code) code = node->transport->ops->request(node->transport, &out->request, &err);

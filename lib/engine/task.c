@@ -35,6 +35,7 @@ struct running_task {
   task_phase phase;
   heap_item timeout; /* of the attempt; or when its act is submitted again */
   struct act act;
+  cafe_slice trace; /* of what made it wanted */
   attempt_row row;
 };
 
@@ -101,13 +102,14 @@ static void task_free(running_task *task) {
   node_arena_free(node, task->arena); /* the task lies in it */
 }
 
-static running_task *task_make(struct subject *subject, const wanted_task *wanted, const cafe_worker *worker) {
+static running_task *task_make(struct subject *subject, const wanted_task *wanted, const cafe_worker *worker,
+                               cafe_slice trace) {
   cafe_node *node = subject->node;
   cafe_arena *arena = node_arena(node);
   running_task *task = arena ? cafe_arena_alloc(arena, sizeof *task) : NULL;
   void *data = task ? cafe_arena_alloc(arena, wanted->type->width) : NULL;
   if (!data || cafe_schema_copy(data, wanted->data, wanted->type, arena) ||
-      heap_push(node->retries, &task->timeout, INT64_MAX)) {
+      cafe_arena_copy(&task->trace, arena, trace) || heap_push(node->retries, &task->timeout, INT64_MAX)) {
     node_arena_free(node, arena);
     return NULL;
   }
@@ -254,7 +256,7 @@ static void consider(struct subject *subject, const struct unit *unit, const wan
     return;
   }
   const cafe_worker *worker = registry_worker(node, wanted->type);
-  running_task *task = worker ? task_make(subject, wanted, worker) : NULL;
+  running_task *task = worker ? task_make(subject, wanted, worker, unit->trace) : NULL;
   if (!task) {
     subject->task_due_ms = node_utc_ms(node) + 1000;
     return;
@@ -275,7 +277,7 @@ static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
   static const cafe_schema nothing = {"nothing", 1, 0, NULL};
   const char none = 0;
   wanted_task past = {NULL, slot->aggregate, slot->task, &nothing, &none, 0};
-  running_task *task = task_make(subject, &past, NULL);
+  running_task *task = task_make(subject, &past, NULL, (cafe_slice){NULL, 0});
   if (task) write_attempt(task, slot->attempt, 0, TASK_OVER);
 }
 
@@ -340,6 +342,7 @@ static int settle(running_task *task, const cafe_schema *command, const void *da
   heap_update(node->retries, &task->timeout, INT64_MAX);
   task->phase = TASK_SETTLING;
   memset(&task->act, 0, sizeof task->act);
+  task->act.trace = task->trace;
   task->act.kind = ACT_COMMAND;
   task->act.key = task->subject->key;
   task->act.command = type;

@@ -221,7 +221,7 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
   event->version = ++x->subject->streams[aggregate].version;
   event->time_ms = x->unit->now_ms;
   event->position.log_id = x->node->log_id;
-  event->trace = x->unit->acts->trace;
+  event->trace = x->unit->trace;
   event->data = said->data;
   if (x->unit->last_event) x->unit->last_event->next = made;
   else x->unit->events = made;
@@ -300,7 +300,7 @@ static int run_command(execution *x, const work *item) {
     if (changed) x->changed_sagas |= (uint64_t)1 << item->saga;
     return queue_asks(x, item->saga, &asks);
   } else if (verdict == CAFE_REFUSED) {
-    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->acts->trace, "%s was refused: %s",
+    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->trace, "%s was refused: %s",
              command.type->name, decision.text ? decision.text : decision.reason);
   }
   return CAFE_OK;
@@ -530,7 +530,8 @@ void unit_execute(struct subject *subject, struct act *act) {
   unit->is_resuming = act->kind == ACT_TICK && !subject->is_resumed;
   execution x = {node, subject, unit, unit->arena, NULL, NULL, 0, 0, 0, NULL, 0, 0, &err};
   if (act->op) op_wait(act->op, subject, unit->seq);
-  int code = begin(&x, act);
+  /* The act may be over before what the unit began is. */
+  int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? no_memory(&err) : begin(&x, act);
   if (!code) code = run_queue(&x);
   if (!code) code = seal(&x, act);
   if (code) {
