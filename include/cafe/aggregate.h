@@ -12,7 +12,7 @@ CAFE_BEGIN_DECLS
  * Fields may be added at the end. */
 typedef struct cafe_event {
   const cafe_schema *type;
-  const char *aggregate;  /* the stream is (aggregate, key) */
+  const char *aggregate; /* the stream is (aggregate, key) */
   uint64_t key;
   uint64_t version;       /* in its stream, from 1 without gaps */
   int64_t time_ms;        /* UTC, of the decision */
@@ -80,11 +80,11 @@ CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type
  * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static.
  */
 typedef struct cafe_aggregate {
-  size_t size;                          /* CAFE_AGGREGATE sets it */
-  const char *name;                     /* "order": the first half of the stream's name, unique in a node */
-  const cafe_schema *state;             /* zeroed is the state of a stream without events */
-  const cafe_schema *const *events;     /* all it emits, ended by NULL */
-  const cafe_command_type *commands;    /* all it takes, ended by {NULL, NULL} */
+  size_t size;                       /* CAFE_AGGREGATE sets it */
+  const char *name;                  /* "order": the first half of the stream's name, unique in a node */
+  const cafe_schema *state;          /* zeroed is the state of a stream without events */
+  const cafe_schema *const *events;  /* all it emits, ended by NULL */
+  const cafe_command_type *commands; /* all it takes, ended by {NULL, NULL} */
 
   /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict. command->type is one of commands. */
   cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command);
@@ -125,8 +125,8 @@ typedef struct cafe_task {
  * the two calls below, not inside start.
  */
 typedef struct cafe_worker {
-  size_t size;               /* CAFE_WORKER sets it */
-  const cafe_schema *task;   /* the type it does */
+  size_t size;             /* CAFE_WORKER sets it */
+  const cafe_schema *task; /* the type it does */
   cafe_retry retry;
 
   /* REQUIRED. Begins. A failure returned counts as a failed attempt, and the task isn't answered then. */

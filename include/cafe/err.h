@@ -10,24 +10,24 @@ CAFE_BEGIN_DECLS
 
 /*
  * Failures are of three kinds, kept apart. A programmer's error is asserted. An operating error is a cafe_code and,
- * for people, a cafe_err. A domain refusal is a verdict (op.h), not an error.
+ * for people, a cafe_err. A domain refusal is a verdict (aggregate.h), not an error.
  *
  * Every code is another reaction of the caller. Functions that can fail return a cafe_code as int, CAFE_OK (0) on
  * success, and describe a failure in the caller's cafe_err, which may be NULL. On failure nothing changes hands.
  */
 typedef enum cafe_code {
   CAFE_OK = 0,
-  CAFE_INVALID = 1,     /* the input is wrong: correct it */
-  CAFE_NOMEM = 2,       /* memory was refused: free some, then again */
-  CAFE_OVERLOADED = 3,  /* a bounded queue is full: later, and less */
-  CAFE_TIMEOUT = 4,     /* the deadline passed; the outcome is not known: ask, or repeat under the same key */
-  CAFE_CANCELED = 5,    /* the caller gave up, or the node is closing */
-  CAFE_CONFLICT = 6,    /* somebody else was first: read again, decide again */
-  CAFE_NOT_FOUND = 7,   /* there is no such thing */
-  CAFE_UNAVAILABLE = 8, /* a store or a peer can't be used now, and nothing was done: again, with backoff */
-  CAFE_CORRUPT = 9,     /* stored data is damaged: stop, restore */
+  CAFE_INVALID = 1,      /* the input is wrong: correct it */
+  CAFE_NOMEM = 2,        /* memory was refused: free some, then again */
+  CAFE_OVERLOADED = 3,   /* a bounded queue is full: later, and less */
+  CAFE_TIMEOUT = 4,      /* the deadline passed; the outcome is not known: ask, or repeat under the same key */
+  CAFE_CANCELED = 5,     /* the caller gave up, or the node is closing */
+  CAFE_CONFLICT = 6,     /* somebody else was first: read again, decide again */
+  CAFE_NOT_FOUND = 7,    /* there is no such thing */
+  CAFE_UNAVAILABLE = 8,  /* a store or a peer can't be used now, and nothing was done: again, with backoff */
+  CAFE_CORRUPT = 9,      /* stored data is damaged: stop, restore */
   CAFE_UNSUPPORTED = 10, /* made by a newer version, or not offered by this backend: upgrade, or another backend */
-  CAFE_DENIED = 11      /* another process owns it, or a permission is missing: free it */
+  CAFE_DENIED = 11       /* another process owns it, or a permission is missing: free it */
 } cafe_code;
 
 /* One failure, in memory of the caller. Frozen: 256 bytes. Nothing in it needs freeing. */

@@ -4,7 +4,7 @@
 
 /* Marks what the library exports. Everything else is hidden. */
 #if defined(__GNUC__)
-#define CAFE_EXPORT __attribute__((visibility("default")))
+#define CAFE_EXPORT                     __attribute__((visibility("default")))
 #define CAFE_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 #else
 #define CAFE_EXPORT
@@ -13,7 +13,7 @@
 
 #ifdef __cplusplus
 #define CAFE_BEGIN_DECLS extern "C" {
-#define CAFE_END_DECLS }
+#define CAFE_END_DECLS   }
 #else
 #define CAFE_BEGIN_DECLS
 #define CAFE_END_DECLS

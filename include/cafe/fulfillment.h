@@ -28,20 +28,20 @@ typedef enum cafe_ticket_status {
 /* ---- commands ---- */
 
 typedef struct cafe_receive_ticket {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
 } cafe_receive_ticket;
 typedef struct cafe_withdraw_ticket {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
   cafe_cancel_by by;
 } cafe_withdraw_ticket;
 
 typedef enum cafe_ticket_action {
   CAFE_TICKET_ACCEPT = 1,
-  CAFE_TICKET_REJECT = 2,  /* from Received only */
-  CAFE_TICKET_START = 3,   /* from Accepted */
-  CAFE_TICKET_FINISH = 4,  /* from Preparing */
+  CAFE_TICKET_REJECT = 2,   /* from Received only */
+  CAFE_TICKET_START = 3,    /* from Accepted */
+  CAFE_TICKET_FINISH = 4,   /* from Preparing */
   CAFE_TICKET_HAND_OUT = 5, /* from Ready */
-  CAFE_TICKET_FAIL = 6     /* from Preparing or Ready: the store gives up */
+  CAFE_TICKET_FAIL = 6      /* from Preparing or Ready: the store gives up */
 } cafe_ticket_action;
 
 /* What the owner does. The last action repeated: CAFE_UNCHANGED. CAFE_REFUSED "wrong-state" or "not-found". */
@@ -53,7 +53,7 @@ typedef struct cafe_act_on_ticket {
 /* ---- events ---- */
 
 typedef struct cafe_ticket_received {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
 } cafe_ticket_received;
 typedef struct cafe_ticket_accepted {
   bool unused; /* says no more than its name; a struct can't be empty */
@@ -74,7 +74,7 @@ typedef struct cafe_ticket_failed {
   cafe_slice reason;
 } cafe_ticket_failed;
 typedef struct cafe_ticket_withdrawn {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
   cafe_cancel_by by;
   bool is_tombstone; /* it came before the ticket */
 } cafe_ticket_withdrawn;

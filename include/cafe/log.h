@@ -18,11 +18,11 @@ typedef enum cafe_log_level {
 typedef struct cafe_log_record {
   size_t size;
   cafe_log_level level;
-  int64_t time_ms;   /* UTC */
-  const char *part;  /* "engine", "sqlite", … */
-  uint64_t key;      /* the order, 0 if it is about none */
-  cafe_slice trace;  /* W3C traceparent, empty if there is none */
-  const char *text;  /* one sentence, without a line end */
+  int64_t time_ms;  /* UTC */
+  const char *part; /* "engine", "sqlite", … */
+  uint64_t key;     /* the order, 0 if it is about none */
+  cafe_slice trace; /* W3C traceparent, empty if there is none */
+  const char *text; /* one sentence, without a line end */
 } cafe_log_record;
 
 /* Where a node writes. Zeroed: nowhere. */

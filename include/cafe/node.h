@@ -41,22 +41,20 @@ typedef struct cafe_service {
 
 typedef struct cafe_node_options {
   size_t size;
-  const char *name;                 /* for logs and locks; NULL: "cafe" */
-  cafe_loop *loop;                  /* REQUIRED. BORROW: until the node is closed */
-  cafe_store *store;                /* REQUIRED. BORROW: until the node is closed */
-  cafe_transport *transport;        /* BORROW, or NULL for a node without peers */
-  const cafe_allocator *allocator;  /* COPY; NULL: malloc */
-  cafe_log log;                     /* COPY; zeroed: none */
-  uint32_t max_queued;              /* commands waiting or in a commit; beyond: CAFE_OVERLOADED. 0: 16,384 */
-  uint32_t max_batch;               /* units in one durable write. 0: 512 */
-  uint32_t max_cached;              /* keys kept in memory beside those in use. 0: 16,384 */
-  uint32_t id_block;                /* keys reserved at once. 0: 1,024 */
+  const char *name;                /* for logs and locks; NULL: "cafe" */
+  cafe_loop *loop;                 /* REQUIRED. BORROW: until the node is closed */
+  cafe_store *store;               /* REQUIRED. BORROW: until the node is closed */
+  cafe_transport *transport;       /* BORROW, or NULL for a node without peers */
+  const cafe_allocator *allocator; /* COPY; NULL: malloc */
+  cafe_log log;                    /* COPY; zeroed: none */
+  uint32_t max_queued;             /* operations not answered yet; beyond: CAFE_OVERLOADED. 0: 16,384 */
+  uint32_t max_batch;              /* units in one durable write. 0: 512 */
+  uint32_t max_cached;             /* keys kept in memory beside those in use. 0: 16,384 */
+  uint32_t id_block;               /* keys reserved at once. 0: 1,024 */
 } cafe_node_options;
 
-#define CAFE_NODE_OPTIONS_INIT                                                          \
-  {                                                                                     \
-    sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0 \
-  }
+#define CAFE_NODE_OPTIONS_INIT                                                                                         \
+  { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0 }
 
 /* Makes a node. OWN: close it, then destroy it. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err);
@@ -84,11 +82,12 @@ CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
 
 /* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done. Tasks, timers and retries
  * begin only where an operation waits for what they bring, subscriptions go on while any does; the rest goes on at the
- * next start. An operation without a timeout may wait for long: close ends it. Since 0.1. */
+ * next start. An operation without a timeout may wait for long: close ends it. CAFE_INVALID: it isn't running.
+ * Since 0.1. */
 CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
 /* Stops now: every operation in flight completes with CAFE_CANCELED (or its real end), then done runs. What was
- * committed stays. Since 0.1. */
+ * committed stays. CAFE_INVALID: it is neither running nor draining. Since 0.1. */
 CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
 /* Frees a node that was never started or is closed; a running one is closed first, turning it. NULL is allowed. Must
@@ -98,14 +97,14 @@ CAFE_EXPORT void cafe_node_destroy(cafe_node *node);
 /* A count of what the node has done and holds, for metrics. Fields may be added at the end. */
 typedef struct cafe_node_stats {
   size_t size;
-  uint64_t commands;       /* decided, with those a unit caused */
+  uint64_t commands; /* decided, with those a unit caused */
   uint64_t refused;
-  uint64_t units;          /* committed */
-  uint64_t batches;        /* durable writes */
+  uint64_t units;   /* committed */
+  uint64_t batches; /* durable writes */
   uint64_t events;
   uint64_t conflicts;      /* units decided again */
   uint64_t max_batch_seen; /* units */
-  uint64_t queued;         /* commands waiting or in a commit, now */
+  uint64_t queued;         /* operations not answered yet, now */
   uint64_t cached;         /* keys in memory, now */
   uint64_t tasks_running;
   uint64_t parked;         /* sagas and tasks that need an operator */

@@ -34,7 +34,7 @@ typedef struct cafe_record_delivery {
   int64_t number;
   cafe_notification_status status; /* SENT or FAILED */
   int64_t attempts;
-  cafe_slice text;                 /* FAILED: why */
+  cafe_slice text; /* FAILED: why */
 } cafe_record_delivery;
 
 /* ---- events ---- */

@@ -27,7 +27,7 @@ typedef struct cafe_outcome {
   cafe_verdict verdict;    /* never CAFE_PENDING */
   uint64_t key;            /* of the stream; the new one where the command asked for one */
   uint64_t version;        /* of the stream */
-  cafe_position position;  /* of the last event this answer rests on; n is 0 if none */
+  cafe_position position;  /* at or after the last event that this answer rests on; n is 0 if none */
   const cafe_event *event; /* the outcome, or the stream's last event in this unit; NULL if none */
   const void *state;       /* the aggregate's state after it; NULL with a replayed reply, and from cafe_node_call */
   const char *reason;      /* CAFE_REFUSED: for programs; else NULL */
@@ -44,23 +44,21 @@ typedef void (*cafe_op_cb)(const cafe_err *err, const cafe_outcome *outcome, voi
 typedef struct cafe_submit {
   size_t size;
   const cafe_schema *command;
-  uint64_t key;              /* 0: a new one, from the node's block */
-  const void *data;          /* COPY, texts too */
-  int64_t timeout_ms;        /* from now; 0: none. What it outlasts goes on, only the waiting ends */
-  cafe_slice trace;          /* COPY. W3C traceparent, or empty */
+  uint64_t key;                      /* 0: a new one, from the node's block */
+  const void *data;                  /* COPY, texts too */
+  int64_t timeout_ms;                /* from now; 0: none. What it outlasts goes on, only the waiting ends */
+  cafe_slice trace;                  /* COPY. W3C traceparent, or empty */
   const cafe_client_key *client_key; /* COPY, or NULL */
 
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
    * Pure; position.n is 0. An empty slice keeps nothing, so that the key may try again. The bytes are taken from the
    * arena. CAFE_OK or CAFE_NOMEM. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
-  void *reply_user;          /* BORROW: until the completion */
+  void *reply_user; /* BORROW: until the completion */
 } cafe_submit;
 
-#define CAFE_SUBMIT_INIT                                                        \
-  {                                                                             \
-    sizeof(cafe_submit), NULL, 0, NULL, 0, {NULL, 0}, NULL, NULL, NULL          \
-  }
+#define CAFE_SUBMIT_INIT                                                                                               \
+  { sizeof(cafe_submit), NULL, 0, NULL, 0, {NULL, 0}, NULL, NULL, NULL }
 
 /* Submits a command. *op (may be NULL) is valid until the completion. CAFE_INVALID, CAFE_OVERLOADED, CAFE_UNAVAILABLE
  * (draining), CAFE_NOMEM. Since 0.1. */
@@ -94,18 +92,17 @@ typedef struct cafe_list {
   uint32_t filter_count;
   uint64_t after_key; /* exclusive, with after_sub; 0 and 0: from the start */
   uint64_t after_sub;
-  uint32_t limit;     /* 1 to 1000 */
+  uint32_t limit; /* 1 to 1000 */
 } cafe_list;
 
-#define CAFE_LIST_INIT                        \
-  {                                           \
-    sizeof(cafe_list), NULL, NULL, 0, 0, 0, 50 \
-  }
+#define CAFE_LIST_INIT                                                                                                 \
+  { sizeof(cafe_list), NULL, NULL, 0, 0, 0, 50 }
 
 /* BORROW all until it returns. Rows ascend by key and sub; `more` tells that the next page isn't empty. */
 typedef void (*cafe_list_cb)(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user);
 
-/* Reads committed rows of a view that the node hosts. One row: a filter on key_name. Since 0.1. */
+/* Reads committed rows of a view that the node hosts. One row: a filter on key_name. CAFE_INVALID, CAFE_OVERLOADED,
+ * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user,
                                cafe_err *err);
 
@@ -117,7 +114,8 @@ CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_vie
 /* BORROW until it returns. In the order of their positions. */
 typedef void (*cafe_history_cb)(const cafe_err *err, const cafe_event *events, uint32_t count, void *user);
 
-/* Reads the committed events of one stream, from version after + 1 on, at most 1000. Since 0.1. */
+/* Reads the committed events of one stream, from version after + 1 on, at most 1000. CAFE_INVALID, CAFE_OVERLOADED,
+ * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                                   cafe_history_cb done, void *user, cafe_err *err);
 

@@ -15,15 +15,15 @@ CAFE_BEGIN_DECLS
  */
 
 /* What is ordered: the same fields wherever a whole order is told of. */
-#define CAFE_ORDER_LINES                                                                                       \
-  cafe_slice product_id;       /* 1 to 64 code points */                                                       \
-  int64_t qty;                 /* 1 to 1000 */                                                                 \
-  cafe_slice customer_id;      /* 1 to 64 code points */                                                       \
-  int64_t amount_minor;        /* the order's total, 0 to 10^12 */                                             \
-  cafe_slice currency;         /* ISO 4217 */                                                                  \
-  cafe_slice store_id;         /* 1 to 64 code points */                                                       \
-  int64_t pickup_time_ms;      /* TIME; 0: none */                                                             \
-  cafe_slice client_reference; /* up to 64 code points, or empty */
+#define CAFE_ORDER_LINES                                                                                               \
+  cafe_slice product_id;      /* 1 to 64 code points */                                                                \
+  int64_t qty;                /* 1 to 1000 */                                                                          \
+  cafe_slice customer_id;     /* 1 to 64 code points */                                                                \
+  int64_t amount_minor;       /* the order's total, 0 to 10^12 */                                                      \
+  cafe_slice currency;        /* ISO 4217 */                                                                           \
+  cafe_slice store_id;        /* 1 to 64 code points */                                                                \
+  int64_t pickup_time_ms;     /* TIME; 0: none */                                                                      \
+  cafe_slice client_reference /* up to 64 code points, or empty */
 
 typedef enum cafe_order_status {
   CAFE_ORDER_NONE = 0, /* no order: nothing, a draft, or a dropped draft */
@@ -59,12 +59,13 @@ typedef enum cafe_reject_by {
 
 /* Orders, and pays. Outcomes: Ordered, DraftDropped, DraftUnclaimed (no answer from payment in time: pay a little
  * later). Sent again to the same key while a draft stands, it joins it. CAFE_REFUSED: "invalid", whose text names each
- * wrong field ("qty: must be …", a line each); "payment-declined" or "payment-unavailable" once the draft is dropped. */
+ * wrong field ("qty: must be …", a line each); "payment-declined" or "payment-unavailable" once the draft is dropped.
+ */
 typedef struct cafe_place_order {
-  CAFE_ORDER_LINES
-  int64_t pay_timeout_ms;     /* how long payment may take; 0: 600 */
-  int64_t accept_timeout_ms;  /* how long the store may leave the ticket unanswered; 0: 900,000 */
-  cafe_slice payment_token;   /* SECRET */
+  CAFE_ORDER_LINES;
+  int64_t pay_timeout_ms;    /* how long payment may take; 0: 600 */
+  int64_t accept_timeout_ms; /* how long the store may leave the ticket unanswered; 0: 900,000 */
+  cafe_slice payment_token;  /* SECRET */
 } cafe_place_order;
 
 /* The customer changed his mind, or the deadline passed. Outcomes: OrderCanceled, CancelRejected, OrderRejected.
@@ -109,8 +110,8 @@ typedef struct cafe_mark_order {
 /* ---- events ---- */
 
 typedef struct cafe_order_drafted {
-  CAFE_ORDER_LINES
-  int64_t wait_until_ms;     /* TIME: the caller waits for payment until then */
+  CAFE_ORDER_LINES;
+  int64_t wait_until_ms; /* TIME: the caller waits for payment until then */
   int64_t pay_timeout_ms;
   int64_t accept_timeout_ms;
 } cafe_order_drafted;
@@ -127,7 +128,7 @@ typedef struct cafe_draft_dropped {
   cafe_slice customer_id;
 } cafe_draft_dropped;
 typedef struct cafe_ordered {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
 } cafe_ordered;
 typedef struct cafe_order_accepted {
   bool unused; /* says no more than its name; a struct can't be empty */
@@ -144,7 +145,7 @@ typedef struct cafe_order_picked_up {
   bool unused;
 } cafe_order_picked_up;
 typedef struct cafe_cancel_requested {
-  CAFE_ORDER_LINES /* so that a withdrawal that comes before its ticket is whole */
+  CAFE_ORDER_LINES; /* so that a withdrawal that comes before its ticket is whole */
   cafe_cancel_by by;
   cafe_slice reason;
 } cafe_cancel_requested;
@@ -177,14 +178,14 @@ typedef enum cafe_draft_status {
 } cafe_draft_status;
 
 typedef struct cafe_order {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
   cafe_draft_status draft;
-  cafe_drop_reason dropped;      /* 0 unless draft is CAFE_DRAFT_DROPPED */
-  cafe_order_status progress;    /* what the store's events have given it; ORDERED to PICKED_UP */
-  cafe_order_status status;      /* what is shown: progress, CANCELING, CANCELED or REJECTED */
-  bool cancel_by_customer;       /* asked for, and not answered yet */
+  cafe_drop_reason dropped;   /* 0 unless draft is CAFE_DRAFT_DROPPED */
+  cafe_order_status progress; /* what the store's events have given it; ORDERED to PICKED_UP */
+  cafe_order_status status;   /* what is shown: progress, CANCELING, CANCELED or REJECTED */
+  bool cancel_by_customer;    /* asked for, and not answered yet */
   bool cancel_by_deadline;
-  bool cancel_refused;           /* the customer was told no */
+  bool cancel_refused; /* the customer was told no */
   int64_t wait_until_ms;
   int64_t pay_timeout_ms;
   int64_t accept_timeout_ms;
@@ -192,7 +193,7 @@ typedef struct cafe_order {
 
 /* The row of `orders`, from Ordered on. */
 typedef struct cafe_order_row {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
   cafe_order_status status;
   int64_t created_at_ms;
   int64_t updated_at_ms;

@@ -62,22 +62,22 @@ typedef struct cafe_saga_step {
   const char *after;  /* first step of another branch than main: begins when that step of main is done. The pivot isn't
                          entered before each branch that began before it has ended */
 
-  cafe_saga_ask action;                  /* asked once on entry, and on each `again`; NULL: only waits */
-  const cafe_schema *const *again;       /* signals that ask the action again, each time they come; NULL: none */
-  const cafe_schema *const *completes;   /* signals that end the step well; NULL: an answered action does, and a refused
-                                            one fails it (after the pivot: an operator is needed) */
-  const cafe_schema *const *fails;       /* before the pivot: signals that undo the saga from here; NULL: none */
-  const cafe_saga_turn *turns;           /* ended by {NULL, NULL}; NULL: none */
-  const cafe_saga_timeout *timeouts;     /* ended by {NULL, NULL, NULL}; NULL: none */
+  cafe_saga_ask action;                /* asked once on entry, and on each `again`; NULL: only waits */
+  const cafe_schema *const *again;     /* signals that ask the action again, each time they come; NULL: none */
+  const cafe_schema *const *completes; /* signals that end the step well; NULL: an answered action does, and a refused
+                                          one fails it (after the pivot: an operator is needed) */
+  const cafe_schema *const *fails;     /* before the pivot: signals that undo the saga from here; NULL: none */
+  const cafe_saga_turn *turns;         /* ended by {NULL, NULL}; NULL: none */
+  const cafe_saga_timeout *timeouts;   /* ended by {NULL, NULL, NULL}; NULL: none */
 
   cafe_saga_ask compensation;            /* asked when the saga is undone and this step was entered; NULL: none */
   const cafe_schema *const *compensated; /* signals that say it is undone; NULL: an answered compensation does.
                                             One that came before counts */
 
   /* For commands to a service on another node. */
-  cafe_retry retry;                      /* zeroed: 100 ms, 10 s, without end, 5 s */
+  cafe_retry retry;                         /* zeroed: 100 ms, 10 s, without end, 5 s */
   int64_t (*deadline_ms)(const void *data); /* UTC: no attempt outlasts it; NULL: none */
-  cafe_saga_ask unavailable;             /* the attempts are used up or the peer surely did nothing: ask this */
+  cafe_saga_ask unavailable;                /* the attempts are used up or the peer surely did nothing: ask this */
 } cafe_saga_step;
 
 /*
@@ -90,26 +90,26 @@ typedef struct cafe_saga_step {
 typedef struct cafe_saga_interrupt {
   const char *name;
   const cafe_schema *signal;
-  bool (*when)(const cafe_event *event);   /* OPTIONAL. Whether this event of that type is this interrupt */
-  const char *const *legal_in;             /* steps of main, ended by NULL */
-  cafe_saga_ask guard;                     /* NULL: the signal itself is the question, a policy elsewhere hears it */
-  const cafe_schema *const *granted;       /* REQUIRED, ended by NULL */
-  const cafe_schema *const *refused;       /* REQUIRED, ended by NULL. May be seen already when the guard starts */
-  cafe_saga_ask grant;                     /* OPTIONAL. Asked when granted, before the compensations */
-  cafe_saga_ask refuse;                    /* OPTIONAL. */
+  bool (*when)(const cafe_event *event); /* OPTIONAL. Whether this event of that type is this interrupt */
+  const char *const *legal_in;           /* steps of main, ended by NULL */
+  cafe_saga_ask guard;                   /* NULL: the signal itself is the question, a policy elsewhere hears it */
+  const cafe_schema *const *granted;     /* REQUIRED, ended by NULL */
+  const cafe_schema *const *refused;     /* REQUIRED, ended by NULL. May be seen already when the guard starts */
+  cafe_saga_ask grant;                   /* OPTIONAL. Asked when granted, before the compensations */
+  cafe_saga_ask refuse;                  /* OPTIONAL. */
 } cafe_saga_interrupt;
 
 typedef struct cafe_saga {
   size_t size; /* CAFE_SAGA sets it */
   const char *name;
-  uint32_t version;                      /* running sagas of another version go on by theirs: host both */
-  const cafe_schema *data;               /* what it remembers; may hold CAFE_FIELD_SECRET */
-  const cafe_schema *starts;             /* the event that starts one, once a key */
+  uint32_t version;          /* running sagas of another version go on by theirs: host both */
+  const cafe_schema *data;   /* what it remembers; may hold CAFE_FIELD_SECRET */
+  const cafe_schema *starts; /* the event that starts one, once a key */
   const cafe_saga_step *steps;
   uint32_t step_count;
   const cafe_saga_interrupt *interrupts;
   uint32_t interrupt_count;
-  const cafe_schema *const *remembers;   /* events for fold beyond those named above, ended by NULL; or NULL */
+  const cafe_schema *const *remembers; /* events for fold beyond those named above, ended by NULL; or NULL */
 
   /* REQUIRED. data becomes what is remembered after event. cause is the command it came from where that was in the
    * same unit, else NULL: the only way for a secret, which no event holds. Returns CAFE_OK or CAFE_NOMEM. */

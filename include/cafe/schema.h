@@ -30,11 +30,11 @@ typedef enum cafe_field_flag {
 } cafe_field_flag;
 
 typedef struct cafe_field {
-  uint16_t number;   /* from 1, rising without gap. Fixed for ever: it is the place in the msgpack array */
-  uint8_t type;      /* a cafe_field_type */
-  uint8_t flags;     /* cafe_field_flag */
-  uint32_t offset;   /* offsetof in the struct */
-  uint32_t width;    /* sizeof the member, so that a wrong type is found at registration */
+  uint16_t number; /* from 1, rising without gap. Fixed for ever: it is the place in the msgpack array */
+  uint8_t type;    /* a cafe_field_type */
+  uint8_t flags;   /* cafe_field_flag */
+  uint32_t offset; /* offsetof in the struct */
+  uint32_t width;  /* sizeof the member, so that a wrong type is found at registration */
   uint32_t names_count;
   const char *name;         /* snake_case, the C member's; JSON shows camelCase */
   const char *const *names; /* ENUM: the name of each value; else NULL */
@@ -47,23 +47,22 @@ typedef struct cafe_schema {
   const cafe_field *fields;
 } cafe_schema;
 
-#define CAFE_FIELD_OF(number_, kind, struct_, member)                                                        \
-  {                                                                                                          \
-    (number_), CAFE_FIELD_##kind, 0, (uint32_t)offsetof(struct_, member),                                    \
-        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                           \
+#define CAFE_FIELD_OF(number_, kind, struct_, member)                                                                  \
+  {                                                                                                                    \
+    (number_), CAFE_FIELD_##kind, 0, (uint32_t)offsetof(struct_, member), (uint32_t)sizeof(((struct_ *)0)->member), 0, \
+        #member, NULL                                                                                                  \
   }
-#define CAFE_FIELD_SECRET_OF(number_, kind, struct_, member)                                                 \
-  {                                                                                                          \
-    (number_), CAFE_FIELD_##kind, CAFE_FIELD_SECRET, (uint32_t)offsetof(struct_, member),                    \
-        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                           \
+#define CAFE_FIELD_SECRET_OF(number_, kind, struct_, member)                                                           \
+  {                                                                                                                    \
+    (number_), CAFE_FIELD_##kind, CAFE_FIELD_SECRET, (uint32_t)offsetof(struct_, member),                              \
+        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                                     \
   }
-#define CAFE_FIELD_ENUM_OF(number_, struct_, member, names_)                                                 \
-  {                                                                                                          \
-    (number_), CAFE_FIELD_ENUM, 0, (uint32_t)offsetof(struct_, member),                                      \
-        (uint32_t)sizeof(((struct_ *)0)->member), (uint32_t)(sizeof(names_) / sizeof((names_)[0])), #member, \
-        (names_)                                                                                             \
+#define CAFE_FIELD_ENUM_OF(number_, struct_, member, names_)                                                           \
+  {                                                                                                                    \
+    (number_), CAFE_FIELD_ENUM, 0, (uint32_t)offsetof(struct_, member), (uint32_t)sizeof(((struct_ *)0)->member),      \
+        (uint32_t)(sizeof(names_) / sizeof((names_)[0])), #member, (names_)                                            \
   }
-#define CAFE_SCHEMA_OF(name_, struct_, fields_) \
+#define CAFE_SCHEMA_OF(name_, struct_, fields_)                                                                        \
   { (name_), (uint32_t)sizeof(struct_), (uint32_t)(sizeof(fields_) / sizeof((fields_)[0])), (fields_) }
 
 /* Checks a table: numbers, widths, names, offsets inside the struct. CAFE_INVALID names the field. THREADSAFE.

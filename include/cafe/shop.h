@@ -15,47 +15,49 @@ typedef struct cafe_channel cafe_channel; /* sys/channel.h to write one; channel
 
 /* The read model over all services: table `order_infos`, kept by subscriptions. */
 typedef struct cafe_order_info_row {
-  CAFE_ORDER_LINES
+  CAFE_ORDER_LINES;
   cafe_order_status status;
   cafe_payment_status payment_status;
   cafe_ticket_status fulfillment_status;
-  cafe_slice last_event;        /* of the latest by (time, service, position) */
-  int64_t created_at_ms;        /* Ordered */
-  int64_t updated_at_ms;        /* last_event's time */
-  int64_t version;              /* the order stream's */
-  int64_t order_time_ms;        /* per source: time and position of its latest event */
+  cafe_slice last_event; /* of the latest by (time, service, position) */
+  int64_t created_at_ms; /* Ordered */
+  int64_t updated_at_ms; /* last_event's time */
+  int64_t version;       /* the order stream's */
+  int64_t order_time_ms; /* per source: time and position of its latest event */
   uint64_t order_n;
   int64_t payment_time_ms;
   uint64_t payment_n;
   int64_t fulfillment_time_ms;
   uint64_t fulfillment_n;
-  bool is_visible;              /* Ordered was seen */
+  bool is_visible; /* Ordered was seen */
 } cafe_order_info_row;
 
 CAFE_EXPORT extern const cafe_schema cafe_order_info_row_type;
 CAFE_EXPORT extern const cafe_view cafe_order_infos_view;
 
 typedef enum cafe_shop_service {
-  CAFE_SHOP_APP = 1,       /* "app": order, its saga, `orders` */
-  CAFE_SHOP_PAY = 2,       /* "pay": payment, `payments` */
-  CAFE_SHOP_STORE = 4,     /* "store": fulfillment, `fulfillments` */
-  CAFE_SHOP_CUSTOMER = 8,  /* "customer": notification, `notifications` */
+  CAFE_SHOP_APP = 1,        /* "app": order, its saga, `orders` */
+  CAFE_SHOP_PAY = 2,        /* "pay": payment, `payments` */
+  CAFE_SHOP_STORE = 4,      /* "store": fulfillment, `fulfillments` */
+  CAFE_SHOP_CUSTOMER = 8,   /* "customer": notification, `notifications` */
   CAFE_SHOP_DASHBOARD = 16, /* "dashboard": `order_infos` */
   CAFE_SHOP_ALL = 31
 } cafe_shop_service;
 
 typedef struct cafe_shop_options {
   size_t size;
-  unsigned services;              /* cafe_shop_service, or-ed; 0: all */
-  cafe_gateway *gateway;          /* REQUIRED with PAY. BORROW */
-  cafe_channel *const *channels;  /* with CUSTOMER; at most CAFE_CHANNELS_MAX. BORROW each */
+  unsigned services;             /* cafe_shop_service, or-ed; 0: all */
+  cafe_gateway *gateway;         /* REQUIRED with PAY. BORROW */
+  cafe_channel *const *channels; /* with CUSTOMER; at most CAFE_CHANNELS_MAX. BORROW each */
   uint32_t channel_count;
-  cafe_retry gateway_retry;       /* zeroed: 200 ms, 30 s, 20 attempts, 10 s each */
-  cafe_retry channel_retry;       /* zeroed: 500 ms, 60 s, 20 attempts, 10 s each */
+  cafe_retry gateway_retry; /* zeroed: 200 ms, 30 s, 20 attempts, 10 s each */
+  cafe_retry channel_retry; /* zeroed: 500 ms, 60 s, 20 attempts, 10 s each */
 } cafe_shop_options;
 
-#define CAFE_SHOP_OPTIONS_INIT \
-  { sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0}, {0, 0, 0, 0} }
+#define CAFE_SHOP_OPTIONS_INIT                                                                                         \
+  {                                                                                                                    \
+    sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0}, { 0, 0, 0, 0 }                                          \
+  }
 
 /* The coffee shop's services, hosted by a node, with their workers. OWN: destroy it after the node is closed.
  * Before the node's start. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */

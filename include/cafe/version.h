@@ -7,7 +7,7 @@
 #define CAFE_VERSION_MAJOR 0
 #define CAFE_VERSION_MINOR 1
 #define CAFE_VERSION_PATCH 0
-#define CAFE_VERSION "0.1.0"
+#define CAFE_VERSION       "0.1.0"
 
 CAFE_BEGIN_DECLS
 

@@ -7,9 +7,9 @@
 CAFE_BEGIN_DECLS
 
 typedef enum cafe_fold {
-  CAFE_FOLD_SKIP = 1,  /* this event doesn't concern the row */
-  CAFE_FOLD_PUT = 2,   /* the row is as it stands now */
-  CAFE_FOLD_HIDE = 3,  /* inline views: the row changed, but isn't shown (yet, or any more). Others: as PUT */
+  CAFE_FOLD_SKIP = 1, /* this event doesn't concern the row */
+  CAFE_FOLD_PUT = 2,  /* the row is as it stands now */
+  CAFE_FOLD_HIDE = 3, /* inline views: the row changed, but isn't shown (yet, or any more). Others: as PUT */
   CAFE_FOLD_NOMEM = 4
 } cafe_fold;
 
@@ -19,18 +19,18 @@ typedef enum cafe_fold {
  * services' logs, here or elsewhere. Rows are real columns in a table of the view's name, so any SQL client reads them.
  */
 typedef struct cafe_view {
-  size_t size;                       /* CAFE_VIEW sets it */
-  const char *name;                  /* "orders": the table, unique in a node */
-  uint32_t version;                  /* from 1; a changed definition has a new one */
+  size_t size;      /* CAFE_VIEW sets it */
+  const char *name; /* "orders": the table, unique in a node */
+  uint32_t version; /* from 1; a changed definition has a new one */
   bool is_inline;
-  const char *const *sources;        /* the services, ended by NULL */
-  const cafe_schema *const *events;  /* ended by NULL */
-  const char *key_name;              /* "order_id": the column of the event's key */
-  const char *sub_name;              /* the second half of the row's key, or NULL for one row a key */
-  const cafe_schema *row;            /* the other columns */
-  const char *const *indexes;        /* columns that lists are filtered by, ended by NULL; or NULL */
-  const char *shown_by;              /* a BOOL column: lists leave out the rows where it is false. For views that aren't
-                                        inline, whose hidden rows are stored too; NULL: all are shown */
+  const char *const *sources;       /* the services, ended by NULL */
+  const cafe_schema *const *events; /* ended by NULL */
+  const char *key_name;             /* "order_id": the column of the event's key */
+  const char *sub_name;             /* the second half of the row's key, or NULL for one row a key */
+  const cafe_schema *row;           /* the other columns */
+  const char *const *indexes;       /* columns that lists are filtered by, ended by NULL; or NULL */
+  const char *shown_by;             /* a BOOL column: lists leave out the rows where it is false. For views that aren't
+                                       inline, whose hidden rows are stored too; NULL: all are shown */
 
   /* REQUIRED if sub_name is set: which row of the key this event folds into, from 1. 0: none. */
   uint64_t (*sub)(const cafe_event *event);

@@ -17,9 +17,9 @@ typedef enum cafe_sandbox_mode {
 typedef struct cafe_sandbox_settings {
   size_t size;
   cafe_sandbox_mode mode;
-  int64_t delay_ms;   /* an answer takes delay_ms + U(0, jitter_ms) */
+  int64_t delay_ms; /* an answer takes delay_ms + U(0, jitter_ms) */
   int64_t jitter_ms;
-  uint32_t capacity;  /* at most so many at once, others are refused; 0: no limit */
+  uint32_t capacity; /* at most so many at once, others are refused; 0: no limit */
 } cafe_sandbox_settings;
 
 typedef struct cafe_sandbox_figures {
@@ -39,8 +39,11 @@ typedef struct cafe_sandbox_figures {
 CAFE_EXPORT int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_path,
                                     const cafe_allocator *allocator, cafe_err *err);
 
+/* How it behaves now, and what it has done. Either may be NULL; their size is set. Since 0.1. */
 CAFE_EXPORT void cafe_sandbox_get(const cafe_gateway *sandbox, cafe_sandbox_settings *settings,
                                   cafe_sandbox_figures *figures);
+
+/* Behaves so from the next call on. COPY. CAFE_INVALID. Since 0.1. */
 CAFE_EXPORT int cafe_sandbox_set(cafe_gateway *sandbox, const cafe_sandbox_settings *settings, cafe_err *err);
 
 /* What the ledger holds for one payment: the sums that were approved, captured, voided and refunded. Zeros if none.

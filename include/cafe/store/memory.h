@@ -12,7 +12,7 @@ typedef struct cafe_memory_options {
   bool is_threaded; /* runs on the loop's lanes like a store that blocks, for tests and simulation; else on the loop */
 } cafe_memory_options;
 
-#define CAFE_MEMORY_OPTIONS_INIT \
+#define CAFE_MEMORY_OPTIONS_INIT                                                                                       \
   { sizeof(cafe_memory_options), NULL, false }
 
 /* A store in memory, gone with the process. It may be opened again and again, which stands for a restart; only one node

@@ -16,11 +16,11 @@ typedef struct cafe_sqlite_options {
   size_t size;
   const cafe_allocator *allocator; /* COPY; NULL: malloc. SQLite itself allocates by its own means */
   cafe_sqlite_sync sync;
-  uint32_t cache_kib;              /* page cache of the writer. 0: 65,536 */
-  const char *vfs;                 /* name of a registered sqlite3_vfs; NULL: SQLite's default */
+  uint32_t cache_kib; /* page cache of the writer. 0: 65,536 */
+  const char *vfs;    /* name of a registered sqlite3_vfs; NULL: SQLite's default */
 } cafe_sqlite_options;
 
-#define CAFE_SQLITE_OPTIONS_INIT \
+#define CAFE_SQLITE_OPTIONS_INIT                                                                                       \
   { sizeof(cafe_sqlite_options), NULL, CAFE_SQLITE_FULL, 0, NULL }
 
 /* A store in one SQLite file (WAL mode), made if it isn't there; its folder must exist, and not be on a network file

@@ -11,10 +11,10 @@ CAFE_BEGIN_DECLS
 typedef struct cafe_delivery {
   char notification_id[40]; /* "1041-3": the receiver's idempotency key */
   uint64_t order_id;
-  uint32_t attempt;         /* from 1 */
+  uint32_t attempt; /* from 1 */
   cafe_slice customer_id;
-  cafe_slice event;         /* "OrderAccepted" */
-  cafe_slice message;       /* for people */
+  cafe_slice event;   /* "OrderAccepted" */
+  cafe_slice message; /* for people */
   void *channel_data[4];
 } cafe_delivery;
 

@@ -22,8 +22,8 @@ typedef struct cafe_gateway_call {
   uint64_t payment_id;
   int64_t amount_minor;
   cafe_slice currency;
-  cafe_slice token;         /* AUTHORIZE only; a secret; empty where it was lost with a crash: then only ask */
-  bool may_have_run;        /* ask by the key first: an earlier call may have taken effect */
+  cafe_slice token;  /* AUTHORIZE only; a secret; empty where it was lost with a crash: then only ask */
+  bool may_have_run; /* ask by the key first: an earlier call may have taken effect */
   void *gateway_data[4];
 } cafe_gateway_call;
 

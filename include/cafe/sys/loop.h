@@ -22,10 +22,7 @@ typedef struct cafe_timer {
 } cafe_timer;
 
 /* A job lane runs its jobs one after the other, in the order given; lanes run beside each other. */
-typedef enum cafe_lane {
-  CAFE_LANE_WRITE = 0,
-  CAFE_LANE_READ = 1
-} cafe_lane;
+typedef enum cafe_lane { CAFE_LANE_WRITE = 0, CAFE_LANE_READ = 1 } cafe_lane;
 enum { CAFE_LANES = 2 };
 
 typedef struct cafe_job {
@@ -35,10 +32,7 @@ typedef struct cafe_job {
   void *loop_data[2];
 } cafe_job;
 
-typedef enum cafe_ready {
-  CAFE_READABLE = 1,
-  CAFE_WRITABLE = 2
-} cafe_ready;
+typedef enum cafe_ready { CAFE_READABLE = 1, CAFE_WRITABLE = 2 } cafe_ready;
 
 typedef struct cafe_watch {
   void (*ready)(struct cafe_watch *watch, unsigned events); /* level-triggered */

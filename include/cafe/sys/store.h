@@ -57,14 +57,14 @@ typedef struct cafe_stored_event {
   uint64_t version;
   int64_t time_ms;
   cafe_slice trace;
-  cafe_slice data;       /* msgpack */
-  uint32_t shard;        /* set by the store */
-  uint64_t n;            /* position in the shard, set by the store */
+  cafe_slice data; /* msgpack */
+  uint32_t shard;  /* set by the store */
+  uint64_t n;      /* position in the shard, set by the store */
 } cafe_stored_event;
 
 typedef struct cafe_row_write {
   const cafe_table *table;
-  uint64_t key;      /* in the unit's partition */
+  uint64_t key; /* in the unit's partition */
   uint64_t sub;
   uint64_t expected; /* the row's version before: 0 there is none. It becomes expected + 1 */
   const void *data;  /* the struct of table->row; NULL removes the row, expected is then above 0 */
@@ -94,7 +94,7 @@ typedef struct cafe_key_record {
   bool same_request; /* the fingerprints are equal, byte by byte */
   bool has_reply;
   uint64_t stream_key;
-  cafe_slice reply;  /* in the arena that was handed in */
+  cafe_slice reply; /* in the arena that was handed in */
 } cafe_key_record;
 
 /* Moves a checkpoint by compare-and-set. */
@@ -122,14 +122,15 @@ typedef enum cafe_unit_result {
 typedef struct cafe_unit {
   size_t size;
   uint64_t key;
-  cafe_stored_event *events; /* a stream's events follow each other; the first one's version - 1 is what must be there */
+  /* A stream's events follow each other; the first one's version - 1 is what must be there. */
+  cafe_stored_event *events;
   uint32_t event_count;
   uint32_t row_count;
-  const cafe_row_write *rows; /* a row at most once */
-  const cafe_key_write *client_key;       /* or NULL */
+  const cafe_row_write *rows;       /* a row at most once */
+  const cafe_key_write *client_key; /* or NULL */
   const cafe_checkpoint *checkpoints;
   uint32_t checkpoint_count;
-  uint32_t lease;       /* a number, 0: none; shared stores only */
+  uint32_t lease; /* a number, 0: none; shared stores only */
   uint64_t lease_epoch;
 
   cafe_unit_result result;   /* set by the store */
@@ -140,7 +141,7 @@ typedef struct cafe_batch {
   size_t size;
   cafe_unit *const *units; /* in the order in which they were decided */
   uint32_t unit_count;
-  cafe_arena *arena;       /* for what the store sets; the commit's alone while it runs */
+  cafe_arena *arena; /* for what the store sets; the commit's alone while it runs */
 } cafe_batch;
 
 /* Called for each thing read. Returns CAFE_OK, or a code that ends the read with it. */
@@ -171,14 +172,14 @@ typedef struct cafe_row_query {
   uint32_t condition_count;
   uint64_t after_key; /* exclusive, with after_sub */
   uint64_t after_sub;
-  int order_by;       /* -1: by key and sub; else by this column, then key; after_* must be 0 then */
+  int order_by; /* -1: by key and sub; else by this column, then key; after_* must be 0 then */
   uint32_t limit;
 } cafe_row_query;
 
 typedef struct cafe_store_ops {
   size_t size;
   const char *name;
-  bool is_inline; /* see above */
+  bool is_inline;  /* see above */
   uint32_t shards; /* shard of a unit = cafe_partition(key) mod shards */
 
   /* REQUIRED. Once, before all others, on the loop thread. Makes or migrates the tables and gives log_id. A table whose

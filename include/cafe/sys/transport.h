@@ -22,8 +22,8 @@ typedef struct cafe_request {
   cafe_slice body;     /* BORROW until done */
   int64_t deadline_us; /* the loop's monotonic time */
 
-  /* Exactly once. err NULL: body is the answer, BORROW until it returns. CAFE_UNAVAILABLE: surely not done. CAFE_TIMEOUT:
-   * not known. */
+  /* Exactly once. err NULL: body is the answer, BORROW until it returns. CAFE_UNAVAILABLE: surely not done.
+   * CAFE_TIMEOUT: not known. */
   void (*done)(struct cafe_request *request, const cafe_err *err, cafe_slice answer);
   void *user;
   void *transport_data[4];
@@ -31,7 +31,7 @@ typedef struct cafe_request {
 
 /* A request as the other side sees it. The transport's memory until it is answered. */
 typedef struct cafe_incoming {
-  cafe_slice body;     /* BORROW until answered */
+  cafe_slice body; /* BORROW until answered */
   int64_t deadline_us;
   /* Answers, exactly once; the bytes are copied. Loop thread, also inside serve. */
   void (*answer)(struct cafe_incoming *incoming, const cafe_err *err, cafe_slice body);
@@ -44,8 +44,8 @@ typedef struct cafe_link {
   const char *name;         /* the subscription's, for logs */
   const char *const *types; /* wanted event types, ended by NULL */
   uint32_t shard;
-  uint64_t log_id;          /* of the log that `after` belongs to; 0: not known yet, after is 0 */
-  uint64_t after;           /* the first n wanted is after + 1 */
+  uint64_t log_id; /* of the log that `after` belongs to; 0: not known yet, after is 0 */
+  uint64_t after;  /* the first n wanted is after + 1 */
 
   /* One batch: wanted events in order; everything up to `scanned` was looked at. The next batch comes after `more`.
    * BORROW until it returns. log_id is set in the link before the first. */

@@ -8,8 +8,8 @@ CAFE_BEGIN_DECLS
 
 /*
  * A store around another that fails when it is told to. For tests that let call n fail, or the process die after commit
- * n, for n = 1, 2, … until nothing was hit. The store inside is the disk, the one around it the process: kill it, destroy
- * the node, revive it, and a new node finds what was committed.
+ * n, for n = 1, 2, … until nothing was hit. The store inside is the disk, the one around it the process: kill it,
+ * destroy the node, revive it, and a new node finds what was committed.
  *
  * Faults and counts may be set and read while calls are running on other threads.
  */
@@ -24,7 +24,7 @@ typedef struct cafe_store_faults {
   uint64_t die_after_commit;  /* this commit is done, nobody learns of it, and the store is dead */
 } cafe_store_faults;
 
-#define CAFE_STORE_FAULTS_INIT \
+#define CAFE_STORE_FAULTS_INIT                                                                                         \
   { sizeof(cafe_store_faults), 0, 0, 0, 0, 0 }
 
 /* What has been asked of it since the faults were set, or since it was made. Fields may be added at the end. */

@@ -22,8 +22,8 @@ typedef struct cafe_sim_options {
   int64_t job_min_us;              /* how long a job takes, between these two; its effect is at a moment in between */
   int64_t job_max_us;
   int64_t late_max_us; /* how far time may jump beyond the next due moment, so that what is due mixes; 0: not at all */
-  bool is_orderly;     /* nothing is drawn for the order: what may happen does so in the order in which it came due, and a
-                          job's effect is at its end. For a trace that is compared with a text */
+  bool is_orderly; /* nothing is drawn for the order: what may happen does so in the order in which it came due, and a
+                      job's effect is at its end. For a trace that is compared with a text */
 } cafe_sim_options;
 
 #define CAFE_SIM_OPTIONS_INIT                                                                                          \

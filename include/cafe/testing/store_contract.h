@@ -7,9 +7,9 @@
 CAFE_BEGIN_DECLS
 
 /*
- * What sys/store.h promises, as checks. Whoever writes a store describes it by a cafe_store_contract and runs the checks
- * in a test framework of his choice: each check is a name and a function that says passed, or why not. The suite asserts
- * nothing itself, ends no process, and leaves no memory behind.
+ * What sys/store.h promises, as checks. Whoever writes a store describes it by a cafe_store_contract and runs the
+ * checks in a test framework of his choice: each check is a name and a function that says passed, or why not. The suite
+ * asserts nothing itself, ends no process, and leaves no memory behind.
  */
 typedef enum cafe_store_tier {
   CAFE_STORE_CORE = 1,        /* every store */
@@ -45,10 +45,10 @@ typedef int (*cafe_store_query_sink)(void *user, uint32_t columns, const char *c
 /* A backend under test. BORROW: while a check runs. At most one data set is in use at a time. */
 typedef struct cafe_store_contract {
   size_t size;
-  const char *name;      /* for messages */
-  unsigned tiers;        /* cafe_store_tier, by or */
-  bool is_inline;        /* as its cafe_store_ops say; else two threads are tried too */
-  bool takes_allocator;  /* it allocates from the one handed to create and restart */
+  const char *name;     /* for messages */
+  unsigned tiers;       /* cafe_store_tier, by or */
+  bool is_inline;       /* as its cafe_store_ops say; else two threads are tried too */
+  bool takes_allocator; /* it allocates from the one handed to create and restart */
   void *user;
 
   /* REQUIRED. A store without data, not opened. What an earlier create made is destroyed, and its data may be wiped.
@@ -60,8 +60,8 @@ typedef struct cafe_store_contract {
   int (*restart)(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
                  const cafe_allocator *allocator, cafe_err *err);
 
-  /* REQUIRED in tier durable. Arms a fault for the n-th call (from 1) that changes, syncs or enlarges a file from now on;
-   * 0 disarms. restart disarms too. */
+  /* REQUIRED in tier durable. Arms a fault for the n-th call (from 1) that changes, syncs or enlarges a file from now
+   * on; 0 disarms. restart disarms too. */
   int (*fail_io)(void *user, cafe_store_io_fault fault, uint64_t n);
 
   /* REQUIRED in tier durable. Ends *store (CLOSED; KILLED for TAIL and JOURNAL), damages its data, and replaces it by a
@@ -75,14 +75,14 @@ typedef struct cafe_store_contract {
   int (*query)(void *user, const char *sql, cafe_store_query_sink on_row, void *row_user, cafe_err *err);
 } cafe_store_contract;
 
-#define CAFE_STORE_CONTRACT_INIT \
+#define CAFE_STORE_CONTRACT_INIT                                                                                       \
   { sizeof(cafe_store_contract), NULL, CAFE_STORE_CORE, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 
 /* Why a check failed. */
 #define CAFE_STORE_WHY_MAX 1024
 
-/* The number of checks for this backend: those of its tiers, and of what it says that it can. 0 where a REQUIRED function
- * is missing. Since 0.1. */
+/* The number of checks for this backend: those of its tiers, and of what it says that it can. 0 where a REQUIRED
+ * function is missing. Since 0.1. */
 CAFE_EXPORT uint32_t cafe_store_contract_count(const cafe_store_contract *contract);
 
 /* The name of check `index`, a sentence in words_joined_by_underscores; NULL beyond the last. BORROW: a constant.

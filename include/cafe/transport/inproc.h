@@ -17,8 +17,8 @@ CAFE_EXPORT int cafe_inproc_join(cafe_transport **out, cafe_inproc *hub, cafe_er
 /* What happens to messages, from now on; each message, answer and batch draws for itself, from the loop's random. */
 typedef struct cafe_inproc_faults {
   size_t size;
-  double drop;         /* probability, 0 to 1: a request isn't answered (its deadline ends it), a batch comes again later */
-  double duplicate;    /* probability: it arrives twice */
+  double drop; /* probability, 0 to 1: a request isn't answered (its deadline ends it), a batch comes again later */
+  double duplicate; /* probability: it arrives twice */
   int64_t delay_min_us;
   int64_t delay_max_us;
 } cafe_inproc_faults;
