@@ -32,43 +32,48 @@ uint64_t consumer_place(const struct consumer *consumer, uint32_t partition) {
 
 /* ---- where it stands ---- */
 
+typedef struct checkpoint_job {
+  storage_job job;
+  struct consumer *consumer; /* on the lane: only what never changes */
+  uint64_t log_id;
+  uint64_t watermark;
+  uint64_t applied[CAFE_PARTITIONS];
+} checkpoint_job;
+
 static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
-  struct consumer *consumer = user;
+  checkpoint_job *job = user;
+  const struct consumer *consumer = job->consumer;
   if (checkpoint->shard != consumer->shard) return CAFE_OK;
   if (consumer->is_local && checkpoint->log_id != consumer->node->log_id) return CAFE_OK;
-  consumer->log_id = checkpoint->log_id;
-  if (checkpoint->partition < 0) {
-    consumer->watermark = consumer->stored_watermark = checkpoint->n;
-  } else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS) {
-    consumer->applied[checkpoint->partition] = consumer->stored[checkpoint->partition] = checkpoint->n;
-  }
+  job->log_id = checkpoint->log_id;
+  if (checkpoint->partition < 0) job->watermark = checkpoint->n;
+  else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS) job->applied[checkpoint->partition] = checkpoint->n;
   return CAFE_OK;
 }
 
-typedef struct checkpoint_job {
-  storage_job job;
-  struct consumer *consumer;
-} checkpoint_job;
-
 static int run_checkpoints(storage_job *base, cafe_err *err) {
-  struct consumer *consumer = CONTAINER(base, checkpoint_job, job)->consumer;
+  checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
   cafe_store *store = base->node->store;
-  return store->ops->read_checkpoints(store, consumer->name, see_checkpoint, consumer, err);
+  return store->ops->read_checkpoints(store, job->consumer->name, see_checkpoint, job, err);
 }
 
 static void checkpoints_done(storage_job *base) {
-  struct consumer *consumer = CONTAINER(base, checkpoint_job, job)->consumer;
-  cafe_node *node = base->node;
+  checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
+  struct consumer *consumer = job->consumer;
   consumer->is_reading = false;
   if (base->code) {
     consumer_failed(consumer, base->code, &base->err);
   } else {
     consumer->is_ready = true;
+    consumer->log_id = job->log_id;
+    consumer->watermark = consumer->stored_watermark = job->watermark;
+    memcpy(consumer->applied, job->applied, sizeof consumer->applied);
+    memcpy(consumer->stored, job->applied, sizeof consumer->stored);
     consumer->after = consumer->watermark;
     consumer->link.after = consumer->after;
     consumer->link.log_id = consumer->log_id;
   }
-  node_free(node, CONTAINER(base, checkpoint_job, job));
+  node_free(base->node, job);
 }
 
 static void read_checkpoints(struct consumer *consumer) {
@@ -78,12 +83,9 @@ static void read_checkpoints(struct consumer *consumer) {
     consumer->retry_at_us = node_now_us(node) + AGAIN_US;
     return;
   }
-  memset(consumer->applied, 0, sizeof consumer->applied);
-  memset(consumer->stored, 0, sizeof consumer->stored);
-  consumer->watermark = consumer->stored_watermark = 0;
-  consumer->log_id = consumer->is_local ? node->log_id : 0;
   consumer->is_reading = true;
   job->consumer = consumer;
+  job->log_id = consumer->is_local ? node->log_id : 0;
   job->job.run = run_checkpoints;
   job->job.done = checkpoints_done;
   job->job.lane = CAFE_LANE_READ;
@@ -265,7 +267,8 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
     consumer_failed(consumer, code, err);
   } else {
     consumer->applied[partition] = consumer->stored[partition] = done->checkpoint.n;
-    if (!consumer->has_failed && node->is_consuming) next_of(consumer, partition);
+    if (!node->is_consuming) consumer->has_failed = true; /* what is left is the next start's */
+    else if (!consumer->has_failed) next_of(consumer, partition);
   }
   consumer_end(consumer);
 }
@@ -343,15 +346,18 @@ static void mark_done(storage_job *base) {
   mark_job *job = CONTAINER(base, mark_job, job);
   struct consumer *consumer = job->consumer;
   consumer->is_marking = false;
-  if (base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) consumer->stored_watermark = job->checkpoint.n;
-  else if (base->code == CAFE_OK) consumer->is_ready = false; /* another node moved it: read it again */
+  bool is_done = base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE;
+  if (is_done) consumer->stored_watermark = job->checkpoint.n;
+  else consumer->mark_at_us = node_now_us(base->node) + AGAIN_US;
+  if (!is_done && base->code == CAFE_OK) consumer->retry_at_us = consumer->mark_at_us; /* another node was first: read it */
   node_arena_free(base->node, job->batch.arena); /* the job lies in it */
 }
 
-/* Best effort: without it a restart reads more. */
+/* Best effort: without it a restart reads more. So nothing is woken for it, and one that failed waits. */
 static void mark(struct consumer *consumer) {
   cafe_node *node = consumer->node;
   if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS) return;
+  if (node_now_us(node) < consumer->mark_at_us) return;
   cafe_arena *arena = node_arena(node);
   mark_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (!job) {

@@ -51,6 +51,7 @@ struct consumer {
   bool has_failed;
   bool has_batch;
   bool is_marking;            /* the watermark is being written */
+  int64_t mark_at_us;         /* not before */
   struct projection *projection; /* views: shared by the subscriptions of one view */
   struct consumer *next_waiting; /* for its turn there */
 };

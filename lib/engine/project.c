@@ -11,7 +11,10 @@
  */
 #include "engine/consume.h"
 
-enum { CACHED_ROWS = 8192 };
+enum {
+  CACHED_ROWS = 8192,
+  CACHED_BYTES = 1 << 21 /* of texts: a fold leaves the ones that it replaces behind */
+};
 
 typedef struct view_row {
   struct view_row *next_dirty;
@@ -25,6 +28,7 @@ typedef struct view_row {
 struct projection {
   cafe_arena *arena; /* of the rows */
   map *rows;         /* by (key, sub) */
+  size_t text_bytes; /* folded since the rows were last forgotten */
   uint32_t users;    /* subscriptions of the view */
   struct consumer *turn;    /* whose batch is in hand; NULL: nobody's */
   struct consumer *waiting; /* with a batch, by next_waiting */
@@ -45,6 +49,7 @@ static void forget(struct projection *projection) {
   if (!projection || !projection->rows || !projection->arena) return; /* half made: nothing is in it */
   map_clear(projection->rows);
   cafe_arena_reset(projection->arena);
+  projection->text_bytes = 0;
 }
 
 static struct projection *projection_of(struct consumer *consumer) {
@@ -68,7 +73,7 @@ static int prepare(struct consumer *consumer, cafe_err *err) {
   if (!made->arena) made->arena = cafe_arena_create(&node->allocator);
   if (!made->rows) made->rows = map_create(&node->allocator, MAP_BYTES);
   if (!made->arena || !made->rows) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
-  if (map_count(made->rows) > CACHED_ROWS) forget(made);
+  if (map_count(made->rows) > CACHED_ROWS || made->text_bytes > CACHED_BYTES) forget(made);
   return CAFE_OK;
 }
 
@@ -118,6 +123,14 @@ static void partition_finished(struct unit *unit, int code, const cafe_err *err)
   consumer_end(consumer);
 }
 
+static size_t bytes_of(const cafe_schema *type, const void *row) {
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < type->field_count; i++)
+    if (type->fields[i].type == CAFE_FIELD_TEXT || type->fields[i].type == CAFE_FIELD_BYTES)
+      bytes += cafe_schema_get(type, row, i).bytes.size;
+  return bytes;
+}
+
 static int fold_events(struct consumer *consumer, batch_event *queue, view_row **dirty, uint32_t *count, uint64_t *n,
                        cafe_err *err) {
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
@@ -127,6 +140,7 @@ static int fold_events(struct consumer *consumer, batch_event *queue, view_row *
     view_row *row = row_of(consumer, &at->event);
     cafe_fold fold = row ? view->fold(row->row, &at->event, consumer->projection->arena) : CAFE_FOLD_NOMEM;
     if (fold == CAFE_FOLD_NOMEM) return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
+    consumer->projection->text_bytes += bytes_of(view->row, row->row);
     if (fold == CAFE_FOLD_SKIP || row->is_dirty) continue;
     row->is_dirty = true;
     row->next_dirty = *dirty;
@@ -235,7 +249,9 @@ static void read_done(storage_job *base) {
   if (base->code) {
     forget(consumer->projection);
     consumer_failed(consumer, base->code, &base->err);
-  } else if (!consumer->has_failed && base->node->is_consuming) {
+  } else if (!base->node->is_consuming) {
+    consumer->has_failed = true; /* the batch is the next start's */
+  } else if (!consumer->has_failed) {
     fold_batch(consumer);
   }
   node_free(base->node, job);

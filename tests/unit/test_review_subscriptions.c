@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Subscriptions: each effect once, at rest where the store fails, and within bounds of memory. */
+#include "test_review_kit.h"
+
+/* ---- policies ---- */
+
+static void ask_three(cafe_reaction *out, const cafe_event *event, const void *config) {
+  const note first = {1}, second = {2}, third = {4};
+  (void)event, (void)config;
+  cafe_react(out, &Fill, 101, &first);
+  cafe_react(out, &Fill, 102, &second);
+  cafe_react(out, &Fill, 101, &third);
+}
+
+static void ask_nothing(cafe_reaction *out, const cafe_event *event, const void *config) {
+  (void)out, (void)event, (void)config;
+}
+
+static const cafe_schema *const stirred[] = {&Stirred, NULL};
+static const cafe_policy three = {CAFE_POLICY, "three", "kitchen", stirred, true, ask_three, NULL};
+static const cafe_policy nothing = {CAFE_POLICY, "nothing", "kitchen", stirred, true, ask_nothing, NULL};
+static const cafe_policy *const three_policies[] = {&three, NULL};
+static const cafe_policy *const nothing_policies[] = {&nothing, NULL};
+
+static void what_a_policy_asks_of_one_key_twice_is_done_twice_not_oftener(void **state) {
+  kitchen *k = kitchen_open(0);
+  k->service.policies = three_policies;
+  kitchen_up(k);
+  ask(k, &Stir, 7, 1, NULL);
+  kitchen_run(k, 1000000);
+  assert_int_equal(stored(k, 101, &Filled), 2);
+  assert_int_equal(stored(k, 102, &Filled), 1);
+  kitchen_close(k);
+}
+
+static void a_mark_that_cant_be_written_isnt_written_again_and_again(void **state) {
+  kitchen *k = kitchen_open(0);
+  k->service.policies = nothing_policies;
+  kitchen_up(k);
+  for (int i = 0; i < 999; i++) ask(k, &Stir, 7, 1, NULL);
+  fail_call(k, 3, 1000000); /* after the next event's commit, and its being read */
+  int64_t until_us = cafe_sim_now_us(k->loop) + 1000000;
+  call last;
+  submit(k, &last, &Stir, 7, 1, NULL);
+  for (int i = 0; i < 1000 && cafe_sim_now_us(k->loop) < until_us; i++) cafe_sim_step(k->loop);
+  assert_int_equal(last.code, CAFE_OK);
+  cafe_store_counts counts = {.size = sizeof counts};
+  cafe_faulty_store_count(k->store, &counts);
+  assert_in_range(counts.calls, 3, 20);
+  kitchen_close(k);
+}
+
+/* ---- views ---- */
+
+typedef struct total {
+  int64_t filled;
+  cafe_slice text;
+} total;
+static const cafe_field total_fields[] = {CAFE_FIELD_OF(1, I64, total, filled), CAFE_FIELD_OF(2, TEXT, total, text)};
+static const cafe_schema total_type = CAFE_SCHEMA_OF("total", total, total_fields);
+
+static cafe_fold add_up(void *row, const cafe_event *event, cafe_arena *arena) {
+  total *self = row;
+  char text[1000];
+  self->filled += ((const note *)event->data)->n;
+  memset(text, 'x', sizeof text);
+  return cafe_arena_copy(&self->text, arena, (cafe_slice){text, sizeof text}) ? CAFE_FOLD_NOMEM : CAFE_FOLD_PUT;
+}
+
+static const char *const kitchen_sources[] = {"kitchen", NULL};
+static const cafe_schema *const filled[] = {&Filled, NULL};
+static const cafe_view totals = {.size = CAFE_VIEW, .name = "totals", .version = 1, .sources = kitchen_sources,
+                                 .events = filled, .key_name = "jar_id", .row = &total_type, .fold = add_up};
+static const cafe_view *const totals_views[] = {&totals, NULL};
+
+static void reached(const cafe_err *err, void *user) { *(int *)user = err ? err->code : CAFE_OK; }
+
+static void a_view_can_be_awaited_as_soon_as_its_node_is_started(void **state) {
+  kitchen *k = kitchen_open(1000);
+  cafe_position place = {0, 0, 1};
+  int code = -1;
+  cafe_store_setup setup = {sizeof setup, "test", NULL};
+  k->service.views = totals_views;
+  kitchen_up(k);
+  ask(k, &Fill, 7, 1, NULL);
+  kitchen_down(k);
+  assert_int_equal(k->inner->ops->open(k->inner, &place.log_id, &setup, NULL), CAFE_OK);
+  kitchen_up(k);
+  assert_int_equal(cafe_node_await(NULL, k->node, &totals, &place, 10000, reached, &code, NULL), CAFE_OK);
+  kitchen_run(k, 1000000);
+  assert_int_equal(code, CAFE_OK);
+  kitchen_close(k);
+}
+
+typedef struct counted {
+  size_t bytes;
+} counted;
+
+static void *count_bytes(void *user, void *block, size_t size) {
+  counted *self = user;
+  size_t *old = block ? (size_t *)block - 2 : NULL;
+  if (old) self->bytes -= *old;
+  if (!size) {
+    free(old);
+    return NULL;
+  }
+  size_t *made = realloc(old, size + 2 * sizeof *made);
+  assert_non_null(made);
+  *made = size;
+  self->bytes += size;
+  return made + 2;
+}
+
+static void a_row_that_is_folded_ten_thousand_times_takes_no_more_memory(void **state) {
+  kitchen *k = kitchen_open(0);
+  counted memory = {0};
+  cafe_allocator allocator = {count_bytes, &memory};
+  call calls[100];
+  k->allocator = &allocator;
+  k->service.views = totals_views;
+  kitchen_up(k);
+  for (int round = 0; round < 100; round++) {
+    for (int i = 0; i < 100; i++) submit(k, &calls[i], &Fill, 7, 1, NULL);
+    kitchen_run(k, 100000);
+  }
+  assert_in_range(memory.bytes, 1, 8000000); /* of ten million bytes of text */
+  kitchen_close(k);
+  assert_int_equal(memory.bytes, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(what_a_policy_asks_of_one_key_twice_is_done_twice_not_oftener),
+      cmocka_unit_test(a_mark_that_cant_be_written_isnt_written_again_and_again),
+      cmocka_unit_test(a_view_can_be_awaited_as_soon_as_its_node_is_started),
+      cmocka_unit_test(a_row_that_is_folded_ten_thousand_times_takes_no_more_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
