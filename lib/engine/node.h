@@ -267,7 +267,8 @@ void subject_drop(struct subject *subject);
 void subject_rouse(struct subject *subject);
 /* An act for it: executed at once, or when it was read. */
 void subject_take(struct subject *subject, struct act *act);
-void *subject_state_of(struct subject *subject, uint32_t aggregate); /* zeroed one where there are no events; NULL: no memory */
+/* A zeroed one where there are no events. NULL: no memory. */
+void *subject_state_of(struct subject *subject, uint32_t aggregate);
 view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub); /* NULL: no memory */
 attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate, uint32_t task);
 /* Folds a committed event that was read. CAFE_CORRUPT, CAFE_NOMEM. */
@@ -408,10 +409,8 @@ void read_turn(cafe_node *node);
 /* ---- task.c ---- */
 
 void task_reconcile(struct subject *subject, const struct unit *unit);
-void task_started(struct subject *subject, struct act *act);
 /* Its answer is committed by the unit. */
 void task_settled(running_task *task, const struct unit *unit);
-bool task_is_busy(const struct subject *subject);
 int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms);
 void task_turn(cafe_node *node, int64_t now_us);
 void task_stop_all(struct subject *subject);
@@ -482,7 +481,7 @@ struct cafe_node {
   uint32_t jobs;             /* under way */
 
   map *subjects;
-  struct subject *idle, *idle_last;
+  struct subject *idle;
   uint32_t idle_count;
   heap *due;             /* subjects and far wakes, by UTC ms */
   heap *deadlines;       /* ops, by monotonic us */

@@ -55,10 +55,7 @@ static struct unit *unit_make(struct subject *subject) {
   return made;
 }
 
-void unit_free(cafe_node *node, struct unit *unit) {
-  (void)node;
-  node_arena_free(node, unit->arena);
-}
+void unit_free(cafe_node *node, struct unit *unit) { node_arena_free(node, unit->arena); /* the unit lies in it */ }
 
 static int no_memory(cafe_err *err) {
   return cafe_fail(err, CAFE_NOMEM, "no memory to decide a command");
