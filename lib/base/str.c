@@ -44,7 +44,8 @@ static size_t sequence(const unsigned char *p, size_t left) {
   return size;
 }
 
-/* Most of what isn't ASCII is Hangul or another script of three bytes, which have no exceptions but behind E0 and ED. */
+/* Most of what isn't ASCII is Hangul or another script of three bytes, which have no exceptions but behind E0 and ED.
+ */
 static inline bool is_plain_three(const unsigned char *p, size_t left) {
   return left >= 3 && p[0] >= 0xE1u && p[0] <= 0xEFu && p[0] != 0xEDu && (p[1] & 0xC0u) == 0x80u &&
          (p[2] & 0xC0u) == 0x80u;

@@ -29,8 +29,10 @@ static void finish_acts(cafe_node *node, struct unit *unit, int code, const cafe
     struct act *act = unit->acts;
     DL_DELETE(unit->acts, act);
     running_task *task = act->task;
-    if (task && code == CAFE_OK) task_settled(task, unit);
-    else act->finish(node, act, code, err);
+    if (task && code == CAFE_OK)
+      task_settled(task, unit);
+    else
+      act->finish(node, act, code, err);
   }
 }
 
@@ -41,7 +43,8 @@ static void see_positions(struct unit *unit) {
     const cafe_stored_event *stored = &unit->store.events[i];
     at->event.position.shard = stored->shard;
     at->event.position.n = stored->n;
-    if (stored->n > node->heads[stored->shard]) node->heads[stored->shard] = stored->n;
+    if (stored->n > node->heads[stored->shard])
+      node->heads[stored->shard] = stored->n;
   }
   node->stats.units++;
   node->stats.events += unit->store.event_count;
@@ -53,8 +56,10 @@ static void unit_committed(struct unit *unit) {
   see_positions(unit);
   finish_acts(node, unit, CAFE_OK, NULL);
   if (subject->state == SUBJECT_READY) {
-    if (unit->looked_at_tasks) task_reconcile(subject, unit);
-    for (const remote_ask *ask = unit->asks; ask; ask = ask->next) request_send(subject, ask, unit->trace);
+    if (unit->looked_at_tasks)
+      task_reconcile(subject, unit);
+    for (const remote_ask *ask = unit->asks; ask; ask = ask->next)
+      request_send(subject, ask, unit->trace);
   } else {
     subject->is_resumed = false; /* read anew soon, and what this unit wanted is taken up then */
   }
@@ -63,8 +68,8 @@ static void unit_committed(struct unit *unit) {
 }
 
 static void conflict_text(cafe_err *err, const struct unit *unit) {
-  static const char *const what[] = {"an unfinished unit", "nothing", "the stream", "a row", "the client's key",
-                                     "the checkpoint", "the lease"};
+  static const char *const what[] = {"an unfinished unit", "nothing",        "the stream", "a row",
+                                     "the client's key",   "the checkpoint", "the lease"};
   cafe_fail(err, CAFE_CONFLICT, "somebody else was first: %s of key %llu had moved on", what[unit->store.result],
             (unsigned long long)unit->store.key);
 }
@@ -76,12 +81,14 @@ static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
   subject->failed_seq = subject->unit_seq;
   op_failed(subject, unit->seq);
   struct act *own = unit->acts;
-  if (code == CAFE_OK && own && own->is_new_key) subject->wake_written_ms = 0; /* nothing is stored that could be due */
+  if (code == CAFE_OK && own && own->is_new_key)
+    subject->wake_written_ms = 0; /* nothing is stored that could be due */
   if (code == CAFE_OK && unit->store.result == CAFE_UNIT_KEY_CONFLICT && own->op) {
     DL_DELETE(unit->acts, own);
     op_key_found(own->op, &unit->store.key_found);
   }
-  if (code == CAFE_OK) node->stats.conflicts++;
+  if (code == CAFE_OK)
+    node->stats.conflicts++;
   cafe_err conflict;
   conflict_text(&conflict, unit);
   finish_acts(node, unit, code ? code : CAFE_CONFLICT, code ? err : &conflict);
@@ -90,9 +97,12 @@ static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
 static void finish_projection(struct unit *unit, int code, const cafe_err *err) {
   cafe_err conflict;
   conflict_text(&conflict, unit);
-  if (code) unit->finished(unit, code, err);
-  else if (unit->store.result != CAFE_UNIT_DONE) unit->finished(unit, CAFE_CONFLICT, &conflict);
-  else unit->finished(unit, CAFE_OK, NULL);
+  if (code)
+    unit->finished(unit, code, err);
+  else if (unit->store.result != CAFE_UNIT_DONE)
+    unit->finished(unit, CAFE_CONFLICT, &conflict);
+  else
+    unit->finished(unit, CAFE_OK, NULL);
 }
 
 static void commit_done(storage_job *base) {
@@ -114,9 +124,12 @@ static void commit_done(storage_job *base) {
     }
     subject->holds++;
     subject->in_flight--;
-    if (subject->last_unit == unit) subject->last_unit = NULL;
-    if (base->code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE) unit_committed(unit);
-    else unit_failed(unit, base->code, &base->err);
+    if (subject->last_unit == unit)
+      subject->last_unit = NULL;
+    if (base->code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE)
+      unit_committed(unit);
+    else
+      unit_failed(unit, base->code, &base->err);
     unit_free(node, unit);
     subject->holds--;
     subject_settle(subject);
@@ -132,7 +145,8 @@ static void abandon(cafe_node *node, struct unit *unit) {
             (unsigned long long)subject->key);
   subject->holds++;
   subject->in_flight--;
-  if (subject->last_unit == unit) subject->last_unit = NULL;
+  if (subject->last_unit == unit)
+    subject->last_unit = NULL;
   unit_failed(unit, CAFE_CONFLICT, &err);
   unit_free(node, unit);
   subject->holds--;
@@ -142,7 +156,8 @@ static void abandon(cafe_node *node, struct unit *unit) {
 /* Whether it goes into the batch that is being made. */
 static bool may_join(cafe_node *node, const struct unit *unit) {
   struct subject *subject = unit->subject;
-  if (!subject) return true;
+  if (!subject)
+    return true;
   bool is_alone = subject->batch != node->batch_number;
   if (subject->held_batch == node->batch_number || (!is_alone && !unit->is_chained)) {
     subject->held_batch = node->batch_number;
@@ -158,9 +173,11 @@ static uint32_t fill_batch(cafe_node *node) {
   struct unit *unit, *next;
   node->batch_number++;
   DL_FOREACH_SAFE(node->ready, unit, next) {
-    if (count == node->max_batch) break;
+    if (count == node->max_batch)
+      break;
     bool is_abandoned = unit->subject && unit->seq <= unit->subject->failed_seq;
-    if (!is_abandoned && !may_join(node, unit)) continue;
+    if (!is_abandoned && !may_join(node, unit))
+      continue;
     DL_DELETE(node->ready, unit);
     node->ready_count--;
     if (is_abandoned) {
@@ -175,10 +192,13 @@ static uint32_t fill_batch(cafe_node *node) {
 
 void commit_turn(cafe_node *node) {
   commit_job *job = node->commit;
-  if (node->is_committing || !node->ready) return;
+  if (node->is_committing || !node->ready)
+    return;
   uint32_t count = fill_batch(node);
-  if (!count) return;
-  if (count > node->stats.max_batch_seen) node->stats.max_batch_seen = count;
+  if (!count)
+    return;
+  if (count > node->stats.max_batch_seen)
+    node->stats.max_batch_seen = count;
   job->batch.size = sizeof job->batch;
   job->batch.units = job->stores;
   job->batch.unit_count = count;
@@ -203,16 +223,20 @@ void commit_nothing(cafe_node *node, struct unit *nothing) {
   struct unit *last = subject->last_unit;
   if (last) {
     for (cafe_op *op = subject->waiters; op; op = op->next_waiter) {
-      if (op->answered_by == nothing->seq) op->answered_by = last->seq;
-      if (op->seq == nothing->seq) op->seq = last->seq;
+      if (op->answered_by == nothing->seq)
+        op->answered_by = last->seq;
+      if (op->seq == nothing->seq)
+        op->seq = last->seq;
     }
     DL_CONCAT(last->acts, nothing->acts);
     nothing->acts = NULL;
   } else {
     subject->holds++;
     finish_acts(node, nothing, CAFE_OK, NULL);
-    if (nothing->looked_at_tasks) task_reconcile(subject, nothing);
-    for (const remote_ask *ask = nothing->asks; ask; ask = ask->next) request_send(subject, ask, nothing->trace);
+    if (nothing->looked_at_tasks)
+      task_reconcile(subject, nothing);
+    for (const remote_ask *ask = nothing->asks; ask; ask = ask->next)
+      request_send(subject, ask, nothing->trace);
     timer_committed(subject, nothing);
     op_committed(subject, nothing->seq);
     subject->holds--;
@@ -223,7 +247,8 @@ void commit_nothing(cafe_node *node, struct unit *nothing) {
 int commit_create(cafe_node *node) {
   commit_job *job = node_alloc(node, sizeof *job);
   node->commit = job;
-  if (!job) return CAFE_NOMEM;
+  if (!job)
+    return CAFE_NOMEM;
   job->arena = cafe_arena_create(&node->allocator);
   job->units = node_alloc(node, node->max_batch * sizeof(struct unit *));
   job->stores = node_alloc(node, node->max_batch * sizeof(cafe_unit *));
@@ -231,7 +256,8 @@ int commit_create(cafe_node *node) {
 }
 
 void commit_destroy(cafe_node *node) {
-  if (!node->commit) return;
+  if (!node->commit)
+    return;
   cafe_arena_destroy(node->commit->arena);
   node_free(node, node->commit->units);
   node_free(node, node->commit->stores);

@@ -18,7 +18,7 @@
 
 enum {
   BATCH_EVENTS = 512,
-  AGAIN_US = 500000,     /* after a failure */
+  AGAIN_US = 500000,      /* after a failure */
   WATERMARK_EVENTS = 1000 /* a restart reads at most about so many events again */
 };
 
@@ -43,11 +43,15 @@ typedef struct checkpoint_job {
 static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
   checkpoint_job *job = user;
   const struct consumer *consumer = job->consumer;
-  if (checkpoint->shard != consumer->shard) return CAFE_OK;
-  if (consumer->is_local && checkpoint->log_id != consumer->node->log_id) return CAFE_OK;
+  if (checkpoint->shard != consumer->shard)
+    return CAFE_OK;
+  if (consumer->is_local && checkpoint->log_id != consumer->node->log_id)
+    return CAFE_OK;
   job->log_id = checkpoint->log_id;
-  if (checkpoint->partition < 0) job->watermark = checkpoint->n;
-  else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS) job->applied[checkpoint->partition] = checkpoint->n;
+  if (checkpoint->partition < 0)
+    job->watermark = checkpoint->n;
+  else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS)
+    job->applied[checkpoint->partition] = checkpoint->n;
   return CAFE_OK;
 }
 
@@ -99,7 +103,8 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
   struct consumer *consumer = link->user;
   if (consumer->has_batch || scanned <= consumer->after) {
     /* It came twice: the first one is in hand, or done. */
-    if (!consumer->has_batch) consumer->node->transport->ops->more(consumer->node->transport, link);
+    if (!consumer->has_batch)
+      consumer->node->transport->ops->more(consumer->node->transport, link);
     return;
   }
   consumer->log_id = link->log_id;
@@ -108,7 +113,8 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
 
 static void link_lost(cafe_link *link, const cafe_err *err) {
   struct consumer *consumer = link->user;
-  if (err->code != CAFE_INVALID) return; /* the transport goes on by itself */
+  if (err->code != CAFE_INVALID)
+    return; /* the transport goes on by itself */
   consumer->is_refused = true;
   node_log(consumer->node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s is refused: %s",
            consumer->name, consumer->source, err->text);
@@ -125,28 +131,34 @@ static void open_link(struct consumer *consumer) {
   consumer->link.on_lost = link_lost;
   consumer->link.user = consumer;
   int code = transport->ops->subscribe(transport, &consumer->link, &err);
-  if (code) consumer_failed(consumer, code, &err);
-  else consumer->is_linked = true;
+  if (code)
+    consumer_failed(consumer, code, &err);
+  else
+    consumer->is_linked = true;
 }
 
 static void local_events(log_job *job, int code, const cafe_err *err) {
   struct consumer *consumer = job->user;
   consumer->is_reading = false;
-  if (code) consumer_failed(consumer, code, err);
+  if (code)
+    consumer_failed(consumer, code, err);
   else if (job->query.scanned > consumer->after)
     take_events(consumer, job->events, job->count, job->query.scanned, job->query.head);
 }
 
 static void want_more(struct consumer *consumer) {
   cafe_node *node = consumer->node;
-  if (consumer->has_batch || consumer->is_reading || consumer->is_refused) return;
+  if (consumer->has_batch || consumer->is_reading || consumer->is_refused)
+    return;
   if (!consumer->is_ready) {
     read_checkpoints(consumer);
   } else if (!consumer->is_local) {
-    if (!consumer->is_linked) open_link(consumer);
+    if (!consumer->is_linked)
+      open_link(consumer);
   } else if (node->heads[consumer->shard] > consumer->after) {
     consumer->is_reading = true;
-    if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, local_events, consumer)) return;
+    if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, local_events, consumer))
+      return;
     consumer->is_reading = false;
     consumer->retry_at_us = node_now_us(node) + AGAIN_US;
   }
@@ -156,9 +168,11 @@ static void want_more(struct consumer *consumer) {
 
 static int keep_event(struct consumer *consumer, const cafe_stored_event *stored, batch_event ***ends, cafe_err *err) {
   uint32_t partition = cafe_partition(stored->key);
-  if (stored->n <= consumer_place(consumer, partition)) return CAFE_OK;
+  if (stored->n <= consumer_place(consumer, partition))
+    return CAFE_OK;
   const event_type *type = registry_event(consumer->node, stored->type);
-  if (!type) return CAFE_OK; /* not asked for */
+  if (!type)
+    return CAFE_OK; /* not asked for */
   batch_event *kept = cafe_arena_alloc(consumer->arena, sizeof *kept);
   void *data = cafe_arena_alloc(consumer->arena, type->schema->width);
   cafe_slice bytes, trace;
@@ -166,7 +180,8 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
       cafe_arena_copy(&trace, consumer->arena, stored->trace))
     return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
   int code = cafe_schema_decode(data, type->schema, bytes, err);
-  if (code) return code;
+  if (code)
+    return code;
   kept->type = type;
   kept->event.type = type->schema;
   kept->event.aggregate = consumer->node->registry.aggregates[type->aggregate].type->name;
@@ -197,11 +212,15 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
   consumer->scanned = scanned;
   consumer->has_batch = true;
   consumer->has_failed = false;
-  for (uint32_t i = 0; i < count && !code; i++) code = keep_event(consumer, &events[i], ends, &err);
+  for (uint32_t i = 0; i < count && !code; i++)
+    code = keep_event(consumer, &events[i], ends, &err);
   consumer->under_way = 1; /* until all is begun */
-  if (code) consumer_failed(consumer, code, &err);
-  else if (consumer->kind == CONSUME_VIEW) project_begin(consumer);
-  else consumer_begin(consumer);
+  if (code)
+    consumer_failed(consumer, code, &err);
+  else if (consumer->kind == CONSUME_VIEW)
+    project_begin(consumer);
+  else
+    consumer_begin(consumer);
   consumer_end(consumer);
 }
 
@@ -215,14 +234,18 @@ void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
 }
 
 void consumer_end(struct consumer *consumer) {
-  if (--consumer->under_way) return;
+  if (--consumer->under_way)
+    return;
   consumer->has_batch = false;
-  if (consumer->kind == CONSUME_VIEW) project_end(consumer);
-  if (consumer->has_failed) return; /* begun anew from the checkpoints, by consume_turn */
+  if (consumer->kind == CONSUME_VIEW)
+    project_end(consumer);
+  if (consumer->has_failed)
+    return; /* begun anew from the checkpoints, by consume_turn */
   consumer->after = consumer->scanned;
   consumer->watermark = consumer->scanned;
   consumer->link.after = consumer->after;
-  if (consumer->is_linked) consumer->node->transport->ops->more(consumer->node->transport, &consumer->link);
+  if (consumer->is_linked)
+    consumer->node->transport->ops->more(consumer->node->transport, &consumer->link);
   node_pump(consumer->node);
 }
 
@@ -241,8 +264,10 @@ static void next_of(struct consumer *consumer, uint32_t partition);
 static const collected *next_key(const struct effect *effect) {
   const collected *item, *before;
   LL_FOREACH(effect->at->next, item) {
-    for (before = effect->act.commands; before->key != item->key;) before = before->next;
-    if (before == item) return item;
+    for (before = effect->act.commands; before->key != item->key;)
+      before = before->next;
+    if (before == item)
+      return item;
   }
   return NULL;
 }
@@ -267,8 +292,10 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
     consumer_failed(consumer, code, err);
   } else {
     consumer->applied[partition] = consumer->stored[partition] = done->checkpoint.n;
-    if (!node->is_consuming) consumer->has_failed = true; /* what is left is the next start's */
-    else if (!consumer->has_failed) next_of(consumer, partition);
+    if (!node->is_consuming)
+      consumer->has_failed = true; /* what is left is the next start's */
+    else if (!consumer->has_failed)
+      next_of(consumer, partition);
   }
   consumer_end(consumer);
 }
@@ -283,10 +310,12 @@ static int begin_effect(struct consumer *consumer, uint32_t partition, const bat
       *err = reaction.commands.err;
       return err->code;
     }
-    if (!reaction.commands.first) return CAFE_NOT_FOUND; /* no effect */
+    if (!reaction.commands.first)
+      return CAFE_NOT_FOUND; /* no effect */
   }
   struct effect *made = cafe_arena_alloc(consumer->arena, sizeof *made);
-  if (!made) return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
+  if (!made)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
   made->consumer = consumer;
   made->partition = partition;
   made->at = reaction.commands.first;
@@ -317,13 +346,16 @@ static void next_of(struct consumer *consumer, uint32_t partition) {
     const batch_event *taken = consumer->queues[partition];
     consumer->queues[partition] = taken->next;
     code = begin_effect(consumer, partition, taken, &err);
-    if (code == CAFE_NOT_FOUND) consumer->applied[partition] = taken->event.position.n;
+    if (code == CAFE_NOT_FOUND)
+      consumer->applied[partition] = taken->event.position.n;
   }
-  if (code != CAFE_OK && code != CAFE_NOT_FOUND) consumer_failed(consumer, code, &err);
+  if (code != CAFE_OK && code != CAFE_NOT_FOUND)
+    consumer_failed(consumer, code, &err);
 }
 
 void consumer_begin(struct consumer *consumer) {
-  for (uint32_t p = 0; p < CAFE_PARTITIONS && !consumer->has_failed; p++) next_of(consumer, p);
+  for (uint32_t p = 0; p < CAFE_PARTITIONS && !consumer->has_failed; p++)
+    next_of(consumer, p);
 }
 
 /* ---- the watermark ---- */
@@ -347,17 +379,22 @@ static void mark_done(storage_job *base) {
   struct consumer *consumer = job->consumer;
   consumer->is_marking = false;
   bool is_done = base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE;
-  if (is_done) consumer->stored_watermark = job->checkpoint.n;
-  else consumer->mark_at_us = node_now_us(base->node) + AGAIN_US;
-  if (!is_done && base->code == CAFE_OK) consumer->retry_at_us = consumer->mark_at_us; /* another node was first: read it */
-  node_arena_free(base->node, job->batch.arena); /* the job lies in it */
+  if (is_done)
+    consumer->stored_watermark = job->checkpoint.n;
+  else
+    consumer->mark_at_us = node_now_us(base->node) + AGAIN_US;
+  if (!is_done && base->code == CAFE_OK)
+    consumer->retry_at_us = consumer->mark_at_us; /* another node was first: read it */
+  node_arena_free(base->node, job->batch.arena);  /* the job lies in it */
 }
 
 /* Best effort: without it a restart reads more. So nothing is woken for it, and one that failed waits. */
 static void mark(struct consumer *consumer) {
   cafe_node *node = consumer->node;
-  if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS) return;
-  if (node_now_us(node) < consumer->mark_at_us) return;
+  if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS)
+    return;
+  if (node_now_us(node) < consumer->mark_at_us)
+    return;
   cafe_arena *arena = node_arena(node);
   mark_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (!job) {
@@ -390,41 +427,48 @@ static void mark(struct consumer *consumer) {
 /* ---- the turn's share, and the life of subscriptions ---- */
 
 void consume_turn(cafe_node *node, int64_t now_us) {
-  if (!node->is_consuming) return;
+  if (!node->is_consuming)
+    return;
   struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us <= now_us) {
       consumer->retry_at_us = 0;
       consumer->has_failed = false;
       consumer->is_ready = false;
-      if (consumer->is_linked) node->transport->ops->unsubscribe(node->transport, &consumer->link);
+      if (consumer->is_linked)
+        node->transport->ops->unsubscribe(node->transport, &consumer->link);
       consumer->is_linked = false;
     }
-    if (!consumer->retry_at_us) want_more(consumer);
-    if (consumer->is_ready && !consumer->has_batch) mark(consumer);
+    if (!consumer->retry_at_us)
+      want_more(consumer);
+    if (consumer->is_ready && !consumer->has_batch)
+      mark(consumer);
   }
 }
 
 int64_t consume_next_us(const cafe_node *node) {
   int64_t next = INT64_MAX;
-  if (!node->is_consuming) return next;
+  if (!node->is_consuming)
+    return next;
   const struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer)
-    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
-      next = consumer->retry_at_us;
+  if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
+    next = consumer->retry_at_us;
   return next;
 }
 
 static bool is_hosted(const cafe_node *node, const char *service) {
   for (uint32_t i = 0; i < node->registry.service_count; i++)
-    if (strcmp(node->registry.services[i]->name, service) == 0) return true;
+    if (strcmp(node->registry.services[i]->name, service) == 0)
+      return true;
   return false;
 }
 
 static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
                         uint32_t shard, const char **types, cafe_err *err) {
   struct consumer *made = node_alloc(node, sizeof *made);
-  if (!made) goto no_memory;
+  if (!made)
+    goto no_memory;
   LL_APPEND(node->consumers, made);
   made->node = node;
   made->kind = kind;
@@ -435,7 +479,8 @@ static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, con
   made->types = types;
   made->arena = cafe_arena_create(&node->allocator);
   made->name = arena_printf(node->registry_arena, "%s<%s", name, source);
-  if (!made->arena || !made->name) goto no_memory;
+  if (!made->arena || !made->name)
+    goto no_memory;
   return CAFE_OK;
 
 no_memory:
@@ -446,13 +491,16 @@ static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, co
                          const char **types, cafe_err *err) {
   uint32_t shards = is_hosted(node, source) ? node->store->ops->shards : 1;
   if (!is_hosted(node, source) && !node->transport) {
-    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "%s needs the service %s, which isn't hosted here, and there "
-             "is no transport", name, source);
+    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},
+             "%s needs the service %s, which isn't hosted here, and there "
+             "is no transport",
+             name, source);
     return CAFE_OK;
   }
   for (uint32_t shard = 0; shard < shards; shard++) {
     int code = add_consumer(node, kind, index, name, source, shard, types, err);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -460,13 +508,16 @@ static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, co
 /* The names of the types, of one source where it is known whose they are. In the registry's arena. */
 static const char **type_names(cafe_node *node, const cafe_schema *const *types, const char *source) {
   size_t count = 0;
-  while (types[count]) count++;
+  while (types[count])
+    count++;
   const char **names = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *names);
-  if (!names) return NULL;
+  if (!names)
+    return NULL;
   size_t used = 0;
   for (size_t i = 0; i < count; i++) {
     const event_type *known = registry_event_of(node, types[i]);
-    if (known && strcmp(node->registry.aggregates[known->aggregate].service, source) == 0) names[used++] = types[i]->name;
+    if (known && strcmp(node->registry.aggregates[known->aggregate].service, source) == 0)
+      names[used++] = types[i]->name;
   }
   return names;
 }
@@ -475,18 +526,22 @@ static int start_policies(cafe_node *node, cafe_err *err) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->policy_count; i++) {
     const cafe_policy *policy = known->policies[i];
-    if (is_hosted(node, policy->source) && !policy->other_key) continue; /* inline */
+    if (is_hosted(node, policy->source) && !policy->other_key)
+      continue; /* inline */
     const char **names = type_names(node, policy->events, policy->source);
-    if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+    if (!names)
+      return cafe_fail(err, CAFE_NOMEM, "no memory to start");
     int code = add_consumers(node, CONSUME_POLICY, i, policy->name, policy->source, names, err);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
 
 static bool is_first_version(const registry *known, uint32_t saga) {
   for (uint32_t i = 0; i < saga; i++)
-    if (known->sagas[i].number == known->sagas[saga].number) return false;
+    if (known->sagas[i].number == known->sagas[saga].number)
+      return false;
   return true;
 }
 
@@ -495,12 +550,15 @@ static const cafe_schema *const *signals_of_versions(cafe_node *node, uint32_t s
   const registry *known = &node->registry;
   size_t count = 0;
   for (uint32_t i = 0; i < known->saga_count; i++)
-    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++) count++;
+    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++)
+      count++;
   const cafe_schema **signals = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *signals);
   size_t used = 0;
   for (uint32_t i = 0; signals && i < known->saga_count; i++) {
-    if (known->sagas[i].number != known->sagas[saga].number) continue;
-    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++) signals[used++] = *at;
+    if (known->sagas[i].number != known->sagas[saga].number)
+      continue;
+    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++)
+      signals[used++] = *at;
   }
   return signals;
 }
@@ -508,19 +566,26 @@ static const cafe_schema *const *signals_of_versions(cafe_node *node, uint32_t s
 static int start_sagas(cafe_node *node, cafe_err *err) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
-    if (!is_first_version(known, i)) continue;
+    if (!is_first_version(known, i))
+      continue;
     const cafe_schema *const *signals = signals_of_versions(node, i);
-    if (!signals) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+    if (!signals)
+      return cafe_fail(err, CAFE_NOMEM, "no memory to start");
     for (uint32_t a = 0; a < known->aggregate_count; a++) {
       const char *source = known->aggregates[a].service;
       bool is_seen = is_hosted(node, source);
-      for (uint32_t b = 0; b < a && !is_seen; b++) is_seen = strcmp(known->aggregates[b].service, source) == 0;
-      if (is_seen) continue;
+      for (uint32_t b = 0; b < a && !is_seen; b++)
+        is_seen = strcmp(known->aggregates[b].service, source) == 0;
+      if (is_seen)
+        continue;
       const char **names = type_names(node, signals, source);
-      if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
-      if (!names[0]) continue;
+      if (!names)
+        return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+      if (!names[0])
+        continue;
       int code = add_consumers(node, CONSUME_SAGA, i, known->sagas[i].type->name, source, names, err);
-      if (code) return code;
+      if (code)
+        return code;
     }
   }
   return CAFE_OK;
@@ -530,17 +595,21 @@ static int start_views(cafe_node *node, cafe_err *err) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->view_count; i++) {
     const cafe_view *view = known->views[i].type;
-    if (view->is_inline) continue;
+    if (view->is_inline)
+      continue;
     for (const char *const *source = view->sources; *source; source++) {
       bool is_seen = false; /* hosted services share one log: one subscription for all of them */
       for (const char *const *before = view->sources; before < source; before++)
         is_seen = is_seen || (is_hosted(node, *source) && is_hosted(node, *before));
-      if (is_seen) continue;
-      const char **names = is_hosted(node, *source) ? registry_local_types(node, view->events)
-                                                    : type_names(node, view->events, *source);
-      if (!names) return cafe_fail(err, CAFE_NOMEM, "no memory to start");
+      if (is_seen)
+        continue;
+      const char **names =
+          is_hosted(node, *source) ? registry_local_types(node, view->events) : type_names(node, view->events, *source);
+      if (!names)
+        return cafe_fail(err, CAFE_NOMEM, "no memory to start");
       int code = add_consumers(node, CONSUME_VIEW, i, view->name, *source, names, err);
-      if (code) return code;
+      if (code)
+        return code;
     }
   }
   return CAFE_OK;
@@ -548,8 +617,10 @@ static int start_views(cafe_node *node, cafe_err *err) {
 
 int consume_start(cafe_node *node, cafe_err *err) {
   int code = start_policies(node, err);
-  if (!code) code = start_sagas(node, err);
-  if (!code) code = start_views(node, err);
+  if (!code)
+    code = start_sagas(node, err);
+  if (!code)
+    code = start_views(node, err);
   return code;
 }
 
@@ -557,7 +628,8 @@ void consume_close(cafe_node *node) {
   struct consumer *consumer;
   node->is_consuming = false;
   LL_FOREACH(node->consumers, consumer) {
-    if (consumer->is_linked) node->transport->ops->unsubscribe(node->transport, &consumer->link);
+    if (consumer->is_linked)
+      node->transport->ops->unsubscribe(node->transport, &consumer->link);
     consumer->is_linked = false;
   }
 }

@@ -4,11 +4,7 @@
 
 #include "engine/publish.h"
 
-typedef enum consumer_kind {
-  CONSUME_POLICY = 1,
-  CONSUME_SAGA = 2,
-  CONSUME_VIEW = 3
-} consumer_kind;
+typedef enum consumer_kind { CONSUME_POLICY = 1, CONSUME_SAGA = 2, CONSUME_VIEW = 3 } consumer_kind;
 
 /* An event of the batch in hand. */
 typedef struct batch_event {
@@ -22,36 +18,36 @@ struct consumer {
   struct consumer *next;
   cafe_node *node;
   consumer_kind kind;
-  uint32_t index;             /* of the policy, saga or view */
-  char *name;                 /* the subscription's, kept for ever */
+  uint32_t index; /* of the policy, saga or view */
+  char *name;     /* the subscription's, kept for ever */
   const char *source;
   bool is_local;
   uint32_t shard;
-  uint64_t log_id;            /* of the source; 0: not known yet */
-  const char **types;         /* ended by NULL */
+  uint64_t log_id;    /* of the source; 0: not known yet */
+  const char **types; /* ended by NULL */
 
   /* Where it is. A partition's events up to max(applied[p], watermark) have had their effect. */
   uint64_t applied[CAFE_PARTITIONS];
   uint64_t stored[CAFE_PARTITIONS]; /* the rows in `checkpoints`; 0: none */
   uint64_t watermark, stored_watermark;
-  uint64_t after;             /* read up to here */
-  uint64_t head;              /* of the source, as far as is known */
-  bool is_ready;              /* the checkpoints were read */
-  bool is_refused;            /* the source refused the position for good */
-  int64_t retry_at_us;        /* after a failure; 0: none */
+  uint64_t after;      /* read up to here */
+  uint64_t head;       /* of the source, as far as is known */
+  bool is_ready;       /* the checkpoints were read */
+  bool is_refused;     /* the source refused the position for good */
+  int64_t retry_at_us; /* after a failure; 0: none */
 
-  cafe_link link;             /* remote */
+  cafe_link link; /* remote */
   bool is_linked;
-  bool is_reading;            /* local */
+  bool is_reading; /* local */
 
-  cafe_arena *arena;          /* of the batch in hand */
+  cafe_arena *arena; /* of the batch in hand */
   batch_event *queues[CAFE_PARTITIONS];
   uint64_t scanned;
-  uint32_t under_way;         /* acts, units or jobs of the batch */
+  uint32_t under_way; /* acts, units or jobs of the batch */
   bool has_failed;
   bool has_batch;
-  bool is_marking;            /* the watermark is being written */
-  int64_t mark_at_us;         /* not before */
+  bool is_marking;               /* the watermark is being written */
+  int64_t mark_at_us;            /* not before */
   struct projection *projection; /* views: shared by the subscriptions of one view */
   struct consumer *next_waiting; /* for its turn there */
 };

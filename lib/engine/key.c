@@ -3,8 +3,8 @@
 /*
  * Keys: the clients' own, and those of new streams.
  *
- * What is kept here: a client's key names one stream, from the commit of that stream's first event on, so a repeat finds
- * the first one's answer whatever crashed between. And a new stream's key was never given out before: blocks are
+ * What is kept here: a client's key names one stream, from the commit of that stream's first event on, so a repeat
+ * finds the first one's answer whatever crashed between. And a new stream's key was never given out before: blocks are
  * reserved by a committed row before the first key of them is used. A crash loses the rest of a block, which leaves a
  * gap in the numbers and nothing else.
  */
@@ -12,9 +12,11 @@
 
 static int add_write(cafe_op *op, struct unit *unit, cafe_key_mode mode, cafe_slice reply, cafe_key_write **out,
                      cafe_err *err) {
-  if (*out) return CAFE_OK; /* the unit's own operation comes first; another one's answer is made again when asked */
+  if (*out)
+    return CAFE_OK; /* the unit's own operation comes first; another one's answer is made again when asked */
   cafe_key_write *write = cafe_arena_alloc(unit->arena, sizeof *write);
-  if (!write) return cafe_fail(err, CAFE_NOMEM, "no memory to keep a client's key");
+  if (!write)
+    return cafe_fail(err, CAFE_NOMEM, "no memory to keep a client's key");
   write->mode = mode;
   write->scope = op->client_key.scope;
   write->key = op->client_key.key;
@@ -40,7 +42,8 @@ static int add_write(cafe_op *op, struct unit *unit, cafe_key_mode mode, cafe_sl
 
 int key_claim(cafe_op *op, struct unit *unit, cafe_key_write **out, cafe_err *err) {
   cafe_slice none = {NULL, 0};
-  if (op->client_key.key.size == 0 || op->has_claimed) return CAFE_OK;
+  if (op->client_key.key.size == 0 || op->has_claimed)
+    return CAFE_OK;
   return add_write(op, unit, CAFE_KEY_CLAIM, none, out, err);
 }
 
@@ -49,8 +52,10 @@ int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe
   if (op->reply && op->reply(&reply, outcome, op->arena, op->reply_user))
     return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
   op->reply_bytes = reply;
-  if (op->has_claimed) return reply.size ? add_write(op, unit, CAFE_KEY_REPLY, reply, out, err) : CAFE_OK;
-  if (reply.size) return add_write(op, unit, CAFE_KEY_BOTH, reply, out, err);
+  if (op->has_claimed)
+    return reply.size ? add_write(op, unit, CAFE_KEY_REPLY, reply, out, err) : CAFE_OK;
+  if (reply.size)
+    return add_write(op, unit, CAFE_KEY_BOTH, reply, out, err);
   return outcome->verdict == CAFE_ACCEPTED ? key_claim(op, unit, out, err) : CAFE_OK;
 }
 
@@ -82,7 +87,8 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
 static int run_job(storage_job *base, cafe_err *err) {
   id_job *job = CONTAINER(base, id_job, job);
   cafe_store *store = base->node->store;
-  if (!job->is_read) return store->ops->commit(store, &job->batch, err);
+  if (!job->is_read)
+    return store->ops->commit(store, &job->batch, err);
   cafe_row_query query = {sizeof query, &engine_tables[TABLE_IDS], NULL, 0, 0, 0, -1, 1};
   job->version = 0;
   job->next = 1;
@@ -111,7 +117,8 @@ static void job_done(storage_job *base) {
     node->id_version = job->version;
   } else if (code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) {
     /* What is left of a block that this one doesn't follow is given up: what lies between is another node's. */
-    if (node->id_end != (uint64_t)node->id_stored) node->id_next = (uint64_t)node->id_stored;
+    if (node->id_end != (uint64_t)node->id_stored)
+      node->id_next = (uint64_t)node->id_stored;
     node->id_end = (uint64_t)job->data.next;
     node->id_stored = job->data.next;
     node->id_version++;
@@ -135,7 +142,8 @@ static void job_done(storage_job *base) {
 
 static void reserve(cafe_node *node, bool is_read) {
   cafe_err err;
-  if (node->state > NODE_DRAINING) return;
+  if (node->state > NODE_DRAINING)
+    return;
   if (!is_read && (uint64_t)node->id_stored > CAFE_KEY_MAX) {
     cafe_fail(&err, CAFE_UNSUPPORTED, "no keys are left: 2^53 - 1 was given out");
     fail_waiting(node, err.code, &err);
@@ -154,7 +162,8 @@ static void reserve(cafe_node *node, bool is_read) {
   job->job.done = job_done;
   job->job.lane = is_read ? CAFE_LANE_READ : CAFE_LANE_WRITE;
   job->data.next = node->id_stored + node->id_block;
-  if ((uint64_t)job->data.next > CAFE_KEY_MAX + 1) job->data.next = (int64_t)(CAFE_KEY_MAX + 1);
+  if ((uint64_t)job->data.next > CAFE_KEY_MAX + 1)
+    job->data.next = (int64_t)(CAFE_KEY_MAX + 1);
   job->row.table = &engine_tables[TABLE_IDS];
   job->row.key = ID_ROW;
   job->row.expected = node->id_version;
@@ -176,10 +185,13 @@ int key_take(cafe_node *node, uint64_t *out, struct act *act) {
   bool has_row = node->id_stored != 0;
   bool is_low = node->id_end - node->id_next <= node->id_block / 4;
   bool is_empty = node->id_next == node->id_end;
-  if (is_empty) DL_APPEND(node->waiting_for_id, act); /* before a failure is told to all that wait */
-  else *out = node->id_next++;
+  if (is_empty)
+    DL_APPEND(node->waiting_for_id, act); /* before a failure is told to all that wait */
+  else
+    *out = node->id_next++;
   /* The next block is fetched while the last quarter of this one is used, so that nobody waits for it. */
-  if (is_low && !node->id_job) reserve(node, !has_row);
+  if (is_low && !node->id_job)
+    reserve(node, !has_row);
   return is_empty ? CAFE_UNAVAILABLE : CAFE_OK;
 }
 

@@ -7,24 +7,26 @@
  * What is kept here: nothing runs inside a call from outside; and closing waits for what the store and the workers have
  * in hand, so that no completion is lost and none comes after `closed`.
  */
+#include "engine/node.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "engine/commit.h"
 #include "engine/consume.h"
 #include "engine/key.h"
-#include "engine/node.h"
 #include "engine/timer.h"
 
 /* ---- small things that all of the engine needs ---- */
 
 void *node_alloc(cafe_node *node, size_t size) {
   void *block = node->allocator.resize(node->allocator.user, NULL, size);
-  if (block) memset(block, 0, size);
+  if (block)
+    memset(block, 0, size);
   return block;
 }
 
 void node_free(cafe_node *node, void *block) {
-  if (block) node->allocator.resize(node->allocator.user, block, 0);
+  if (block)
+    node->allocator.resize(node->allocator.user, block, 0);
 }
 
 cafe_arena *node_arena(cafe_node *node) {
@@ -32,7 +34,8 @@ cafe_arena *node_arena(cafe_node *node) {
 }
 
 void node_arena_free(cafe_node *node, cafe_arena *arena) {
-  if (!arena) return;
+  if (!arena)
+    return;
   if (node->spare_count == SPARE_ARENAS) {
     cafe_arena_destroy(arena);
     return;
@@ -51,7 +54,8 @@ int64_t node_utc_ms(const cafe_node *node) { return node->utc_base_ms + node_now
 uint64_t node_random(const cafe_node *node) { return node->loop->ops->random(node->loop); }
 
 void node_log(cafe_node *node, cafe_log_level level, uint64_t key, cafe_slice trace, const char *format, ...) {
-  if (!log_wants(&node->log, level)) return;
+  if (!log_wants(&node->log, level))
+    return;
   char text[512];
   va_list args;
   va_start(args, format);
@@ -72,13 +76,16 @@ static void pump_fired(cafe_timer *timer) {
 }
 
 static void pump_at(cafe_node *node, int64_t due_us) {
-  if (due_us >= node->pump_at_us) return;
+  if (due_us >= node->pump_at_us)
+    return;
   cafe_err err;
-  if (node->loop->ops->timer_start(node->loop, &node->pump, due_us, &err) == CAFE_OK) node->pump_at_us = due_us;
+  if (node->loop->ops->timer_start(node->loop, &node->pump, due_us, &err) == CAFE_OK)
+    node->pump_at_us = due_us;
 }
 
 void node_pump(cafe_node *node) {
-  if (node->is_turning || node->is_pump_due) return; /* a turn ends by looking for what is due */
+  if (node->is_turning || node->is_pump_due)
+    return; /* a turn ends by looking for what is due */
   pump_at(node, node_now_us(node));
   node->is_pump_due = node->pump_at_us != INT64_MAX;
 }
@@ -103,12 +110,15 @@ static void take_act(cafe_node *node, struct act *taken) {
     return;
   }
   if (taken->op && taken->op->wants_new_key && taken->key == 0) {
-    if (key_take(node, &taken->key, taken)) return;
+    if (key_take(node, &taken->key, taken))
+      return;
     taken->is_new_key = true;
   }
   struct subject *subject = subject_get(node, taken->key, &err);
-  if (subject) subject_take(subject, taken);
-  else taken->finish(node, taken, err.code, &err);
+  if (subject)
+    subject_take(subject, taken);
+  else
+    taken->finish(node, taken, err.code, &err);
 }
 
 static void take_acts(cafe_node *node) {
@@ -127,7 +137,8 @@ static void take_acts(cafe_node *node) {
 }
 
 static bool is_quiet(const cafe_node *node) {
-  if (node->acts || node->ready || node->jobs || node->jobs_done || node->op_count || node->requests) return false;
+  if (node->acts || node->ready || node->jobs || node->jobs_done || node->op_count || node->requests)
+    return false;
   return node->stats.tasks_running == 0;
 }
 
@@ -141,12 +152,15 @@ static void close_finished(cafe_node *node) {
   }
   node->loop->ops->timer_stop(node->loop, &node->pump);
   node->state = NODE_CLOSED;
-  if (node->closed) node->closed(node->closed_user);
+  if (node->closed)
+    node->closed(node->closed_user);
 }
 
 static void finish_phases(cafe_node *node) {
-  if (node->state == NODE_DRAINING && node->is_consuming && !node->op_count) consume_close(node);
-  if (!is_quiet(node)) return;
+  if (node->state == NODE_DRAINING && node->is_consuming && !node->op_count)
+    consume_close(node);
+  if (!is_quiet(node))
+    return;
   if (node->state == NODE_DRAINING && node->drained) {
     void (*drained)(void *user) = node->drained;
     node->drained = NULL;
@@ -157,24 +171,31 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due = node->acts || node->jobs_done || (node->ready && !node->is_committing) || node->has_canceled || node->is_closing_ops;
+  bool is_due = node->acts || node->jobs_done || (node->ready && !node->is_committing) || node->has_canceled ||
+                node->is_closing_ops;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
     int64_t timer_us = (timer_ms - node->utc_base_ms) * 1000;
-    if (timer_us < next) next = timer_us;
+    if (timer_us < next)
+      next = timer_us;
   }
   heap_item *deadline = heap_peek(node->deadlines);
-  if (deadline && deadline->due < next) next = deadline->due;
+  if (deadline && deadline->due < next)
+    next = deadline->due;
   heap_item *retry = heap_peek(node->retries);
-  if (retry && retry->due < next) next = retry->due;
+  if (retry && retry->due < next)
+    next = retry->due;
   int64_t consume_us = consume_next_us(node);
-  if (consume_us < next) next = consume_us;
-  if (next != INT64_MAX) pump_at(node, next);
+  if (consume_us < next)
+    next = consume_us;
+  if (next != INT64_MAX)
+    pump_at(node, next);
 }
 
 static void turn(cafe_node *node) {
-  if (node->state == NODE_CLOSED) return;
+  if (node->state == NODE_CLOSED)
+    return;
   int64_t now_us = node_now_us(node);
   node->turn_us = now_us;
   node->is_turning = true;
@@ -193,7 +214,8 @@ static void turn(cafe_node *node) {
   read_turn(node);
   finish_phases(node);
   node->is_turning = false;
-  if (node->state != NODE_CLOSED) set_pump(node);
+  if (node->state != NODE_CLOSED)
+    set_pump(node);
 }
 
 /* ---- what peers ask ---- */
@@ -216,7 +238,8 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err
     return cafe_fail(err, CAFE_INVALID, "a node needs a loop and a store");
   const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
   cafe_node *node = allocator->resize(allocator->user, NULL, sizeof *node);
-  if (!node) return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
+  if (!node)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
   memset(node, 0, sizeof *node);
   node->allocator = *allocator;
   node->log = options->log;
@@ -269,22 +292,27 @@ static int read_heads(cafe_node *node, cafe_err *err) {
   for (uint32_t shard = 0; shard < node->store->ops->shards; shard++) {
     cafe_log_query query = {sizeof query, shard, 0, 1, NULL, 0, 0};
     int code = node->store->ops->read_log(node->store, &query, skip_event, NULL, err);
-    if (code) return code;
+    if (code)
+      return code;
     node->heads[shard] = query.head;
   }
   return CAFE_OK;
 }
 
 int cafe_node_start(cafe_node *node, cafe_err *err) {
-  if (node->state != NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node was started before");
+  if (node->state != NODE_CREATED)
+    return cafe_fail(err, CAFE_INVALID, "the node was started before");
   if (!node->registry.tables) {
     int code = registry_finish(node, err);
-    if (code) return code;
+    if (code)
+      return code;
   }
   cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
   int code = node->store->ops->open(node->store, &node->log_id, &setup, err);
-  if (!code) code = read_heads(node, err);
-  if (!code && !node->consumers) code = consume_start(node, err);
+  if (!code)
+    code = read_heads(node, err);
+  if (!code && !node->consumers)
+    code = consume_start(node, err);
   if (code) {
     consume_destroy(node);
     return code;
@@ -311,12 +339,14 @@ int cafe_node_turn(cafe_node *node) { return node->loop->ops->turn(node->loop, 0
 
 int cafe_node_run(cafe_node *node, const volatile int *until) {
   int code = CAFE_OK;
-  while (!*until && !code) code = node->loop->ops->turn(node->loop, -1);
+  while (!*until && !code)
+    code = node->loop->ops->turn(node->loop, -1);
   return code;
 }
 
 int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {
-  if (node->state != NODE_RUNNING) return cafe_fail(err, CAFE_INVALID, "only a running node can be drained");
+  if (node->state != NODE_RUNNING)
+    return cafe_fail(err, CAFE_INVALID, "only a running node can be drained");
   node->state = NODE_DRAINING;
   node->drained = done;
   node->drained_user = user;
@@ -332,19 +362,24 @@ int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_
   node->closed_user = user;
   consume_close(node);
   request_close(node);
-  if (node->transport) node->transport->ops->close(node->transport);
+  if (node->transport)
+    node->transport->ops->close(node->transport);
   publish_close(node);
   key_close(node);
-  for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry)) task_stop_all(map_value(entry));
+  for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry))
+    task_stop_all(map_value(entry));
   node->is_closing_ops = true; /* in the next turn: completions never run inside this call */
   node_pump(node);
   return CAFE_OK;
 }
 
 void cafe_node_destroy(cafe_node *node) {
-  if (!node) return;
-  if (node->state == NODE_RUNNING || node->state == NODE_DRAINING) cafe_node_close(node, NULL, NULL, NULL);
-  while (node->state == NODE_CLOSING) node->loop->ops->turn(node->loop, -1);
+  if (!node)
+    return;
+  if (node->state == NODE_RUNNING || node->state == NODE_DRAINING)
+    cafe_node_close(node, NULL, NULL, NULL);
+  while (node->state == NODE_CLOSING)
+    node->loop->ops->turn(node->loop, -1);
   consume_destroy(node);
   timer_destroy(node);
   commit_destroy(node);
@@ -354,7 +389,8 @@ void cafe_node_destroy(cafe_node *node) {
   heap_destroy(node->deadlines);
   heap_destroy(node->retries);
   cafe_arena_destroy(node->call_arena);
-  while (node->spare_count) cafe_arena_destroy(node->spare[--node->spare_count]);
+  while (node->spare_count)
+    cafe_arena_destroy(node->spare[--node->spare_count]);
   node_free(node, node->heads);
   node_free(node, node->name);
   cafe_allocator allocator = node->allocator;

@@ -32,7 +32,7 @@ struct act;
 typedef struct running_task running_task;
 struct consumer;
 
-#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* ---- registry.c: what is hosted, by number ---- */
 
@@ -81,7 +81,7 @@ typedef struct registry {
   cafe_worker *workers;
   const cafe_service **services;
   uint32_t aggregate_count, saga_count, view_count, policy_count, worker_count, service_count;
-  const cafe_table **tables; /* ended by NULL */
+  const cafe_table **tables;  /* ended by NULL */
   const char **service_names; /* ended by NULL */
   map *events_by_name;
   map *events_by_schema;
@@ -138,18 +138,18 @@ void storage_turn(cafe_node *node);
 /* ---- acts: what wants a unit on a key ---- */
 
 typedef enum act_kind {
-  ACT_COMMAND = 1,   /* a command for an aggregate of the key */
-  ACT_TICK = 2,      /* time, for the key's sagas and tasks */
-  ACT_ANSWER = 3,    /* a request that a saga made was answered */
-  ACT_EVENT = 4,     /* an event of another log, for a consumer */
-  ACT_ROWS = 5       /* the engine's own rows only */
+  ACT_COMMAND = 1, /* a command for an aggregate of the key */
+  ACT_TICK = 2,    /* time, for the key's sagas and tasks */
+  ACT_ANSWER = 3,  /* a request that a saga made was answered */
+  ACT_EVENT = 4,   /* an event of another log, for a consumer */
+  ACT_ROWS = 5     /* the engine's own rows only */
 } act_kind;
 
 struct act {
   struct act *prev, *next; /* in one of: node->acts, subject->queue, unit->acts */
   act_kind kind;
   uint64_t key;
-  bool is_new_key;  /* nothing is stored under it: no load */
+  bool is_new_key; /* nothing is stored under it: no load */
   uint32_t tries;
   cafe_slice trace;
 
@@ -225,32 +225,32 @@ struct subject {
   cafe_node *node;
   subject_state state;
   cafe_arena *arena;
-  struct stream *streams;       /* by aggregate number */
-  saga_instance **sagas; /* by saga number; NULL: none */
+  struct stream *streams; /* by aggregate number */
+  saga_instance **sagas;  /* by saga number; NULL: none */
   uint64_t *saga_versions;
   view_slot *views;
   attempt_slot *attempts;
 
-  struct act *queue;            /* waiting for the load, or for a fresh start */
+  struct act *queue; /* waiting for the load, or for a fresh start */
   struct cafe_op *waiters;
   running_task *tasks;
-  struct unit *last_unit;       /* in flight; NULL: none */
-  uint64_t unit_seq;            /* of the last one decided, written or not: whoever waits names his unit by it */
-  uint64_t failed_seq;          /* units up to here rest on one that failed */
-  uint64_t batch, held_batch;   /* the last batch that it has a unit in, or left one out of */
+  struct unit *last_unit;     /* in flight; NULL: none */
+  uint64_t unit_seq;          /* of the last one decided, written or not: whoever waits names his unit by it */
+  uint64_t failed_seq;        /* units up to here rest on one that failed */
+  uint64_t batch, held_batch; /* the last batch that it has a unit in, or left one out of */
   uint32_t in_flight;
 
-  uint32_t requests;     /* to other nodes, under way */
-  uint32_t holds;        /* somebody up the stack uses it */
-  int64_t task_due_ms;   /* the earliest task that waits for its time; 0: none */
+  uint32_t requests;   /* to other nodes, under way */
+  uint32_t holds;      /* somebody up the stack uses it */
+  int64_t task_due_ms; /* the earliest task that waits for its time; 0: none */
 
-  heap_item due;         /* in node->due from the subject's creation on; INT64_MAX: nothing is due */
+  heap_item due; /* in node->due from the subject's creation on; INT64_MAX: nothing is due */
   uint64_t wake_version;
   int64_t wake_written_ms; /* in the store; 0: no row */
-  bool is_resumed;       /* what a restart left was taken up */
+  bool is_resumed;         /* what a restart left was taken up */
   struct act tick;
-  bool is_ticking;       /* tick is under way */
-  bool awaits_tick;      /* it is on its way here, and nothing is decided before it */
+  bool is_ticking;  /* tick is under way */
+  bool awaits_tick; /* it is on its way here, and nothing is decided before it */
 
   struct subject *lru_prev, *lru_next; /* in node->idle, while nothing needs it */
   bool is_idle;
@@ -310,18 +310,18 @@ struct unit {
   cafe_arena *arena;
   struct subject *subject;
   uint64_t seq;
-  struct act *acts;         /* what it answers: its own, and those whose answers rest on it */
+  struct act *acts; /* what it answers: its own, and those whose answers rest on it */
   int64_t now_ms;
-  cafe_slice trace;          /* of what caused it: goes on in its events, tasks and requests */
+  cafe_slice trace; /* of what caused it: goes on in its events, tasks and requests */
   unit_event *events, *last_event;
-  wanted_task *wanted;       /* after it, if looked_at_tasks */
-  bool is_chained;           /* it can't be written without the one before it: they share a stream or a row */
+  wanted_task *wanted; /* after it, if looked_at_tasks */
+  bool is_chained;     /* it can't be written without the one before it: they share a stream or a row */
   bool looked_at_tasks;
-  bool is_resuming;          /* the first look after the key was read: what is wanted may have run before */
+  bool is_resuming; /* the first look after the key was read: what is wanted may have run before */
   struct task_cause *causes;
   remote_ask *asks;
-  int64_t wake_ms;           /* written by it; -1: not written */
-  int64_t due_ms;            /* of the subject's sagas, as of this unit */
+  int64_t wake_ms; /* written by it; -1: not written */
+  int64_t due_ms;  /* of the subject's sagas, as of this unit */
 
   /* A view's: no subject. */
   struct consumer *consumer;
@@ -344,8 +344,8 @@ void commit_turn(cafe_node *node);
 struct cafe_op {
   struct act act;
   cafe_node *node;
-  cafe_op *prev, *next;  /* in node->ops */
-  cafe_op *next_waiter;  /* in subject->waiters */
+  cafe_op *prev, *next; /* in node->ops */
+  cafe_op *next_waiter; /* in subject->waiters */
   cafe_arena *arena;
   const cafe_schema *command;
   bool wants_new_key;
@@ -360,14 +360,14 @@ struct cafe_op {
   void (*served)(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
   void *serves;
   heap_item deadline;
-  bool is_waiting;       /* in subject->waiters */
-  bool is_acting;        /* its act is under way */
-  bool is_detached;      /* answered already: freed when its act finishes */
+  bool is_waiting;  /* in subject->waiters */
+  bool is_acting;   /* its act is under way */
+  bool is_detached; /* answered already: freed when its act finishes */
   bool is_canceled;
-  bool is_joined;        /* another one claimed the client's key first: it waits for that one's outcome */
-  uint64_t claimed_by;   /* the unit that claims the client's key */
-  uint64_t seq;          /* of the unit that made it wait */
-  uint64_t answered_by;  /* of the unit whose commit answers it; 0: none yet */
+  bool is_joined;       /* another one claimed the client's key first: it waits for that one's outcome */
+  uint64_t claimed_by;  /* the unit that claims the client's key */
+  uint64_t seq;         /* of the unit that made it wait */
+  uint64_t answered_by; /* of the unit whose commit answers it; 0: none yet */
 
   /* The answer, as decided; given when what it rests on is committed. */
   cafe_verdict verdict;
@@ -460,45 +460,45 @@ struct cafe_node {
   registry registry;
   cafe_arena *registry_arena;
   uint64_t log_id;
-  uint64_t *heads;       /* per shard, as far as this node knows */
+  uint64_t *heads; /* per shard, as far as this node knows */
 
-  cafe_timer pump;       /* runs the turn: at once when there is work, else when something is due */
-  int64_t pump_at_us;    /* INT64_MAX: not set */
-  bool is_pump_due;      /* it is set to run at once */
+  cafe_timer pump;    /* runs the turn: at once when there is work, else when something is due */
+  int64_t pump_at_us; /* INT64_MAX: not set */
+  bool is_pump_due;   /* it is set to run at once */
   bool is_turning;
-  int64_t turn_us;       /* the time of this turn: one look at the clock, since everything in it is at once */
+  int64_t turn_us; /* the time of this turn: one look at the clock, since everything in it is at once */
   bool is_closing_ops;
-  bool is_consuming;     /* subscriptions are open: while it runs, and while an operation waits in a draining node */
-  int64_t utc_base_ms;   /* UTC = utc_base_ms + monotonic */
+  bool is_consuming;   /* subscriptions are open: while it runs, and while an operation waits in a draining node */
+  int64_t utc_base_ms; /* UTC = utc_base_ms + monotonic */
 
-  struct act *acts;             /* submitted, not looked at yet */
-  struct unit *ready;           /* decided, waiting for the next batch */
+  struct act *acts;   /* submitted, not looked at yet */
+  struct unit *ready; /* decided, waiting for the next batch */
   uint32_t ready_count;
   struct commit_job *commit;
   bool is_committing;
   uint64_t batch_number;
-  storage_job *jobs_done;    /* inline jobs, to be finished in the turn */
-  uint32_t jobs;             /* under way */
+  storage_job *jobs_done; /* inline jobs, to be finished in the turn */
+  uint32_t jobs;          /* under way */
 
   map *subjects;
   struct subject *idle;
   uint32_t idle_count;
-  heap *due;             /* subjects and far wakes, by UTC ms */
-  heap *deadlines;       /* ops, by monotonic us */
-  heap *retries;         /* tasks: timeouts, by monotonic us */
+  heap *due;       /* subjects and far wakes, by UTC ms */
+  heap *deadlines; /* ops, by monotonic us */
+  heap *retries;   /* tasks: timeouts, by monotonic us */
   struct timer_state *timers;
   cafe_op *ops;
   uint32_t op_count;
-  uint32_t wait_count;   /* ops that wait for a view */
-  bool has_canceled;     /* some op is_canceled */
+  uint32_t wait_count; /* ops that wait for a view */
+  bool has_canceled;   /* some op is_canceled */
   struct consumer *consumers;
   cafe_pull *pulls;
   struct pull_job *pull_jobs; /* being read */
   struct request_out *requests;
   cafe_server server;
 
-  uint64_t id_next, id_end;      /* keys in hand: id_next to id_end - 1 */
-  uint64_t id_version;           /* of the row */
+  uint64_t id_next, id_end; /* keys in hand: id_next to id_end - 1 */
+  uint64_t id_version;      /* of the row */
   int64_t id_stored;
   struct id_job *id_job; /* reserving; NULL: not */
   struct act *waiting_for_id;

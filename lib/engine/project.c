@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A view that subscriptions keep: a batch of events is folded into its rows, and for each partition the changed rows and
- * the checkpoint are one unit. What is kept here: a row in the store is exactly the fold of the events up to the
+ * A view that subscriptions keep: a batch of events is folded into its rows, and for each partition the changed rows
+ * and the checkpoint are one unit. What is kept here: a row in the store is exactly the fold of the events up to the
  * checkpoints of its partition. Rows in memory are a cache of that; after any failure it is thrown away whole, and the
  * batch begun anew from the checkpoints.
  *
- * A view over several logs has a subscription to each, and they meet in the same rows. So they share the cache, and take
- * turns: a batch begins when the one before it is written. Else each would fold into rows that the others have changed.
+ * A view over several logs has a subscription to each, and they meet in the same rows. So they share the cache, and
+ * take turns: a batch begins when the one before it is written. Else each would fold into rows that the others have
+ * changed.
  */
 #include "engine/consume.h"
 
@@ -26,10 +27,10 @@ typedef struct view_row {
 } view_row;
 
 struct projection {
-  cafe_arena *arena; /* of the rows */
-  map *rows;         /* by (key, sub) */
-  size_t text_bytes; /* folded since the rows were last forgotten */
-  uint32_t users;    /* subscriptions of the view */
+  cafe_arena *arena;        /* of the rows */
+  map *rows;                /* by (key, sub) */
+  size_t text_bytes;        /* folded since the rows were last forgotten */
+  uint32_t users;           /* subscriptions of the view */
   struct consumer *turn;    /* whose batch is in hand; NULL: nobody's */
   struct consumer *waiting; /* with a batch, by next_waiting */
 };
@@ -46,7 +47,8 @@ typedef struct read_job {
 } read_job;
 
 static void forget(struct projection *projection) {
-  if (!projection || !projection->rows || !projection->arena) return; /* half made: nothing is in it */
+  if (!projection || !projection->rows || !projection->arena)
+    return; /* half made: nothing is in it */
   map_clear(projection->rows);
   cafe_arena_reset(projection->arena);
   projection->text_bytes = 0;
@@ -55,14 +57,17 @@ static void forget(struct projection *projection) {
 static struct projection *projection_of(struct consumer *consumer) {
   struct consumer *other;
   LL_FOREACH(consumer->node->consumers, other)
-    if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection) return other->projection;
+  if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection)
+    return other->projection;
   return node_alloc(consumer->node, sizeof *other->projection);
 }
 
 static int share(struct consumer *consumer, cafe_err *err) {
-  if (consumer->projection) return CAFE_OK;
+  if (consumer->projection)
+    return CAFE_OK;
   consumer->projection = projection_of(consumer);
-  if (!consumer->projection) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  if (!consumer->projection)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
   consumer->projection->users++;
   return CAFE_OK;
 }
@@ -70,18 +75,24 @@ static int share(struct consumer *consumer, cafe_err *err) {
 static int prepare(struct consumer *consumer, cafe_err *err) {
   cafe_node *node = consumer->node;
   struct projection *made = consumer->projection;
-  if (!made->arena) made->arena = cafe_arena_create(&node->allocator);
-  if (!made->rows) made->rows = map_create(&node->allocator, MAP_BYTES);
-  if (!made->arena || !made->rows) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
-  if (map_count(made->rows) > CACHED_ROWS || made->text_bytes > CACHED_BYTES) forget(made);
+  if (!made->arena)
+    made->arena = cafe_arena_create(&node->allocator);
+  if (!made->rows)
+    made->rows = map_create(&node->allocator, MAP_BYTES);
+  if (!made->arena || !made->rows)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  if (map_count(made->rows) > CACHED_ROWS || made->text_bytes > CACHED_BYTES)
+    forget(made);
   return CAFE_OK;
 }
 
 void project_destroy(struct consumer *consumer) {
   struct projection *shared = consumer->projection;
-  if (!shared) return;
+  if (!shared)
+    return;
   consumer->projection = NULL;
-  if (--shared->users) return;
+  if (--shared->users)
+    return;
   map_destroy(shared->rows);
   cafe_arena_destroy(shared->arena);
   node_free(consumer->node, shared);
@@ -93,13 +104,16 @@ static view_row *row_of(struct consumer *consumer, const cafe_event *event) {
   row_key key = {event->key, view->sub ? view->sub(event) : 0};
   cafe_slice bytes = {(const char *)&key, sizeof key};
   view_row *found = map_get_bytes(projection->rows, bytes);
-  if (found) return found;
+  if (found)
+    return found;
   found = cafe_arena_alloc(projection->arena, sizeof *found);
-  if (!found) return NULL;
+  if (!found)
+    return NULL;
   found->row = cafe_arena_alloc(projection->arena, view->row->width);
   found->key = key.key;
   found->sub = key.sub;
-  if (!found->row || map_put_bytes(projection->rows, bytes, found)) return NULL;
+  if (!found->row || map_put_bytes(projection->rows, bytes, found))
+    return NULL;
   return found;
 }
 
@@ -118,7 +132,8 @@ static void partition_finished(struct unit *unit, int code, const cafe_err *err)
     consumer_failed(consumer, code, err);
   } else {
     consumer->applied[moved->partition] = consumer->stored[moved->partition] = moved->n;
-    if (unit->store.checkpoints[0].n > consumer->stored_watermark) node_pump(consumer->node);
+    if (unit->store.checkpoints[0].n > consumer->stored_watermark)
+      node_pump(consumer->node);
   }
   consumer_end(consumer);
 }
@@ -136,12 +151,15 @@ static int fold_events(struct consumer *consumer, batch_event *queue, view_row *
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
   for (batch_event *at = queue; at; at = at->next) {
     *n = at->event.position.n;
-    if (!is_for_view(consumer, &at->event)) continue;
+    if (!is_for_view(consumer, &at->event))
+      continue;
     view_row *row = row_of(consumer, &at->event);
     cafe_fold fold = row ? view->fold(row->row, &at->event, consumer->projection->arena) : CAFE_FOLD_NOMEM;
-    if (fold == CAFE_FOLD_NOMEM) return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
+    if (fold == CAFE_FOLD_NOMEM)
+      return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
     consumer->projection->text_bytes += bytes_of(view->row, row->row);
-    if (fold == CAFE_FOLD_SKIP || row->is_dirty) continue;
+    if (fold == CAFE_FOLD_SKIP || row->is_dirty)
+      continue;
     row->is_dirty = true;
     row->next_dirty = *dirty;
     *dirty = row;
@@ -157,7 +175,8 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
   uint32_t count = 0;
   uint64_t n = 0;
   int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, &n, err);
-  if (code) return code;
+  if (code)
+    return code;
   if (count == 0) {
     consumer->applied[partition] = n;
     return CAFE_OK;
@@ -166,10 +185,12 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
   struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
   cafe_row_write *rows = made ? cafe_arena_alloc(arena, count * sizeof *rows) : NULL;
   cafe_checkpoint *checkpoint = rows ? cafe_arena_alloc(arena, sizeof *checkpoint) : NULL;
-  if (!checkpoint) goto no_memory;
+  if (!checkpoint)
+    goto no_memory;
   for (view_row *row = dirty; row; row = row->next_dirty) {
     void *copy = cafe_arena_alloc(arena, table->row->width);
-    if (!copy || cafe_schema_copy(copy, row->row, table->row, arena)) goto no_memory;
+    if (!copy || cafe_schema_copy(copy, row->row, table->row, arena))
+      goto no_memory;
     cafe_row_write *write = &rows[made->store.row_count++];
     write->table = table;
     write->key = row->key;
@@ -204,9 +225,11 @@ no_memory:
 static void fold_batch(struct consumer *consumer) {
   cafe_err err = {0, 0, ""};
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
-    if (!consumer->queues[p]) continue;
+    if (!consumer->queues[p])
+      continue;
     int code = write_partition(consumer, p, &err);
-    if (!code) continue;
+    if (!code)
+      continue;
     forget(consumer->projection);
     consumer_failed(consumer, code, &err);
     return;
@@ -220,8 +243,10 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
   read_job *job = user;
   for (uint32_t i = 0; i < job->count; i++) {
     view_row *row = job->rows[i];
-    if (row->key != key || row->sub != sub || row->is_read) continue;
-    if (cafe_schema_copy(row->row, data, table->row, job->consumer->projection->arena)) return CAFE_NOMEM;
+    if (row->key != key || row->sub != sub || row->is_read)
+      continue;
+    if (cafe_schema_copy(row->row, data, table->row, job->consumer->projection->arena))
+      return CAFE_NOMEM;
     row->version = version;
   }
   return CAFE_OK;
@@ -237,7 +262,8 @@ static int run_read(storage_job *base, cafe_err *err) {
     cafe_condition both[2] = {is_key, is_sub};
     cafe_row_query query = {sizeof query, table, both, table->sub_name ? 2 : 1, 0, 0, -1, 1};
     int code = store->ops->read_rows(store, &query, see_row, job, err);
-    if (code) return code;
+    if (code)
+      return code;
     job->rows[i]->is_read = true;
   }
   return CAFE_OK;
@@ -261,12 +287,16 @@ static void read_done(storage_job *base) {
 static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     for (batch_event *at = consumer->queues[p]; at; at = at->next) {
-      if (!is_for_view(consumer, &at->event)) continue;
+      if (!is_for_view(consumer, &at->event))
+        continue;
       view_row *row = row_of(consumer, &at->event);
-      if (!row) return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+      if (!row)
+        return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
       bool is_listed = row->is_read;
-      for (uint32_t i = job->count; i > 0 && !is_listed; i--) is_listed = job->rows[i - 1] == row;
-      if (!is_listed) job->rows[job->count++] = row;
+      for (uint32_t i = job->count; i > 0 && !is_listed; i--)
+        is_listed = job->rows[i - 1] == row;
+      if (!is_listed)
+        job->rows[job->count++] = row;
     }
   }
   return CAFE_OK;
@@ -277,8 +307,10 @@ static void begin_batch(struct consumer *consumer) {
   cafe_err err = {0, 0, ""};
   size_t events = 0;
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
-    for (batch_event *at = consumer->queues[p]; at; at = at->next) events++;
-  if (events == 0) return;
+    for (batch_event *at = consumer->queues[p]; at; at = at->next)
+      events++;
+  if (events == 0)
+    return;
   read_job *job = node_alloc(node, sizeof *job);
   int code = job ? prepare(consumer, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
   if (!code) {
@@ -324,10 +356,12 @@ void project_begin(struct consumer *consumer) {
 
 void project_end(struct consumer *consumer) {
   struct projection *shared = consumer->projection;
-  if (!shared || shared->turn != consumer) return;
+  if (!shared || shared->turn != consumer)
+    return;
   struct consumer *next = shared->waiting;
   shared->turn = NULL;
-  if (!next || !consumer->node->is_consuming) return;
+  if (!next || !consumer->node->is_consuming)
+    return;
   LL_DELETE2(shared->waiting, next, next_waiting);
   shared->turn = next;
   begin_batch(next);

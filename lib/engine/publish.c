@@ -14,8 +14,10 @@ static int see_event(void *user, const cafe_stored_event *event) {
   if (job->count == job->room) {
     uint32_t room = job->room ? job->room * 2 : 16;
     cafe_stored_event *grown = cafe_arena_alloc(job->arena, room * sizeof *grown);
-    if (!grown) return CAFE_NOMEM;
-    if (job->count) memcpy(grown, job->events, job->count * sizeof *grown);
+    if (!grown)
+      return CAFE_NOMEM;
+    if (job->count)
+      memcpy(grown, job->events, job->count * sizeof *grown);
     job->events = grown;
     job->room = room;
   }
@@ -81,13 +83,16 @@ typedef struct pull_job {
 /* Names that nothing here emits are left out: no event has them. */
 static pull_job *make_pull_job(cafe_node *node, cafe_pull *pull) {
   size_t count = 0, used = 0;
-  while (pull->types[count]) count++;
+  while (pull->types[count])
+    count++;
   pull_job *made = node_alloc(node, sizeof *made + (count + 1) * sizeof made->types[0]);
-  if (!made) return NULL;
+  if (!made)
+    return NULL;
   made->pull = pull;
   for (size_t i = 0; i < count; i++) {
     const event_type *known = registry_event(node, pull->types[i]);
-    if (known) made->types[used++] = known->schema->name;
+    if (known)
+      made->types[used++] = known->schema->name;
   }
   return made;
 }
@@ -100,7 +105,8 @@ static void pull_read(log_job *job, int code, const cafe_err *err) {
   cafe_pull *pull = asked->pull;
   LL_DELETE(node->pull_jobs, asked);
   node_free(node, asked);
-  if (!pull) return;
+  if (!pull)
+    return;
   if (code) {
     pull_fail(pull, err);
   } else if (job->query.scanned > pull->after) {
@@ -113,11 +119,14 @@ static void pull_read(log_job *job, int code, const cafe_err *err) {
 static bool refuse_position(cafe_node *node, cafe_pull *pull) {
   cafe_err err;
   if (pull->log_id && pull->log_id != node->log_id)
-    cafe_fail(&err, CAFE_INVALID, "the position is of another log: it was restored from a backup, or made anew. "
+    cafe_fail(&err, CAFE_INVALID,
+              "the position is of another log: it was restored from a backup, or made anew. "
               "Rebuild what was made from the old one");
   else if (pull->shard >= node->store->ops->shards || pull->after > node->heads[pull->shard])
-    cafe_fail(&err, CAFE_INVALID, "position %llu of shard %u is beyond the log's head: the log was restored from a "
-              "backup. Rebuild what was made from the old one", (unsigned long long)pull->after, pull->shard);
+    cafe_fail(&err, CAFE_INVALID,
+              "position %llu of shard %u is beyond the log's head: the log was restored from a "
+              "backup. Rebuild what was made from the old one",
+              (unsigned long long)pull->after, pull->shard);
   else
     return false;
   pull_fail(pull, &err);
@@ -125,7 +134,8 @@ static bool refuse_position(cafe_node *node, cafe_pull *pull) {
 }
 
 void publish_pull(cafe_node *node, cafe_pull *pull) {
-  if (refuse_position(node, pull)) return;
+  if (refuse_position(node, pull))
+    return;
   LL_APPEND(node->pulls, pull);
   node_pump(node);
 }
@@ -133,13 +143,15 @@ void publish_pull(cafe_node *node, cafe_pull *pull) {
 void publish_turn(cafe_node *node) {
   cafe_pull *pull, *next;
   LL_FOREACH_SAFE(node->pulls, pull, next) {
-    if (node->heads[pull->shard] <= pull->after) continue;
+    if (node->heads[pull->shard] <= pull->after)
+      continue;
     LL_DELETE(node->pulls, pull);
     uint32_t limit = pull->limit && pull->limit < PULL_EVENTS ? pull->limit : PULL_EVENTS;
     pull_job *asked = make_pull_job(node, pull);
     if (asked) {
       LL_PREPEND(node->pull_jobs, asked);
-      if (log_read(node, pull->shard, pull->after, limit, asked->types, pull_read, asked)) continue;
+      if (log_read(node, pull->shard, pull->after, limit, asked->types, pull_read, asked))
+        continue;
       LL_DELETE(node->pull_jobs, asked);
       node_free(node, asked);
     }

@@ -27,8 +27,8 @@ typedef struct read_job {
 } read_job;
 
 /* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. */
-static cafe_op *make_op(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
-                        void *user) {
+static cafe_op *make_op(cafe_node *node, void *serves,
+                        void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *), void *user) {
   cafe_arena *arena = node_arena(node);
   cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
   if (!op) {
@@ -46,8 +46,10 @@ static cafe_op *make_op(cafe_node *node, void *serves, void (*served)(cafe_op *,
 }
 
 static int check_node(const cafe_node *node, cafe_err *err) {
-  if (node->state == NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
-  if (node->state > NODE_DRAINING) return cafe_fail(err, CAFE_UNAVAILABLE, "the node is closing");
+  if (node->state == NODE_CREATED)
+    return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
+  if (node->state > NODE_DRAINING)
+    return cafe_fail(err, CAFE_UNAVAILABLE, "the node is closing");
   if (node->op_count >= node->max_queued)
     return cafe_fail(err, CAFE_OVERLOADED, "%u operations are waiting already: later, please", node->op_count);
   return CAFE_OK;
@@ -57,7 +59,8 @@ static void job_free(read_job *job) { node_arena_free(job->job.node, job->arena)
 
 static void read_done(storage_job *base) {
   read_job *job = CONTAINER(base, read_job, job);
-  if (job->op) op_answer(job->op, base->code ? &base->err : NULL, NULL);
+  if (job->op)
+    op_answer(job->op, base->code ? &base->err : NULL, NULL);
   job_free(job);
 }
 
@@ -82,7 +85,8 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
   (void)version;
   read_job *job = user;
   void *copy = cafe_arena_alloc(job->arena, table->row->width);
-  if (!copy || cafe_schema_copy(copy, data, table->row, job->arena)) return CAFE_NOMEM;
+  if (!copy || cafe_schema_copy(copy, data, table->row, job->arena))
+    return CAFE_NOMEM;
   cafe_row *row = &job->rows[job->count++];
   row->key = key;
   row->sub = sub;
@@ -100,15 +104,18 @@ static void list_served(cafe_op *op, const cafe_err *err, const cafe_outcome *ou
   read_job *job = op->serves;
   bool more = job->count == job->query.limit; /* one more than asked for was read */
   job->op = NULL;
-  if (err) job->list_done(err, NULL, 0, false, op->user);
-  else job->list_done(NULL, job->rows, job->count - more, more, op->user);
+  if (err)
+    job->list_done(err, NULL, 0, false, op->user);
+  else
+    job->list_done(NULL, job->rows, job->count - more, more, op->user);
 }
 
 static int read_number(int64_t *out, cafe_slice text) {
   int64_t value = 0;
   bool is_negative = text.size > 1 && text.data[0] == '-';
   for (size_t i = is_negative; i < text.size; i++) {
-    if (text.data[i] < '0' || text.data[i] > '9' || value > (INT64_MAX - 9) / 10) return CAFE_INVALID;
+    if (text.data[i] < '0' || text.data[i] > '9' || value > (INT64_MAX - 9) / 10)
+      return CAFE_INVALID;
     value = value * 10 + (text.data[i] - '0');
   }
   *out = is_negative ? -value : value;
@@ -120,36 +127,42 @@ static int read_filter(cafe_condition *out, const cafe_view *view, const cafe_fi
                        cafe_err *err) {
   cafe_slice name = cafe_text(filter->column);
   memset(out, 0, sizeof *out);
-  if (cafe_slice_equal(name, cafe_text(view->key_name))) out->column = -1;
-  else if (view->sub_name && cafe_slice_equal(name, cafe_text(view->sub_name))) out->column = -2;
-  else out->column = cafe_schema_find(view->row, name);
+  if (cafe_slice_equal(name, cafe_text(view->key_name)))
+    out->column = -1;
+  else if (view->sub_name && cafe_slice_equal(name, cafe_text(view->sub_name)))
+    out->column = -2;
+  else
+    out->column = cafe_schema_find(view->row, name);
   if (out->column < 0 && !cafe_slice_equal(name, cafe_text(view->key_name)) &&
       !(view->sub_name && cafe_slice_equal(name, cafe_text(view->sub_name))))
     return cafe_fail(err, CAFE_INVALID, "%s has no column %s", view->name, filter->column);
-  if (out->column < 0) return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
+  if (out->column < 0)
+    return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
   const cafe_field *field = &view->row->fields[out->column];
   out->value.field = field;
   switch (field->type) {
-    case CAFE_FIELD_TEXT:
-    case CAFE_FIELD_BYTES:
-      return cafe_arena_copy(&out->value.bytes, arena, filter->equals)
-                 ? cafe_fail(err, CAFE_NOMEM, "no memory for a read")
-                 : CAFE_OK;
-    case CAFE_FIELD_ENUM:
-      for (uint32_t i = 0; i < field->names_count; i++) {
-        if (!field->names[i] || !cafe_slice_equal(cafe_text(field->names[i]), filter->equals)) continue;
-        out->value.number = i;
-        return CAFE_OK;
-      }
-      return CAFE_NOT_FOUND;
-    default:
-      return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
+  case CAFE_FIELD_TEXT:
+  case CAFE_FIELD_BYTES:
+    return cafe_arena_copy(&out->value.bytes, arena, filter->equals)
+               ? cafe_fail(err, CAFE_NOMEM, "no memory for a read")
+               : CAFE_OK;
+  case CAFE_FIELD_ENUM:
+    for (uint32_t i = 0; i < field->names_count; i++) {
+      if (!field->names[i] || !cafe_slice_equal(cafe_text(field->names[i]), filter->equals))
+        continue;
+      out->value.number = i;
+      return CAFE_OK;
+    }
+    return CAFE_NOT_FOUND;
+  default:
+    return read_number(&out->value.number, filter->equals) ? CAFE_NOT_FOUND : CAFE_OK;
   }
 }
 
 static const hosted_view *find_view(const cafe_node *node, const cafe_view *view) {
   for (uint32_t i = 0; i < node->registry.view_count; i++)
-    if (node->registry.views[i].type == view) return &node->registry.views[i];
+    if (node->registry.views[i].type == view)
+      return &node->registry.views[i];
   return NULL;
 }
 
@@ -158,19 +171,22 @@ static int run_nothing(storage_job *base, cafe_err *err) {
   return CAFE_OK;
 }
 
-int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user,
-                   cafe_err *err) {
+int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user, cafe_err *err) {
   int code = check_node(node, err);
-  if (code) return code;
+  if (code)
+    return code;
   const hosted_view *view = list->view ? find_view(node, list->view) : NULL;
-  if (!view) return cafe_fail(err, CAFE_INVALID, "this node doesn't host that view");
+  if (!view)
+    return cafe_fail(err, CAFE_INVALID, "this node doesn't host that view");
   if (list->limit < 1 || list->limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list->limit);
   read_job *job = make_job(node);
-  if (!job) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  if (!job)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   cafe_condition *conditions = cafe_arena_alloc(job->arena, (list->filter_count + 1) * sizeof *conditions);
   job->rows = cafe_arena_alloc(job->arena, (list->limit + 1) * sizeof *job->rows);
-  if (!conditions || !job->rows) code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  if (!conditions || !job->rows)
+    code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->job.run = run_list;
   uint32_t count = 0;
   for (; count < list->filter_count && !code; count++) {
@@ -200,7 +216,8 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
     job_free(job);
     return code;
   }
-  if (op) *op = job->op;
+  if (op)
+    *op = job->op;
   storage_submit(node, &job->job);
   return CAFE_OK;
 }
@@ -221,7 +238,8 @@ static void find_done(const cafe_err *err, const cafe_row *rows, uint32_t count,
   find->is_done = true;
   if (err) {
     find->code = err->code;
-    if (find->err) *find->err = *err;
+    if (find->err)
+      *find->err = *err;
     return;
   }
   if (count == 0 || rows->sub != find->sub) {
@@ -238,7 +256,8 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
                    cafe_err *err) {
   cafe_arena_reset(node->call_arena);
   const char *digits = arena_printf(node->call_arena, "%llu", (unsigned long long)key);
-  if (!digits) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  if (!digits)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   cafe_filter is_key = {view->key_name, cafe_text(digits)};
   cafe_list list = CAFE_LIST_INIT;
   list.view = view;
@@ -249,7 +268,8 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
   list.limit = 1;
   blocking_find find = {out, view, sub, node->call_arena, err, CAFE_OK, false};
   int code = cafe_node_list(NULL, node, &list, find_done, &find, err);
-  while (!code && !find.is_done) code = node->loop->ops->turn(node->loop, -1);
+  while (!code && !find.is_done)
+    code = node->loop->ops->turn(node->loop, -1);
   return code ? code : find.code;
 }
 
@@ -260,7 +280,8 @@ static int see_event(void *user, const cafe_stored_event *stored) {
   if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after || job->count == HISTORY_MAX)
     return CAFE_OK;
   const event_type *type = registry_event(job->job.node, stored->type);
-  if (!type) return CAFE_UNSUPPORTED;
+  if (!type)
+    return CAFE_UNSUPPORTED;
   cafe_slice bytes;
   cafe_event *event = &job->events[job->count];
   void *data = cafe_arena_alloc(job->arena, type->schema->width);
@@ -268,7 +289,8 @@ static int see_event(void *user, const cafe_stored_event *stored) {
       cafe_arena_copy(&event->trace, job->arena, stored->trace))
     return CAFE_NOMEM;
   int code = cafe_schema_decode(data, type->schema, bytes, NULL);
-  if (code) return CAFE_CORRUPT;
+  if (code)
+    return CAFE_CORRUPT;
   event->type = type->schema;
   event->aggregate = job->aggregate;
   event->key = stored->key;
@@ -303,14 +325,17 @@ static void history_served(cafe_op *op, const cafe_err *err, const cafe_outcome 
 int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                       cafe_history_cb done, void *user, cafe_err *err) {
   int code = check_node(node, err);
-  if (code) return code;
+  if (code)
+    return code;
   const char *known = NULL;
   for (uint32_t i = 0; i < node->registry.aggregate_count; i++)
     if (strcmp(node->registry.aggregates[i].type->name, aggregate) == 0 && node->registry.aggregates[i].is_local)
       known = node->registry.aggregates[i].type->name;
-  if (!known) return cafe_fail(err, CAFE_INVALID, "this node doesn't host the aggregate %s", aggregate);
+  if (!known)
+    return cafe_fail(err, CAFE_INVALID, "this node doesn't host the aggregate %s", aggregate);
   read_job *job = make_job(node);
-  if (!job) return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  if (!job)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->aggregate = known;
   job->key = key;
   job->after = after;
@@ -322,7 +347,8 @@ int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   }
   job->job.run = run_history;
-  if (op) *op = job->op;
+  if (op)
+    *op = job->op;
   storage_submit(node, &job->job);
   return CAFE_OK;
 }
@@ -348,9 +374,11 @@ static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position
   const struct consumer *consumer;
   bool is_reached = false;
   LL_FOREACH(node->consumers, consumer) {
-    if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard) continue;
+    if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard)
+      continue;
     uint64_t log_id = consumer->is_local ? node->log_id : consumer->log_id;
-    if (log_id && log_id != position->log_id) continue; /* 0: a peer whose log isn't known yet */
+    if (log_id && log_id != position->log_id)
+      continue; /* 0: a peer whose log isn't known yet */
     *is_known = true;
     *head = consumer->is_local ? node->heads[consumer->shard] : consumer->head;
     is_reached = is_reached || (consumer->log_id == position->log_id && consumer->watermark >= position->n);
@@ -378,7 +406,8 @@ void read_turn(cafe_node *node) {
 int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                     int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err) {
   int code = check_node(node, err);
-  if (code) return code;
+  if (code)
+    return code;
   const hosted_view *hosted = find_view(node, view);
   if (!hosted || view->is_inline)
     return cafe_fail(err, CAFE_INVALID, "only a view that this node keeps by subscription can be awaited");
@@ -388,12 +417,15 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   is_reached(node, index, position, &head, &is_known);
   bool is_local = position->log_id == node->log_id;
   if (!is_known || (is_local && position->n > head))
-    return cafe_fail(err, CAFE_INVALID, "the position is of a log that %s doesn't read, or beyond its head: it was "
-                     "restored from a backup", view->name);
+    return cafe_fail(err, CAFE_INVALID,
+                     "the position is of a log that %s doesn't read, or beyond its head: it was "
+                     "restored from a backup",
+                     view->name);
   cafe_op *made = make_op(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
   if (!waiting || heap_push(node->deadlines, &made->deadline, node_now_us(node) + timeout_ms * 1000)) {
-    if (made) op_discard(made);
+    if (made)
+      op_discard(made);
     return cafe_fail(err, CAFE_NOMEM, "no memory to wait");
   }
   waiting->view = index;
@@ -401,7 +433,8 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   waiting->done = done;
   made->serves = waiting;
   node->wait_count++;
-  if (op) *op = made;
+  if (op)
+    *op = made;
   node_pump(node);
   return CAFE_OK;
 }

@@ -35,14 +35,16 @@ static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memo
 static int grow(cafe_node *node, void *array, uint32_t count, size_t width) {
   void **at = array;
   void *grown = node->allocator.resize(node->allocator.user, *at, (count + 1) * width);
-  if (!grown) return CAFE_NOMEM;
+  if (!grown)
+    return CAFE_NOMEM;
   *at = grown;
   memset((char *)grown + count * width, 0, width);
   return CAFE_OK;
 }
 
 static int check_open(const cafe_node *node, cafe_err *err) {
-  if (node->state == NODE_CREATED) return CAFE_OK;
+  if (node->state == NODE_CREATED)
+    return CAFE_OK;
   return cafe_fail(err, CAFE_INVALID, "the node is started: host and employ before cafe_node_start");
 }
 
@@ -50,8 +52,10 @@ static int check_no_secret(const cafe_schema *schema, const char *what, cafe_err
   int code = cafe_schema_check(schema, err);
   for (uint32_t i = 0; i < schema->field_count && !code; i++)
     if (schema->fields[i].flags & CAFE_FIELD_SECRET)
-      code = cafe_fail(err, CAFE_INVALID, "%s %s has the secret field %s: a secret lives in commands and in a saga's data "
-                       "only", what, schema->name, schema->fields[i].name);
+      code = cafe_fail(err, CAFE_INVALID,
+                       "%s %s has the secret field %s: a secret lives in commands and in a saga's data "
+                       "only",
+                       what, schema->name, schema->fields[i].name);
   return code;
 }
 
@@ -82,8 +86,10 @@ static event_type *make_event_type(cafe_node *node, const cafe_schema *schema, u
 static int add_events(cafe_node *node, const cafe_aggregate *type, uint32_t index, cafe_err *err) {
   for (const cafe_schema *const *event = type->events; *event; event++) {
     int code = check_no_secret(*event, "the event", err);
-    if (code) return code;
-    if (!make_event_type(node, *event, index, err)) return err ? err->code : CAFE_INVALID;
+    if (code)
+      return code;
+    if (!make_event_type(node, *event, index, err))
+      return err ? err->code : CAFE_INVALID;
   }
   return CAFE_OK;
 }
@@ -92,11 +98,13 @@ static int add_commands(cafe_node *node, const cafe_aggregate *type, uint32_t in
   registry *known = &node->registry;
   for (const cafe_command_type *command = type->commands; command->command; command++) {
     int code = cafe_schema_check(command->command, err);
-    if (code) return code;
+    if (code)
+      return code;
     if (map_get_bytes(known->commands_by_name, cafe_text(command->command->name)))
       return cafe_fail(err, CAFE_INVALID, "two aggregates take %s: a command's name is unique", command->command->name);
     command_type *made = cafe_arena_alloc(node->registry_arena, sizeof *made);
-    if (!made) return no_memory(err);
+    if (!made)
+      return no_memory(err);
     made->type = command;
     made->aggregate = index;
     if (map_put_bytes(known->commands_by_name, cafe_text(command->command->name), made) ||
@@ -108,7 +116,8 @@ static int add_commands(cafe_node *node, const cafe_aggregate *type, uint32_t in
 
 static int find_aggregate(const registry *known, const char *name) {
   for (uint32_t i = 0; i < known->aggregate_count; i++)
-    if (strcmp(known->aggregates[i].type->name, name) == 0) return (int)i;
+    if (strcmp(known->aggregates[i].type->name, name) == 0)
+      return (int)i;
   return -1;
 }
 
@@ -129,7 +138,8 @@ static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char
     return cafe_fail(err, CAFE_INVALID, "the aggregate %s lacks decide, evolve, state, events or commands", type->name);
   if (known->aggregate_count >= LOCAL_MAX)
     return cafe_fail(err, CAFE_INVALID, "a node knows at most %d aggregates", LOCAL_MAX);
-  if (grow(node, &known->aggregates, known->aggregate_count, sizeof *known->aggregates)) return no_memory(err);
+  if (grow(node, &known->aggregates, known->aggregate_count, sizeof *known->aggregates))
+    return no_memory(err);
   uint32_t index = known->aggregate_count++;
   hosted_aggregate *made = &known->aggregates[index];
   made->type = type;
@@ -149,11 +159,14 @@ static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char
 
 static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
   registry *known = &node->registry;
-  if (known->saga_count >= LOCAL_MAX) return cafe_fail(err, CAFE_INVALID, "a node hosts at most %d sagas", LOCAL_MAX);
-  if (grow(node, &known->sagas, known->saga_count, sizeof *known->sagas)) return no_memory(err);
+  if (known->saga_count >= LOCAL_MAX)
+    return cafe_fail(err, CAFE_INVALID, "a node hosts at most %d sagas", LOCAL_MAX);
+  if (grow(node, &known->sagas, known->saga_count, sizeof *known->sagas))
+    return no_memory(err);
   hosted_saga *made = &known->sagas[known->saga_count];
   int code = saga_plan_create(&made->plan, type, &node->allocator, err);
-  if (code) return code;
+  if (code)
+    return code;
   known->saga_count++;
   made->type = type;
   made->number = saga_number(type->name);
@@ -173,7 +186,8 @@ static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err)
     if (strcmp(known->policies[i]->name, policy->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "two policies are named %s: the name keeps their places in the log",
                        policy->name);
-  if (grow(node, &known->policies, known->policy_count, sizeof *known->policies)) return no_memory(err);
+  if (grow(node, &known->policies, known->policy_count, sizeof *known->policies))
+    return no_memory(err);
   known->policies[known->policy_count++] = policy;
   return CAFE_OK;
 }
@@ -181,7 +195,8 @@ static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err)
 static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   registry *known = &node->registry;
   int code = check_no_secret(view->row, "the view", err);
-  if (code) return code;
+  if (code)
+    return code;
   if (!view->fold || !view->events || !view->key_name || (view->sub_name && !view->sub) || !view->sources)
     return cafe_fail(err, CAFE_INVALID, "the view %s lacks fold, events, sources, key_name, or sub for its sub_name",
                      view->name);
@@ -197,7 +212,8 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   for (int i = 0; i < OWN_TABLES; i++)
     if (strcmp(engine_tables[i].name, view->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "a view can't be named %s: the library's own table is", view->name);
-  if (grow(node, &known->views, known->view_count, sizeof *known->views)) return no_memory(err);
+  if (grow(node, &known->views, known->view_count, sizeof *known->views))
+    return no_memory(err);
   hosted_view *made = &known->views[known->view_count++];
   made->type = view;
   made->table.name = view->name;
@@ -212,28 +228,34 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
 int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err) {
   registry *known = &node->registry;
   int code = check_open(node, err);
-  if (code) return code;
+  if (code)
+    return code;
   for (uint32_t i = 0; i < known->service_count; i++)
     if (strcmp(known->services[i]->name, service->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "the service %s is hosted already", service->name);
-  if (grow(node, &known->services, known->service_count, sizeof *known->services)) return no_memory(err);
+  if (grow(node, &known->services, known->service_count, sizeof *known->services))
+    return no_memory(err);
   known->services[known->service_count++] = service;
   for (uint32_t i = 0; service->aggregates && service->aggregates[i] && !code; i++)
     code = add_aggregate(node, service->aggregates[i], service->name, true, err);
   for (uint32_t i = 0; service->remotes && service->remotes[i] && !code; i++)
     code = add_aggregate(node, service->remotes[i], service->remote_services[i], false, err);
-  for (uint32_t i = 0; service->sagas && service->sagas[i] && !code; i++) code = add_saga(node, service->sagas[i], err);
+  for (uint32_t i = 0; service->sagas && service->sagas[i] && !code; i++)
+    code = add_saga(node, service->sagas[i], err);
   for (uint32_t i = 0; service->policies && service->policies[i] && !code; i++)
     code = add_policy(node, service->policies[i], err);
-  for (uint32_t i = 0; service->views && service->views[i] && !code; i++) code = add_view(node, service->views[i], err);
+  for (uint32_t i = 0; service->views && service->views[i] && !code; i++)
+    code = add_view(node, service->views[i], err);
   return code;
 }
 
 int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *err) {
   registry *known = &node->registry;
   int code = check_open(node, err);
-  if (!code) code = cafe_schema_check(worker->task, err);
-  if (code) return code;
+  if (!code)
+    code = cafe_schema_check(worker->task, err);
+  if (code)
+    return code;
   if (!worker->start || (worker->retry.max_attempts && !worker->give_up))
     return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks start, or give_up for its last attempt",
                      worker->task->name);
@@ -242,7 +264,8 @@ int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *er
                      worker->task->name);
   if (registry_worker(node, worker->task))
     return cafe_fail(err, CAFE_INVALID, "%s has a worker already", worker->task->name);
-  if (grow(node, &known->workers, known->worker_count, sizeof *known->workers)) return no_memory(err);
+  if (grow(node, &known->workers, known->worker_count, sizeof *known->workers))
+    return no_memory(err);
   known->workers[known->worker_count++] = *worker;
   return CAFE_OK;
 }
@@ -251,8 +274,10 @@ int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *er
 
 static int add_index(cafe_node *node, index_list *list, uint32_t index) {
   uint32_t *items = cafe_arena_alloc(node->registry_arena, (list->count + 1) * sizeof *items);
-  if (!items) return CAFE_NOMEM;
-  if (list->count) memcpy(items, list->items, list->count * sizeof *items);
+  if (!items)
+    return CAFE_NOMEM;
+  if (list->count)
+    memcpy(items, list->items, list->count * sizeof *items);
   items[list->count++] = index;
   list->items = items;
   return CAFE_OK;
@@ -261,8 +286,8 @@ static int add_index(cafe_node *node, index_list *list, uint32_t index) {
 static event_type *event_for(cafe_node *node, const cafe_schema *schema, const char *who, cafe_err *err) {
   event_type *type = map_get(node->registry.events_by_schema, (uint64_t)(uintptr_t)schema);
   if (!type)
-    cafe_fail(err, CAFE_INVALID, "%s reads %s, which no aggregate known here emits: list its aggregate as a remote", who,
-              schema->name);
+    cafe_fail(err, CAFE_INVALID, "%s reads %s, which no aggregate known here emits: list its aggregate as a remote",
+              who, schema->name);
   return type;
 }
 
@@ -276,12 +301,15 @@ static int wire_policies(cafe_node *node, cafe_err *err) {
     const cafe_policy *policy = known->policies[i];
     for (const cafe_schema *const *event = policy->events; *event; event++) {
       event_type *type = event_for(node, *event, policy->name, err);
-      if (!type) return CAFE_INVALID;
+      if (!type)
+        return CAFE_INVALID;
       if (strcmp(known->aggregates[type->aggregate].service, policy->source) != 0)
         return cafe_fail(err, CAFE_INVALID, "the policy %s reads %s from %s, but it is %s's", policy->name,
                          (*event)->name, policy->source, known->aggregates[type->aggregate].service);
-      if (policy->other_key || !is_local_event(node, type)) continue;
-      if (add_index(node, &type->policies, i)) return no_memory(err);
+      if (policy->other_key || !is_local_event(node, type))
+        continue;
+      if (add_index(node, &type->policies, i))
+        return no_memory(err);
     }
   }
   return CAFE_OK;
@@ -293,8 +321,10 @@ static int wire_sagas(cafe_node *node, cafe_err *err) {
     const cafe_schema *const *signals = saga_plan_signals(known->sagas[i].plan);
     for (; *signals; signals++) {
       event_type *type = event_for(node, *signals, known->sagas[i].type->name, err);
-      if (!type) return CAFE_INVALID;
-      if (is_local_event(node, type) && add_index(node, &type->sagas, i)) return no_memory(err);
+      if (!type)
+        return CAFE_INVALID;
+      if (is_local_event(node, type) && add_index(node, &type->sagas, i))
+        return no_memory(err);
     }
   }
   return CAFE_OK;
@@ -306,12 +336,15 @@ static int wire_views(cafe_node *node, cafe_err *err) {
     const cafe_view *view = known->views[i].type;
     for (const cafe_schema *const *event = view->events; *event; event++) {
       event_type *type = event_for(node, *event, view->name, err);
-      if (!type) return CAFE_INVALID;
-      if (!view->is_inline) continue;
+      if (!type)
+        return CAFE_INVALID;
+      if (!view->is_inline)
+        continue;
       if (!is_local_event(node, type))
         return cafe_fail(err, CAFE_INVALID, "the view %s is inline, but %s isn't an event of this node", view->name,
                          (*event)->name);
-      if (add_index(node, &type->views, i)) return no_memory(err);
+      if (add_index(node, &type->views, i))
+        return no_memory(err);
     }
   }
   return CAFE_OK;
@@ -321,17 +354,23 @@ static int list_tables(cafe_node *node, cafe_err *err) {
   registry *known = &node->registry;
   known->tables = cafe_arena_alloc(node->registry_arena, (OWN_TABLES + known->view_count + 1) * sizeof(cafe_table *));
   known->service_names = cafe_arena_alloc(node->registry_arena, (known->service_count + 1) * sizeof(char *));
-  if (!known->tables || !known->service_names) return no_memory(err);
-  for (uint32_t i = 0; i < OWN_TABLES; i++) known->tables[i] = &engine_tables[i];
-  for (uint32_t i = 0; i < known->view_count; i++) known->tables[OWN_TABLES + i] = &known->views[i].table;
-  for (uint32_t i = 0; i < known->service_count; i++) known->service_names[i] = known->services[i]->name;
+  if (!known->tables || !known->service_names)
+    return no_memory(err);
+  for (uint32_t i = 0; i < OWN_TABLES; i++)
+    known->tables[i] = &engine_tables[i];
+  for (uint32_t i = 0; i < known->view_count; i++)
+    known->tables[OWN_TABLES + i] = &known->views[i].table;
+  for (uint32_t i = 0; i < known->service_count; i++)
+    known->service_names[i] = known->services[i]->name;
   return CAFE_OK;
 }
 
 int registry_finish(cafe_node *node, cafe_err *err) {
   int code = wire_policies(node, err);
-  if (!code) code = wire_sagas(node, err);
-  if (!code) code = wire_views(node, err);
+  if (!code)
+    code = wire_sagas(node, err);
+  if (!code)
+    code = wire_views(node, err);
   return code ? code : list_tables(node, err);
 }
 
@@ -350,7 +389,8 @@ int registry_create(cafe_node *node) {
 
 void registry_destroy(cafe_node *node) {
   registry *known = &node->registry;
-  for (uint32_t i = 0; i < known->saga_count; i++) saga_plan_destroy(known->sagas[i].plan);
+  for (uint32_t i = 0; i < known->saga_count; i++)
+    saga_plan_destroy(known->sagas[i].plan);
   node_free(node, known->aggregates);
   node_free(node, known->sagas);
   node_free(node, known->views);
@@ -384,18 +424,22 @@ const command_type *registry_command_named(const cafe_node *node, cafe_slice nam
 
 const cafe_worker *registry_worker(const cafe_node *node, const cafe_schema *task) {
   for (uint32_t i = 0; i < node->registry.worker_count; i++)
-    if (node->registry.workers[i].task == task) return &node->registry.workers[i];
+    if (node->registry.workers[i].task == task)
+      return &node->registry.workers[i];
   return NULL;
 }
 
 const char **registry_local_types(cafe_node *node, const cafe_schema *const *types) {
   size_t count = 0, used = 0;
-  while (types[count]) count++;
+  while (types[count])
+    count++;
   const char **names = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *names);
-  if (!names) return NULL;
+  if (!names)
+    return NULL;
   for (size_t i = 0; i < count; i++) {
     const event_type *known = registry_event_of(node, types[i]);
-    if (known && is_local_event(node, known)) names[used++] = types[i]->name;
+    if (known && is_local_event(node, known))
+      names[used++] = types[i]->name;
   }
   return names;
 }

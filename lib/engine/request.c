@@ -94,21 +94,28 @@ static void answer_saga(request_out *out, int code, cafe_verdict verdict) {
 static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict, cafe_err *err) {
   wire_answer answer;
   cafe_slice kept;
-  if (cafe_arena_copy(&kept, out->arena, body)) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  if (cafe_arena_copy(&kept, out->arena, body))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
   int code = cafe_schema_decode(&answer, &answer_type, kept, err);
-  if (code) return code;
+  if (code)
+    return code;
   if (answer.version != WIRE_VERSION || answer.verdict < CAFE_ACCEPTED || answer.verdict > CAFE_REFUSED)
     return cafe_fail(err, CAFE_UNSUPPORTED, "the answer has version %lld", (long long)answer.version);
   *verdict = (cafe_verdict)answer.verdict;
-  if (answer.event.size == 0) return CAFE_OK;
+  if (answer.event.size == 0)
+    return CAFE_OK;
   cafe_slice name;
-  if (cafe_arena_copy(&name, out->arena, answer.event)) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  if (cafe_arena_copy(&name, out->arena, answer.event))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
   const event_type *type = registry_event(out->node, name.data);
-  if (!type) return cafe_fail(err, CAFE_UNSUPPORTED, "the answer is an unknown event, %s", name.data);
+  if (!type)
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the answer is an unknown event, %s", name.data);
   void *data = cafe_arena_alloc(out->arena, type->schema->width);
-  if (!data) return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
+  if (!data)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
   code = cafe_schema_decode(data, type->schema, answer.event_data, err);
-  if (code) return code;
+  if (code)
+    return code;
   out->event.type = type->schema;
   out->event.aggregate = out->node->registry.aggregates[type->aggregate].type->name;
   out->event.key = out->subject->key;
@@ -133,17 +140,19 @@ static void request_done(cafe_request *request, const cafe_err *err, cafe_slice 
 }
 
 static int encode_request(request_out *out, const remote_ask *ask, cafe_slice trace, cafe_err *err) {
-  wire_request wire = {WIRE_VERSION, cafe_text(ask->ask->command->type->name), ask->ask->command->key, {NULL, 0},
-                       trace};
+  wire_request wire = {
+      WIRE_VERSION, cafe_text(ask->ask->command->type->name), ask->ask->command->key, {NULL, 0}, trace};
   int code = cafe_schema_encode(&wire.data, out->arena, ask->ask->command->type, ask->ask->command->data, err);
-  if (code) return code;
+  if (code)
+    return code;
   return cafe_schema_encode(&out->request.body, out->arena, &request_type, &wire, err);
 }
 
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
   cafe_node *node = subject->node;
   cafe_err err = {0, 0, ""};
-  if (node->state > NODE_DRAINING) return; /* the saga's row says that it asked: taken up at the next start */
+  if (node->state > NODE_DRAINING)
+    return; /* the saga's row says that it asked: taken up at the next start */
   cafe_arena *arena = node_arena(node);
   request_out *out = arena ? cafe_arena_alloc(arena, sizeof *out) : NULL;
   if (!out) {
@@ -168,11 +177,14 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   out->request.deadline_us = node_now_us(node) + timeout * 1000;
   out->request.done = request_done;
   int code = encode_request(out, ask, trace, &err);
-  if (!code && cafe_arena_copy(&out->act.trace, arena, trace)) code = cafe_fail(&err, CAFE_NOMEM, "no memory to ask");
+  if (!code && cafe_arena_copy(&out->act.trace, arena, trace))
+    code = cafe_fail(&err, CAFE_NOMEM, "no memory to ask");
   if (!code && !node->transport)
     code = cafe_fail(&err, CAFE_UNAVAILABLE, "%s is another node's, and there is no transport", out->request.service);
-  if (!code) code = node->transport->ops->request(node->transport, &out->request, &err);
-  if (code) answer_saga(out, code, CAFE_REFUSED);
+  if (!code)
+    code = node->transport->ops->request(node->transport, &out->request, &err);
+  if (code)
+    answer_saga(out, code, CAFE_REFUSED);
 }
 
 static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
@@ -183,7 +195,8 @@ void request_close(cafe_node *node) {
   DL_FOREACH(node->ops, op) if (op->served == serve_done) op->serves = NULL;
   request_out *out, *next;
   DL_FOREACH_SAFE(node->requests, out, next) {
-    if (out->act.kind) continue; /* its answer is an act under way, which frees it */
+    if (out->act.kind)
+      continue; /* its answer is an act under way, which frees it */
     node->transport->ops->cancel(node->transport, &out->request);
     request_free(out);
   }
@@ -194,11 +207,13 @@ void request_close(cafe_node *node) {
 static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   cafe_incoming *incoming = op->serves;
   cafe_slice body = {NULL, 0};
-  if (!incoming) return; /* whoever asked is gone */
+  if (!incoming)
+    return; /* whoever asked is gone */
   cafe_err failure = {0, 0, ""};
   if (!err) {
-    wire_answer answer = {WIRE_VERSION, outcome->verdict, cafe_text(outcome->reason), cafe_text(outcome->text),
-                          {NULL, 0}, 0, 0, {NULL, 0}};
+    wire_answer answer = {
+        WIRE_VERSION, outcome->verdict, cafe_text(outcome->reason), cafe_text(outcome->text), {NULL, 0}, 0, 0,
+        {NULL, 0}};
     const cafe_event *event = outcome->event;
     int code = CAFE_OK;
     if (event) {
@@ -207,7 +222,8 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
       answer.event_time_ms = event->time_ms;
       code = cafe_schema_encode(&answer.event_data, op->arena, event->type, event->data, &failure);
     }
-    if (!code) code = cafe_schema_encode(&body, op->arena, &answer_type, &answer, &failure);
+    if (!code)
+      code = cafe_schema_encode(&body, op->arena, &answer_type, &answer, &failure);
     if (code) {
       /* It is done, only the answer can't be written: the caller mustn't take it for undone. */
       failure.code = CAFE_TIMEOUT;
@@ -225,7 +241,8 @@ void request_serve(cafe_node *node, cafe_incoming *incoming) {
   const command_type *command = NULL;
   cafe_arena *arena = node_arena(node);
   int code = arena ? CAFE_OK : cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
-  if (!code) code = cafe_schema_decode(&wire, &request_type, incoming->body, &err);
+  if (!code)
+    code = cafe_schema_decode(&wire, &request_type, incoming->body, &err);
   if (!code && wire.version != WIRE_VERSION)
     code = cafe_fail(&err, CAFE_UNSUPPORTED, "the request has version %lld, this node speaks %d",
                      (long long)wire.version, WIRE_VERSION);
@@ -234,11 +251,13 @@ void request_serve(cafe_node *node, cafe_incoming *incoming) {
   void *data = NULL;
   if (!code && !(data = cafe_arena_alloc(arena, command->type->command->width)))
     code = cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
-  if (!code) code = cafe_schema_decode(data, command->type->command, wire.data, &err);
+  if (!code)
+    code = cafe_schema_decode(data, command->type->command, wire.data, &err);
   if (!code && (wire.key == 0 || wire.key > CAFE_KEY_MAX))
     code = cafe_fail(&err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
   int64_t left_us = incoming->deadline_us - node_now_us(node);
-  if (!code && left_us <= 0) code = cafe_fail(&err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
+  if (!code && left_us <= 0)
+    code = cafe_fail(&err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
   if (!code) {
     cafe_submit submit = CAFE_SUBMIT_INIT;
     submit.command = command->type->command;

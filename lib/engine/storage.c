@@ -29,7 +29,8 @@ void storage_submit(cafe_node *node, storage_job *job) {
     job->job.run = run_on_lane;
     job->job.done = done_on_loop;
     job->code = node->loop->ops->work(node->loop, job->lane, &job->job, &job->err);
-    if (job->code == CAFE_OK) return;
+    if (job->code == CAFE_OK)
+      return;
   } else {
     job->code = job->run(job, &job->err);
   }

@@ -4,9 +4,9 @@
  * The subject: all that shares one key, in memory. Its aggregates' states, sagas, inline rows, tasks, and whoever waits
  * for it.
  *
- * What is kept here: a subject in memory is the fold of what the store holds under its key, plus its units in flight. So
- * it is never thrown out while a unit, a task, a request or a waiting operation needs it; and after a failed unit it is
- * read anew before anything is decided on it. Beyond that it is a cache: throwing it out loses nothing.
+ * What is kept here: a subject in memory is the fold of what the store holds under its key, plus its units in flight.
+ * So it is never thrown out while a unit, a task, a request or a waiting operation needs it; and after a failed unit it
+ * is read anew before anything is decided on it. Beyond that it is a cache: throwing it out loses nothing.
  */
 #include "engine/node.h"
 #include "engine/timer.h"
@@ -34,7 +34,9 @@ typedef struct load_job {
 
 static void execute_queue(struct subject *subject);
 
-struct subject *subject_find(cafe_node *node, uint64_t key) { return map_get(node->subjects, key); }
+struct subject *subject_find(cafe_node *node, uint64_t key) {
+  return map_get(node->subjects, key);
+}
 
 /* Forgets what was folded; tasks, waiters and what is queued stay. */
 static int reset_memory(struct subject *subject) {
@@ -59,19 +61,25 @@ static void subject_free(struct subject *subject) {
 
 struct subject *subject_get(cafe_node *node, uint64_t key, cafe_err *err) {
   struct subject *found = map_get(node->subjects, key);
-  if (found) return found;
+  if (found)
+    return found;
   struct subject *made = node_alloc(node, sizeof *made);
-  if (!made) goto no_memory;
+  if (!made)
+    goto no_memory;
   made->key = key;
   made->node = node;
   made->arena = node_arena(node);
-  if (!made->arena || reset_memory(made)) goto no_memory;
-  if (heap_push(node->due, &made->due, INT64_MAX)) goto no_memory;
-  if (map_put(node->subjects, key, made)) goto no_memory;
+  if (!made->arena || reset_memory(made))
+    goto no_memory;
+  if (heap_push(node->due, &made->due, INT64_MAX))
+    goto no_memory;
+  if (map_put(node->subjects, key, made))
+    goto no_memory;
   return made;
 
 no_memory:
-  if (made) subject_free(made);
+  if (made)
+    subject_free(made);
   cafe_fail(err, CAFE_NOMEM, "no memory for one more key");
   return NULL;
 }
@@ -95,7 +103,8 @@ view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub) {
   LL_FOREACH(subject->views, slot) if (slot->view == view && slot->sub == sub) return slot;
   slot = cafe_arena_alloc(subject->arena, sizeof *slot);
   void *row = slot ? cafe_arena_alloc(subject->arena, subject->node->registry.views[view].type->row->width) : NULL;
-  if (!row) return NULL;
+  if (!row)
+    return NULL;
   slot->view = view;
   slot->sub = sub;
   slot->row = row;
@@ -114,7 +123,8 @@ attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate,
 static int see_event(void *user, const cafe_stored_event *event) {
   load_job *job = user;
   loaded_event *kept = cafe_arena_alloc(job->arena, sizeof *kept);
-  if (!kept) return CAFE_NOMEM;
+  if (!kept)
+    return CAFE_NOMEM;
   kept->event = *event;
   cafe_slice aggregate, type;
   if (cafe_arena_copy(&aggregate, job->arena, cafe_text(event->aggregate)) ||
@@ -124,8 +134,10 @@ static int see_event(void *user, const cafe_stored_event *event) {
     return CAFE_NOMEM;
   kept->event.aggregate = aggregate.data;
   kept->event.type = type.data;
-  if (job->last_event) job->last_event->next = kept;
-  else job->events = kept;
+  if (job->last_event)
+    job->last_event->next = kept;
+  else
+    job->events = kept;
   job->last_event = kept;
   return CAFE_OK;
 }
@@ -136,7 +148,8 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
   load_job *job = user;
   loaded_row *kept = cafe_arena_alloc(job->arena, sizeof *kept);
   void *copy = kept ? cafe_arena_alloc(job->arena, table->row->width) : NULL;
-  if (!copy || cafe_schema_copy(copy, data, table->row, job->arena)) return CAFE_NOMEM;
+  if (!copy || cafe_schema_copy(copy, data, table->row, job->arena))
+    return CAFE_NOMEM;
   kept->table = table;
   kept->sub = sub;
   kept->version = version;
@@ -162,19 +175,25 @@ int subject_apply(struct subject *subject, const event_type *type, const cafe_ev
                      event->aggregate, (unsigned long long)event->key, (unsigned long long)event->version,
                      (unsigned long long)stream->version);
   void *state = subject_state_of(subject, type->aggregate);
-  if (!state || owner->evolve(state, event, subject->arena)) goto no_memory;
+  if (!state || owner->evolve(state, event, subject->arena))
+    goto no_memory;
   stream->version = event->version;
   for (uint32_t i = 0; i < type->views.count; i++) {
     uint32_t view = type->views.items[i];
     const cafe_view *folded = known->views[view].type;
     uint64_t sub = folded->sub ? folded->sub(event) : 0;
-    if (folded->sub && sub == 0) continue;
+    if (folded->sub && sub == 0)
+      continue;
     view_slot *slot = subject_view(subject, view, sub);
-    if (!slot) goto no_memory;
+    if (!slot)
+      goto no_memory;
     cafe_fold fold = folded->fold(slot->row, event, subject->arena);
-    if (fold == CAFE_FOLD_NOMEM) goto no_memory;
-    if (fold == CAFE_FOLD_PUT) slot->is_shown = true;
-    if (fold == CAFE_FOLD_HIDE) slot->is_shown = false;
+    if (fold == CAFE_FOLD_NOMEM)
+      goto no_memory;
+    if (fold == CAFE_FOLD_PUT)
+      slot->is_shown = true;
+    if (fold == CAFE_FOLD_HIDE)
+      slot->is_shown = false;
   }
   return CAFE_OK;
 
@@ -191,15 +210,19 @@ static int fold_events(struct subject *subject, const load_job *job, cafe_err *e
                        at->event.type, at->event.aggregate, (unsigned long long)job->key);
     }
     void *data = cafe_arena_alloc(job->arena, type->schema->width);
-    if (!data) return cafe_fail(err, CAFE_NOMEM, "no memory to read a key");
+    if (!data)
+      return cafe_fail(err, CAFE_NOMEM, "no memory to read a key");
     int code = cafe_schema_decode(data, type->schema, at->event.data, err);
-    if (code) return cafe_fail(err, CAFE_CORRUPT, "%s %llu at position %llu can't be read: restore a backup",
-                               at->event.type, (unsigned long long)job->key, (unsigned long long)at->event.n);
-    cafe_event event = {type->schema, subject->node->registry.aggregates[type->aggregate].type->name,
-                        job->key, at->event.version, at->event.time_ms,
-                        {subject->node->log_id, at->event.shard, at->event.n}, at->event.trace, data};
+    if (code)
+      return cafe_fail(err, CAFE_CORRUPT, "%s %llu at position %llu can't be read: restore a backup", at->event.type,
+                       (unsigned long long)job->key, (unsigned long long)at->event.n);
+    cafe_event event = {type->schema,      subject->node->registry.aggregates[type->aggregate].type->name,
+                        job->key,          at->event.version,
+                        at->event.time_ms, {subject->node->log_id, at->event.shard, at->event.n},
+                        at->event.trace,   data};
     code = subject_apply(subject, type, &event, err);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -207,8 +230,10 @@ static int fold_events(struct subject *subject, const load_job *job, cafe_err *e
 static int take_saga(struct subject *subject, const loaded_row *row, cafe_err *err) {
   registry *known = &subject->node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
-    if (known->sagas[i].number != row->sub) continue;
-    if (known->sagas[i].type->version != ((const saga_row *)row->data)->saga_version) continue;
+    if (known->sagas[i].number != row->sub)
+      continue;
+    if (known->sagas[i].type->version != ((const saga_row *)row->data)->saga_version)
+      continue;
     saga_row *kept = cafe_arena_alloc(subject->arena, sizeof *kept);
     saga_instance *instance = saga_instance_create(known->sagas[i].plan, subject->key, subject->arena);
     if (!kept || !instance || cafe_schema_copy(kept, row->data, &saga_row_type, subject->arena))
@@ -218,7 +243,8 @@ static int take_saga(struct subject *subject, const loaded_row *row, cafe_err *e
     return saga_load(instance, kept, err);
   }
   const saga_row *unknown = row->data;
-  return cafe_fail(err, CAFE_UNSUPPORTED, "the store holds a saga %.*s of version %lld, which nothing here knows: host "
+  return cafe_fail(err, CAFE_UNSUPPORTED,
+                   "the store holds a saga %.*s of version %lld, which nothing here knows: host "
                    "it beside the newer one until none of its sagas runs",
                    (int)unknown->name.size, unknown->name.data, (long long)unknown->saga_version);
 }
@@ -227,9 +253,11 @@ static int take_attempt(struct subject *subject, const loaded_row *row, cafe_err
   registry *known = &subject->node->registry;
   const attempt_row *stored = row->data;
   for (uint32_t i = 0; i < known->aggregate_count; i++) {
-    if (!cafe_slice_equal(cafe_text(known->aggregates[i].type->name), stored->aggregate)) continue;
+    if (!cafe_slice_equal(cafe_text(known->aggregates[i].type->name), stored->aggregate))
+      continue;
     attempt_slot *slot = cafe_arena_alloc(subject->arena, sizeof *slot);
-    if (!slot) return cafe_fail(err, CAFE_NOMEM, "no memory to read a task's attempts");
+    if (!slot)
+      return cafe_fail(err, CAFE_NOMEM, "no memory to read a task's attempts");
     slot->aggregate = i;
     slot->task = (uint32_t)stored->task;
     slot->attempt = (uint32_t)stored->attempt;
@@ -254,12 +282,15 @@ static int take_rows(struct subject *subject, const load_job *job, cafe_err *err
       subject->wake_written_ms = ((const wake_row *)row->data)->due_ms;
     }
     for (uint32_t i = 0; i < known->view_count && !code; i++) {
-      if (row->table != &known->views[i].table || !known->views[i].type->is_inline) continue;
+      if (row->table != &known->views[i].table || !known->views[i].type->is_inline)
+        continue;
       view_slot *slot = subject_view(subject, i, row->sub);
-      if (!slot) return cafe_fail(err, CAFE_NOMEM, "no memory to read a row");
+      if (!slot)
+        return cafe_fail(err, CAFE_NOMEM, "no memory to read a row");
       slot->version = row->version;
     }
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -279,15 +310,18 @@ static void load_done(storage_job *base) {
   cafe_err err = base->err;
   int code = base->code;
   subject->holds++;
-  if (!code) code = fold_events(subject, job, &err);
-  if (!code) code = take_rows(subject, job, &err);
+  if (!code)
+    code = fold_events(subject, job, &err);
+  if (!code)
+    code = take_rows(subject, job, &err);
   node_arena_free(node, job->arena); /* the job lies in it */
   if (code) {
     if (code == CAFE_CORRUPT || code == CAFE_UNSUPPORTED)
       node_log(node, CAFE_LOG_ERROR, subject->key, (cafe_slice){NULL, 0}, "%s", err.text);
     subject->state = SUBJECT_STALE;
     fail_queue(subject, code, &err);
-    if (!cafe_code_is_retryable(code)) op_fail_waiters(subject, &err);
+    if (!cafe_code_is_retryable(code))
+      op_fail_waiters(subject, &err);
     timer_retry(subject);
   } else {
     subject->state = SUBJECT_READY;
@@ -336,7 +370,8 @@ static void execute_queue(struct subject *subject) {
 }
 
 void subject_rouse(struct subject *subject) {
-  if (!subject->is_idle) return;
+  if (!subject->is_idle)
+    return;
   DL_DELETE2(subject->node->idle, subject, lru_prev, lru_next);
   subject->node->idle_count--;
   subject->is_idle = false;
@@ -355,8 +390,10 @@ void subject_take(struct subject *subject, struct act *act) {
   } else {
     DL_APPEND(subject->queue, act);
   }
-  if (subject->state == SUBJECT_READY) execute_queue(subject);
-  else if (subject->state == SUBJECT_NEW) subject_load(subject);
+  if (subject->state == SUBJECT_READY)
+    execute_queue(subject);
+  else if (subject->state == SUBJECT_NEW)
+    subject_load(subject);
   subject->holds--;
   subject_settle(subject);
 }
@@ -365,21 +402,26 @@ void subject_make_stale(struct subject *subject) { subject->state = SUBJECT_STAL
 
 void subject_settle(struct subject *subject) {
   cafe_node *node = subject->node;
-  if (subject->in_flight || subject->state == SUBJECT_LOADING || subject->holds) return;
+  if (subject->in_flight || subject->state == SUBJECT_LOADING || subject->holds)
+    return;
   if (subject->queue && !subject->awaits_tick) {
     subject->holds++; /* whoever is told of a failure here may settle it, too */
-    if (subject->state == SUBJECT_STALE) subject_load(subject);
-    else execute_queue(subject);
+    if (subject->state == SUBJECT_STALE)
+      subject_load(subject);
+    else
+      execute_queue(subject);
     subject->holds--;
     subject_settle(subject);
     return;
   }
   bool is_needed = subject->queue || subject->waiters || subject->tasks || subject->requests || subject->is_ticking;
   if (is_needed) {
-    if (subject->state == SUBJECT_STALE) timer_retry(subject);
+    if (subject->state == SUBJECT_STALE)
+      timer_retry(subject);
     return;
   }
-  if (subject->is_idle) return;
+  if (subject->is_idle)
+    return;
   if (subject->state == SUBJECT_STALE) {
     timer_remember(subject);
     subject_drop(subject);

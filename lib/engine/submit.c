@@ -15,9 +15,7 @@
 /* Another writer may be first that often before the caller is told so. */
 enum { TRIES_MAX = 8 };
 
-static void op_free(cafe_op *op) {
-  node_arena_free(op->node, op->arena); /* the op lies in it */
-}
+static void op_free(cafe_op *op) { node_arena_free(op->node, op->arena); /* the op lies in it */ }
 
 static void op_unlist(cafe_op *op) {
   cafe_node *node = op->node;
@@ -34,19 +32,26 @@ void op_discard(cafe_op *op) {
 void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   cafe_node *node = op->node;
   struct subject *subject = op->is_waiting ? subject_find(node, op->act.key) : NULL;
-  if (subject) op_leave(op, subject);
+  if (subject)
+    op_leave(op, subject);
   op_unlist(op);
   op->is_detached = true;
-  if (op->served) op->served(op, err, outcome);
-  else if (op->done) op->done(err, outcome, op->user);
-  if (!op->is_acting) op_free(op);
-  if (subject) subject_settle(subject);
+  if (op->served)
+    op->served(op, err, outcome);
+  else if (op->done)
+    op->done(err, outcome, op->user);
+  if (!op->is_acting)
+    op_free(op);
+  if (subject)
+    subject_settle(subject);
 }
 
 static void op_fail(cafe_op *op, int code, const cafe_err *err) {
   cafe_err failure = {0, 0, ""};
-  if (err && err->code) failure = *err;
-  else cafe_fail(&failure, (cafe_code)code, "the command was not carried out: %s", cafe_code_name(code));
+  if (err && err->code)
+    failure = *err;
+  else
+    cafe_fail(&failure, (cafe_code)code, "the command was not carried out: %s", cafe_code_name(code));
   op_answer(op, &failure, NULL);
 }
 
@@ -55,19 +60,23 @@ static void op_fail(cafe_op *op, int code, const cafe_err *err) {
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq) {
   op->seq = seq;
   op->answered_by = 0;
-  if (op->is_waiting || op->is_detached) return;
+  if (op->is_waiting || op->is_detached)
+    return;
   op->is_waiting = true;
   op->next_waiter = NULL;
   cafe_op **end = &subject->waiters;
-  while (*end) end = &(*end)->next_waiter;
+  while (*end)
+    end = &(*end)->next_waiter;
   *end = op;
 }
 
 void op_leave(cafe_op *op, struct subject *subject) {
-  if (!op->is_waiting) return;
+  if (!op->is_waiting)
+    return;
   op->is_waiting = false;
   for (cafe_op **at = &subject->waiters; *at; at = &(*at)->next_waiter) {
-    if (*at != op) continue;
+    if (*at != op)
+      continue;
     *at = op->next_waiter;
     return;
   }
@@ -75,13 +84,15 @@ void op_leave(cafe_op *op, struct subject *subject) {
 
 bool op_is_awaited(const struct subject *subject) {
   for (const cafe_op *op = subject->waiters; op; op = op->next_waiter)
-    if (!op->answered_by) return true;
+    if (!op->answered_by)
+      return true;
   return false;
 }
 
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text) {
   cafe_slice kept = {NULL, 0};
-  if (text && cafe_arena_copy(&kept, op->arena, cafe_text(text))) return CAFE_NOMEM;
+  if (text && cafe_arena_copy(&kept, op->arena, cafe_text(text)))
+    return CAFE_NOMEM;
   op->verdict = verdict;
   op->reason = reason;
   op->text = kept.data ? kept.data : reason;
@@ -94,7 +105,8 @@ static const cafe_event *find_outcome(const cafe_op *op, const struct unit *unit
   const cafe_event *found = NULL;
   for (const unit_event *at = unit->events; at && outcomes; at = at->next) {
     for (const cafe_command_outcome *outcome = outcomes; outcome->event; outcome++) {
-      if (outcome->event != at->event.type) continue;
+      if (outcome->event != at->event.type)
+        continue;
       found = &at->event;
       *verdict = outcome->verdict;
     }
@@ -105,7 +117,8 @@ static const cafe_event *find_outcome(const cafe_op *op, const struct unit *unit
 static const cafe_event *last_of_stream(const cafe_op *op, const struct unit *unit) {
   const cafe_event *last = NULL;
   for (const unit_event *at = unit->events; at; at = at->next)
-    if (at->type->aggregate == op->act.command->aggregate) last = &at->event;
+    if (at->type->aggregate == op->act.command->aggregate)
+      last = &at->event;
   return last;
 }
 
@@ -128,12 +141,14 @@ static void fill_outcome(cafe_outcome *out, const cafe_op *op) {
 }
 
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err) {
-  if (op->answered_by) return CAFE_OK;
+  if (op->answered_by)
+    return CAFE_OK;
   cafe_verdict verdict = op->verdict;
   const cafe_event *event = NULL;
   if (verdict == CAFE_PENDING) {
     event = find_outcome(op, unit, &verdict);
-    if (!event) return is_own ? key_claim(op, unit, key, err) : CAFE_OK;
+    if (!event)
+      return is_own ? key_claim(op, unit, key, err) : CAFE_OK;
     if (verdict == CAFE_REFUSED) {
       op->reason = event->type->name;
       op->text = event->type->name;
@@ -147,7 +162,8 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
   const cafe_schema *type = op->node->registry.aggregates[aggregate].type->state;
   void *state = subject_state_of(unit->subject, aggregate);
   void *copy = cafe_arena_alloc(op->arena, type->width);
-  if (!state || !copy) return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
+  if (!state || !copy)
+    return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
   memcpy(copy, state, type->width);
   op->pending_verdict = op->verdict;
   op->verdict = verdict;
@@ -155,7 +171,8 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
   op->state = copy;
   op->version = unit->subject->streams[aggregate].version;
   op->answered_by = unit->seq;
-  if (op->client_key.key.size == 0) return CAFE_OK;
+  if (op->client_key.key.size == 0)
+    return CAFE_OK;
   cafe_outcome outcome;
   fill_outcome(&outcome, op);
   outcome.position.n = 0; /* it isn't written yet */
@@ -192,7 +209,8 @@ void op_failed(struct subject *subject, uint64_t seq) {
     next = op->next_waiter;
     if (op->seq == seq) {
       op_leave(op, subject);
-      if (op->claimed_by == seq) op->has_claimed = false;
+      if (op->claimed_by == seq)
+        op->has_claimed = false;
     } else if (op->answered_by == seq) {
       op->verdict = op->pending_verdict;
       op->answered_by = 0;
@@ -202,7 +220,8 @@ void op_failed(struct subject *subject, uint64_t seq) {
 }
 
 void op_fail_waiters(struct subject *subject, const cafe_err *err) {
-  while (subject->waiters) op_answer(subject->waiters, err, NULL);
+  while (subject->waiters)
+    op_answer(subject->waiters, err, NULL);
 }
 
 /* ---- the act behind an operation ---- */
@@ -214,7 +233,8 @@ static void finish_command(cafe_node *node, struct act *act, int code, const caf
     op_free(op);
     return;
   }
-  if (code == CAFE_OK) return; /* answered by op_committed, or waiting for its outcome */
+  if (code == CAFE_OK)
+    return; /* answered by op_committed, or waiting for its outcome */
   if (code == CAFE_CONFLICT && ++act->tries < TRIES_MAX && node->state <= NODE_DRAINING) {
     op_again(op);
     return;
@@ -262,12 +282,13 @@ void op_key_found(cafe_op *op, const cafe_key_record *found) {
 
 /* ---- submitting ---- */
 
-static int check_submit(const cafe_node *node, const cafe_submit *submit, const command_type **command,
-                        cafe_err *err) {
-  if (node->state == NODE_CREATED) return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
+static int check_submit(const cafe_node *node, const cafe_submit *submit, const command_type **command, cafe_err *err) {
+  if (node->state == NODE_CREATED)
+    return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
   if (node->state != NODE_RUNNING)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the node is draining: it takes no more commands");
-  if (!submit->command || !submit->data) return cafe_fail(err, CAFE_INVALID, "a command needs its type and its data");
+  if (!submit->command || !submit->data)
+    return cafe_fail(err, CAFE_INVALID, "a command needs its type and its data");
   *command = registry_command(node, submit->command);
   if (!*command || !node->registry.aggregates[(*command)->aggregate].is_local)
     return cafe_fail(err, CAFE_INVALID, "no aggregate of this node takes the command %s", submit->command->name);
@@ -275,7 +296,8 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
     return cafe_fail(err, CAFE_INVALID, "the key %llu is above 2^53 - 1", (unsigned long long)submit->key);
   const cafe_client_key *key = submit->client_key;
   if (key && (key->key.size < 1 || key->key.size > 255 || key->scope.size > 255 || key->fingerprint.size > 65536))
-    return cafe_fail(err, CAFE_INVALID, "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to "
+    return cafe_fail(err, CAFE_INVALID,
+                     "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to "
                      "65,536");
   if (node->op_count >= node->max_queued)
     return cafe_fail(err, CAFE_OVERLOADED, "%u commands are waiting already: later, please", node->op_count);
@@ -284,25 +306,33 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
 
 static int copy_submit(cafe_op *op, const cafe_submit *submit) {
   void *data = cafe_arena_alloc(op->arena, submit->command->width);
-  if (!data || cafe_schema_copy(data, submit->data, submit->command, op->arena)) return CAFE_NOMEM;
+  if (!data || cafe_schema_copy(data, submit->data, submit->command, op->arena))
+    return CAFE_NOMEM;
   op->act.data = data;
-  if (cafe_arena_copy(&op->act.trace, op->arena, submit->trace)) return CAFE_NOMEM;
-  if (!submit->client_key) return CAFE_OK;
-  if (cafe_arena_copy(&op->client_key.scope, op->arena, submit->client_key->scope)) return CAFE_NOMEM;
-  if (cafe_arena_copy(&op->client_key.key, op->arena, submit->client_key->key)) return CAFE_NOMEM;
+  if (cafe_arena_copy(&op->act.trace, op->arena, submit->trace))
+    return CAFE_NOMEM;
+  if (!submit->client_key)
+    return CAFE_OK;
+  if (cafe_arena_copy(&op->client_key.scope, op->arena, submit->client_key->scope))
+    return CAFE_NOMEM;
+  if (cafe_arena_copy(&op->client_key.key, op->arena, submit->client_key->key))
+    return CAFE_NOMEM;
   return cafe_arena_copy(&op->client_key.fingerprint, op->arena, submit->client_key->fingerprint);
 }
 
 int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
   const command_type *command = NULL;
   int code = check_submit(node, submit, &command, err);
-  if (code) return code;
+  if (code)
+    return code;
   cafe_arena *arena = node_arena(node);
   cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
-  if (!op) goto no_memory;
+  if (!op)
+    goto no_memory;
   op->arena = arena;
   op->node = node;
-  if (copy_submit(op, submit)) goto no_memory;
+  if (copy_submit(op, submit))
+    goto no_memory;
   if (submit->timeout_ms > 0 &&
       heap_push(node->deadlines, &op->deadline, node_now_us(node) + submit->timeout_ms * 1000))
     goto no_memory;
@@ -330,15 +360,18 @@ int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, c
                      cafe_err *err) {
   cafe_op *made = NULL;
   int code = op_submit(&made, node, submit, err);
-  if (code) return code;
+  if (code)
+    return code;
   made->done = done;
   made->user = user;
-  if (op) *op = made;
+  if (op)
+    *op = made;
   return CAFE_OK;
 }
 
 void cafe_op_cancel(cafe_op *op) {
-  if (op->is_canceled) return;
+  if (op->is_canceled)
+    return;
   op->is_canceled = true;
   op->node->has_canceled = true;
   node_pump(op->node);
@@ -347,7 +380,8 @@ void cafe_op_cancel(cafe_op *op) {
 /* ---- the turn's share ---- */
 
 static void answer_canceled(cafe_node *node) {
-  if (!node->has_canceled) return;
+  if (!node->has_canceled)
+    return;
   node->has_canceled = false;
   cafe_op *op = node->ops;
   while (op) {
@@ -376,7 +410,8 @@ void op_turn(cafe_node *node, int64_t now_us) {
 void op_close(cafe_node *node) {
   cafe_err err;
   cafe_fail(&err, CAFE_CANCELED, "the node is closing");
-  while (node->ops) op_answer(node->ops, &err, NULL);
+  while (node->ops)
+    op_answer(node->ops, &err, NULL);
 }
 
 /* ---- the blocking form ---- */
@@ -391,19 +426,24 @@ typedef struct blocking_call {
 
 static int keep_outcome(blocking_call *call, const cafe_outcome *outcome) {
   *call->out = *outcome;
-  if (cafe_arena_copy(&call->out->reply, call->arena, outcome->reply)) return CAFE_NOMEM;
+  if (cafe_arena_copy(&call->out->reply, call->arena, outcome->reply))
+    return CAFE_NOMEM;
   cafe_slice text = {NULL, 0};
-  if (outcome->text && cafe_arena_copy(&text, call->arena, cafe_text(outcome->text))) return CAFE_NOMEM;
+  if (outcome->text && cafe_arena_copy(&text, call->arena, cafe_text(outcome->text)))
+    return CAFE_NOMEM;
   call->out->text = text.data;
   call->out->state = NULL;
   call->out->event = NULL;
-  if (!outcome->event) return CAFE_OK;
+  if (!outcome->event)
+    return CAFE_OK;
   cafe_event *event = cafe_arena_alloc(call->arena, sizeof *event);
   void *data = event ? cafe_arena_alloc(call->arena, outcome->event->type->width) : NULL;
-  if (!data || cafe_schema_copy(data, outcome->event->data, outcome->event->type, call->arena)) return CAFE_NOMEM;
+  if (!data || cafe_schema_copy(data, outcome->event->data, outcome->event->type, call->arena))
+    return CAFE_NOMEM;
   *event = *outcome->event;
   event->data = data;
-  if (cafe_arena_copy(&event->trace, call->arena, outcome->event->trace)) return CAFE_NOMEM;
+  if (cafe_arena_copy(&event->trace, call->arena, outcome->event->trace))
+    return CAFE_NOMEM;
   call->out->event = event;
   return CAFE_OK;
 }
@@ -413,7 +453,8 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
   call->is_done = true;
   if (err) {
     call->code = err->code;
-    if (call->err) *call->err = *err;
+    if (call->err)
+      *call->err = *err;
   } else if (keep_outcome(call, outcome)) {
     call->code = cafe_fail(call->err, CAFE_NOMEM, "the command was answered, but there is no memory for the answer");
   }
@@ -424,6 +465,7 @@ int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit
   cafe_arena_reset(node->call_arena);
   blocking_call call = {out, node->call_arena, err, CAFE_OK, false};
   int code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
-  while (!code && !call.is_done) code = node->loop->ops->turn(node->loop, -1);
+  while (!code && !call.is_done)
+    code = node->loop->ops->turn(node->loop, -1);
   return code ? code : call.code;
 }

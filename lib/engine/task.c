@@ -14,15 +14,16 @@
 #include "engine/timer.h"
 #include "resilience/retry.h"
 
-/* How long what couldn't be committed waits for its next try, and a task whose answer changed nothing for its next run. */
+/* How long what couldn't be committed waits for its next try, and a task whose answer changed nothing for its next run.
+ */
 enum { AGAIN_MS = 1000 };
 
 typedef enum task_phase {
   TASK_BEGINNING = 1, /* its attempt is being written */
   TASK_RUNNING = 2,
-  TASK_SETTLING = 3,  /* its answer is being committed */
-  TASK_FAILING = 4,   /* its next attempt is being written */
-  TASK_OVER = 5       /* no longer wanted, its row is being removed */
+  TASK_SETTLING = 3, /* its answer is being committed */
+  TASK_FAILING = 4,  /* its next attempt is being written */
+  TASK_OVER = 5      /* no longer wanted, its row is being removed */
 } task_phase;
 
 struct running_task {
@@ -47,16 +48,19 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
   *out = NULL;
   for (uint32_t i = 0; i < known->aggregate_count; i++) {
     const cafe_aggregate *owner = known->aggregates[i].type;
-    if (!owner->tasks || !known->aggregates[i].is_local || subject->streams[i].version == 0) continue;
+    if (!owner->tasks || !known->aggregates[i].is_local || subject->streams[i].version == 0)
+      continue;
     cafe_tasks tasks = {{arena, NULL, NULL, 0, {0, 0, ""}}};
     owner->tasks(&tasks, subject->streams[i].state);
     if (tasks.wanted.err.code) {
-      if (err) *err = tasks.wanted.err;
+      if (err)
+        *err = tasks.wanted.err;
       return tasks.wanted.err.code;
     }
     for (const collected *item = tasks.wanted.first; item; item = item->next) {
       wanted_task *wanted = cafe_arena_alloc(arena, sizeof *wanted);
-      if (!wanted) return cafe_fail(err, CAFE_NOMEM, "no memory to see what a state wants");
+      if (!wanted)
+        return cafe_fail(err, CAFE_NOMEM, "no memory to see what a state wants");
       wanted->aggregate = i;
       wanted->id = item->id;
       wanted->type = item->type;
@@ -86,8 +90,10 @@ int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, in
   int64_t due = 0;
   for (; wanted; wanted = wanted->next) {
     int64_t start = find_running(subject, wanted->aggregate, wanted->id) ? now_ms : start_ms(subject, wanted);
-    if (start < now_ms) start = now_ms;
-    if (!due || start < due) due = start;
+    if (start < now_ms)
+      start = now_ms;
+    if (!due || start < due)
+      due = start;
   }
   return due;
 }
@@ -136,12 +142,14 @@ static void task_start(running_task *task) {
   if (task->worker->retry.timeout_ms > 0)
     heap_update(node->retries, &task->timeout, node_now_us(node) + task->worker->retry.timeout_ms * 1000);
   int code = task->worker->start(task->worker->user, &task->task, &err);
-  if (code) cafe_task_fail(&task->task, &err);
+  if (code)
+    cafe_task_fail(&task->task, &err);
 }
 
 static bool is_wanted(const wanted_task *wanted, uint32_t aggregate, uint32_t id) {
   for (; wanted; wanted = wanted->next)
-    if (wanted->aggregate == aggregate && wanted->id == id) return true;
+    if (wanted->aggregate == aggregate && wanted->id == id)
+      return true;
   return false;
 }
 
@@ -149,7 +157,8 @@ static bool is_wanted(const wanted_task *wanted, uint32_t aggregate, uint32_t id
 static bool is_still_wanted(const running_task *task) {
   struct subject *subject = task->subject;
   wanted_task *wanted = NULL;
-  if (subject->state != SUBJECT_READY || task_look(subject, task->arena, &wanted, NULL)) return false;
+  if (subject->state != SUBJECT_READY || task_look(subject, task->arena, &wanted, NULL))
+    return false;
   return is_wanted(wanted, task->aggregate, task->task.id);
 }
 
@@ -157,7 +166,8 @@ static bool is_still_wanted(const running_task *task) {
 static const cafe_command *copy_cause(cafe_arena *arena, const cafe_command *cause) {
   cafe_command *kept = cafe_arena_alloc(arena, sizeof *kept);
   void *data = kept ? cafe_arena_alloc(arena, cause->type->width) : NULL;
-  if (!data || cafe_schema_copy(data, cause->data, cause->type, arena)) return NULL;
+  if (!data || cafe_schema_copy(data, cause->data, cause->type, arena))
+    return NULL;
   *kept = *cause;
   kept->data = data;
   return kept;
@@ -184,7 +194,8 @@ static void row_finished(cafe_node *node, struct act *act, int code, const cafe_
     return;
   }
   attempt_slot *slot = subject_attempt(subject, task->aggregate, task->task.id);
-  if (!slot) slot = cafe_arena_alloc(subject->arena, sizeof *slot);
+  if (!slot)
+    slot = cafe_arena_alloc(subject->arena, sizeof *slot);
   if (!slot) {
     /* The store knows more than the memory: read it anew. */
     task_free(task);
@@ -210,11 +221,14 @@ static void row_finished(cafe_node *node, struct act *act, int code, const cafe_
     return;
   }
   bool is_over = task->phase == TASK_OVER;
-  if (!slot->cause && task->task.cause) slot->cause = copy_cause(subject->arena, task->task.cause);
+  if (!slot->cause && task->task.cause)
+    slot->cause = copy_cause(subject->arena, task->task.cause);
   task_free(task);
-  if (is_over) LL_DELETE(subject->attempts, slot);
+  if (is_over)
+    LL_DELETE(subject->attempts, slot);
   /* Not by arming the timer: what follows a commit sets it anew, from this. */
-  else if (!subject->task_due_ms || slot->due_ms < subject->task_due_ms) subject->task_due_ms = slot->due_ms;
+  else if (!subject->task_due_ms || slot->due_ms < subject->task_due_ms)
+    subject->task_due_ms = slot->due_ms;
 }
 
 static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase) {
@@ -242,17 +256,20 @@ static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, 
 static void keep_cause(running_task *task, const struct unit *unit) {
   const task_cause *cause;
   LL_FOREACH(unit->causes, cause) if (cause->command->aggregate == task->aggregate) break;
-  if (!cause) return;
+  if (!cause)
+    return;
   cafe_command command = {cause->command->type->command, task->task.key, unit->now_ms, cause->data};
   task->task.cause = copy_cause(task->arena, &command);
 }
 
 static void consider(struct subject *subject, const struct unit *unit, const wanted_task *wanted) {
   cafe_node *node = subject->node;
-  if (find_running(subject, wanted->aggregate, wanted->id)) return;
+  if (find_running(subject, wanted->aggregate, wanted->id))
+    return;
   int64_t start = start_ms(subject, wanted);
   if (start > node_utc_ms(node)) {
-    if (!subject->task_due_ms || start < subject->task_due_ms) subject->task_due_ms = start;
+    if (!subject->task_due_ms || start < subject->task_due_ms)
+      subject->task_due_ms = start;
     return;
   }
   const cafe_worker *worker = registry_worker(node, wanted->type);
@@ -264,7 +281,8 @@ static void consider(struct subject *subject, const struct unit *unit, const wan
   const attempt_slot *slot = subject_attempt(subject, wanted->aggregate, wanted->id);
   if (slot || unit->is_resuming) {
     task->task.attempt = slot ? slot->attempt + 1 : 2;
-    if (slot && slot->cause) task->task.cause = copy_cause(task->arena, slot->cause);
+    if (slot && slot->cause)
+      task->task.cause = copy_cause(task->arena, slot->cause);
     write_attempt(task, task->task.attempt, 0, TASK_BEGINNING);
     return;
   }
@@ -278,29 +296,36 @@ static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
   const char none = 0;
   wanted_task past = {NULL, slot->aggregate, slot->task, &nothing, &none, 0};
   running_task *task = task_make(subject, &past, NULL, (cafe_slice){NULL, 0});
-  if (task) write_attempt(task, slot->attempt, 0, TASK_OVER);
+  if (task)
+    write_attempt(task, slot->attempt, 0, TASK_OVER);
 }
 
 /* A worker that can't be stopped is waited for: what it says then is judged by the state. */
 static void task_stop(running_task *task) {
-  if (task->phase != TASK_RUNNING || !task->worker->stop) return;
+  if (task->phase != TASK_RUNNING || !task->worker->stop)
+    return;
   task->worker->stop(task->worker->user, &task->task);
   task_free(task);
 }
 
 void task_reconcile(struct subject *subject, const struct unit *unit) {
-  if (!timer_is_for(subject)) return;
+  if (!timer_is_for(subject))
+    return;
   running_task *task, *next;
   DL_FOREACH_SAFE(subject->tasks, task, next) {
-    if (is_wanted(unit->wanted, task->aggregate, task->task.id)) continue;
+    if (is_wanted(unit->wanted, task->aggregate, task->task.id))
+      continue;
     task_stop(task);
   }
   subject->task_due_ms = 0;
-  for (const wanted_task *wanted = unit->wanted; wanted; wanted = wanted->next) consider(subject, unit, wanted);
+  for (const wanted_task *wanted = unit->wanted; wanted; wanted = wanted->next)
+    consider(subject, unit, wanted);
   attempt_slot *slot, *after;
   LL_FOREACH_SAFE(subject->attempts, slot, after) {
-    if (is_wanted(unit->wanted, slot->aggregate, slot->task)) continue;
-    if (!find_running(subject, slot->aggregate, slot->task)) forget_attempt(subject, slot);
+    if (is_wanted(unit->wanted, slot->aggregate, slot->task))
+      continue;
+    if (!find_running(subject, slot->aggregate, slot->task))
+      forget_attempt(subject, slot);
   }
 }
 
@@ -315,8 +340,8 @@ static void settle_finished(cafe_node *node, struct act *act, int code, const ca
     return;
   }
   if (code != CAFE_CONFLICT)
-    node_log(node, CAFE_LOG_WARN, act->key, act->trace, "%s %u of %s: its answer wasn't taken: %s", task->task.type->name,
-             task->task.id, task->task.aggregate, err ? err->text : cafe_code_name(code));
+    node_log(node, CAFE_LOG_WARN, act->key, act->trace, "%s %u of %s: its answer wasn't taken: %s",
+             task->task.type->name, task->task.id, task->task.aggregate, err ? err->text : cafe_code_name(code));
   submit_again(task, code);
 }
 
@@ -335,7 +360,8 @@ void task_settled(running_task *task, const struct unit *unit) {
 static int settle(running_task *task, const cafe_schema *command, const void *data, cafe_err *err) {
   cafe_node *node = task->subject->node;
   const command_type *type = registry_command(node, command);
-  if (!type) return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which nobody takes", command->name);
+  if (!type)
+    return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which nobody takes", command->name);
   void *copy = cafe_arena_alloc(task->arena, command->width);
   if (!copy || cafe_schema_copy(copy, data, command, task->arena))
     return cafe_fail(err, CAFE_NOMEM, "no memory for a task's answer");
@@ -356,7 +382,8 @@ static int settle(running_task *task, const cafe_schema *command, const void *da
 
 void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data) {
   cafe_err err;
-  if (settle(CONTAINER(public, running_task, task), command, data, &err)) cafe_task_fail(public, &err);
+  if (settle(CONTAINER(public, running_task, task), command, data, &err))
+    cafe_task_fail(public, &err);
 }
 
 void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
@@ -371,7 +398,8 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
     task->worker->give_up(task->worker->user, public, reason, &reaction);
     node->stats.parked++;
     const collected *said = reaction.commands.err.code ? NULL : reaction.commands.first;
-    if (said && !settle(task, said->type, said->data, NULL)) return;
+    if (said && !settle(task, said->type, said->data, NULL))
+      return;
   }
   int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
@@ -401,7 +429,9 @@ void task_stop_all(struct subject *subject) {
   running_task *task, *next;
   DL_FOREACH_SAFE(subject->tasks, task, next) {
     bool is_waiting = task->phase != TASK_RUNNING && task->timeout.due != INT64_MAX;
-    if (is_waiting) heap_update(subject->node->retries, &task->timeout, node_now_us(subject->node)); /* to be canceled */
-    else task_stop(task); /* where its act is under way, that frees it */
+    if (is_waiting)
+      heap_update(subject->node->retries, &task->timeout, node_now_us(subject->node)); /* to be canceled */
+    else
+      task_stop(task); /* where its act is under way, that frees it */
   }
 }

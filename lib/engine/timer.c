@@ -14,9 +14,9 @@
 #include "engine/timer.h"
 
 enum {
-  QUIET_MS = 1500,   /* an order that moves again within this time needs its row not put right */
-  AGAIN_MS = 1000,   /* after a failed look */
-  SCAN_ROWS = 1000,  /* remembered at once: 64 KB or so */
+  QUIET_MS = 1500,    /* an order that moves again within this time needs its row not put right */
+  AGAIN_MS = 1000,    /* after a failed look */
+  SCAN_ROWS = 1000,   /* remembered at once: 64 KB or so */
   LOOKS_AT_ONCE = 256 /* keys being taken up after a restart: enough to fill a batch, few enough to serve others */
 };
 
@@ -33,11 +33,11 @@ typedef struct scan_job {
 } scan_job;
 
 struct timer_state {
-  heap *far;            /* rows of keys that aren't in memory */
-  int64_t horizon_ms;   /* every row due before it is remembered, or its key is in memory */
-  int64_t scan_at_ms;   /* not before */
-  uint32_t looks;       /* ticks under way */
-  uint32_t scan_rows;   /* for the next scan */
+  heap *far;          /* rows of keys that aren't in memory */
+  int64_t horizon_ms; /* every row due before it is remembered, or its key is in memory */
+  int64_t scan_at_ms; /* not before */
+  uint32_t looks;     /* ticks under way */
+  uint32_t scan_rows; /* for the next scan */
   scan_job *scan;
 };
 
@@ -48,8 +48,10 @@ static void look_finished(cafe_node *node, struct act *act, int code, const cafe
   (void)err;
   subject->is_ticking = false;
   node->timers->looks--;
-  if (code && node->state <= NODE_DRAINING) timer_retry(subject);
-  if (!subject->awaits_tick) return;
+  if (code && node->state <= NODE_DRAINING)
+    timer_retry(subject);
+  if (!subject->awaits_tick)
+    return;
   subject->awaits_tick = false; /* it was canceled before it came to its key */
   subject_settle(subject);
 }
@@ -61,7 +63,8 @@ bool timer_is_for(const struct subject *subject) {
 
 static bool prepare_look(struct subject *subject) {
   cafe_node *node = subject->node;
-  if (subject->is_ticking || node->state > NODE_DRAINING) return false;
+  if (subject->is_ticking || node->state > NODE_DRAINING)
+    return false;
   subject->is_ticking = true;
   subject_rouse(subject); /* the act lies in it, and waits in a queue until it is taken */
   node->timers->looks++;
@@ -73,11 +76,13 @@ static bool prepare_look(struct subject *subject) {
 }
 
 static void look_at(struct subject *subject) {
-  if (timer_is_for(subject) && prepare_look(subject)) act_submit(subject->node, &subject->tick);
+  if (timer_is_for(subject) && prepare_look(subject))
+    act_submit(subject->node, &subject->tick);
 }
 
 void timer_arm_at(struct subject *subject, int64_t due_ms) {
-  if (due_ms && due_ms < subject->due.due) heap_update(subject->node->due, &subject->due, due_ms);
+  if (due_ms && due_ms < subject->due.due)
+    heap_update(subject->node->due, &subject->due, due_ms);
   node_pump(subject->node);
 }
 
@@ -86,17 +91,20 @@ void timer_retry(struct subject *subject) { timer_arm_at(subject, node_utc_ms(su
 void timer_committed(struct subject *subject, const struct unit *unit) {
   int64_t real = unit->due_ms;
   int64_t now = node_utc_ms(subject->node);
-  if (subject->task_due_ms && (!real || subject->task_due_ms < real)) real = subject->task_due_ms;
+  if (subject->task_due_ms && (!real || subject->task_due_ms < real))
+    real = subject->task_due_ms;
   int64_t due = real ? real : INT64_MAX;
   bool is_early = subject->wake_written_ms && (!real || subject->wake_written_ms < real);
   bool is_busy = subject->tasks || subject->requests; /* then an early row is right */
-  if (is_early && !is_busy && due > now + QUIET_MS) due = now + QUIET_MS;
+  if (is_early && !is_busy && due > now + QUIET_MS)
+    due = now + QUIET_MS;
   heap_update(subject->node->due, &subject->due, due);
 }
 
 void timer_loaded(struct subject *subject) {
   bool has_saga = false;
-  for (uint32_t i = 0; i < subject->node->registry.saga_count; i++) has_saga = has_saga || subject->sagas[i];
+  for (uint32_t i = 0; i < subject->node->registry.saga_count; i++)
+    has_saga = has_saga || subject->sagas[i];
   if (!has_saga && !subject->wake_written_ms && !subject->attempts) {
     subject->is_resumed = true; /* nothing was left */
     return;
@@ -104,9 +112,12 @@ void timer_loaded(struct subject *subject) {
   /* Before anything else is decided, so that what a crash left is known as such. */
   struct act *queued = NULL;
   DL_FOREACH(subject->queue, queued) if (queued == &subject->tick) break;
-  if (queued) DL_DELETE(subject->queue, queued);
-  if (queued || prepare_look(subject)) DL_PREPEND(subject->queue, &subject->tick);
-  else subject->awaits_tick = subject->is_ticking;
+  if (queued)
+    DL_DELETE(subject->queue, queued);
+  if (queued || prepare_look(subject))
+    DL_PREPEND(subject->queue, &subject->tick);
+  else
+    subject->awaits_tick = subject->is_ticking;
 }
 
 /* ---- keys that aren't in memory ---- */
@@ -118,7 +129,8 @@ static void forget_far(cafe_node *node, far_wake *far) {
 
 static void remember(cafe_node *node, uint64_t key, int64_t due_ms) {
   struct timer_state *timers = node->timers;
-  if (due_ms >= timers->horizon_ms) return; /* read when it is nearer */
+  if (due_ms >= timers->horizon_ms)
+    return; /* read when it is nearer */
   far_wake *far = node_alloc(node, sizeof *far);
   if (far && heap_push(timers->far, &far->due, due_ms) == CAFE_OK) {
     far->key = key;
@@ -130,8 +142,10 @@ static void remember(cafe_node *node, uint64_t key, int64_t due_ms) {
 
 void timer_remember(struct subject *subject) {
   int64_t due = subject->due.due;
-  if (subject->wake_written_ms && subject->wake_written_ms < due) due = subject->wake_written_ms;
-  if (due != INT64_MAX && subject->node->state == NODE_RUNNING) remember(subject->node, subject->key, due);
+  if (subject->wake_written_ms && subject->wake_written_ms < due)
+    due = subject->wake_written_ms;
+  if (due != INT64_MAX && subject->node->state == NODE_RUNNING)
+    remember(subject->node, subject->key, due);
 }
 
 static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
@@ -139,7 +153,8 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
   (void)table, (void)sub, (void)version;
   scan_job *scan = user;
   far_wake *far = node_alloc(scan->job.node, sizeof *far);
-  if (!far) return CAFE_NOMEM;
+  if (!far)
+    return CAFE_NOMEM;
   far->key = key;
   scan->last_due_ms = ((const wake_row *)data)->due_ms;
   far->due.due = scan->last_due_ms;
@@ -170,15 +185,19 @@ static void scan_done(storage_job *base) {
     bool is_known = subject_find(node, far->key) != NULL;
     known += is_known;
     if (is_known || heap_push(timers->far, &far->due, due)) {
-      if (!is_known && due < timers->horizon_ms) timers->horizon_ms = due;
+      if (!is_known && due < timers->horizon_ms)
+        timers->horizon_ms = due;
       node_free(node, far);
     }
   }
   /* Keys in memory may keep early rows for long (a peer is down, and all that ask it try again): beyond them there are
    * others, and only a longer look finds them. */
-  if (is_whole) timers->scan_rows = SCAN_ROWS;
-  else if (scan->count && known == scan->count) timers->scan_rows *= 2;
-  else if (heap_count(timers->far) == 0 && !timers->scan_at_ms) timers->scan_at_ms = node_utc_ms(node) + AGAIN_MS;
+  if (is_whole)
+    timers->scan_rows = SCAN_ROWS;
+  else if (scan->count && known == scan->count)
+    timers->scan_rows *= 2;
+  else if (heap_count(timers->far) == 0 && !timers->scan_at_ms)
+    timers->scan_at_ms = node_utc_ms(node) + AGAIN_MS;
   node_free(node, scan);
 }
 
@@ -227,42 +246,52 @@ static void take_far(cafe_node *node, int64_t now_ms) {
 void timer_turn(cafe_node *node, int64_t now_us) {
   (void)now_us;
   int64_t now_ms = node_utc_ms(node);
-  if (node->state > NODE_DRAINING) return;
+  if (node->state > NODE_DRAINING)
+    return;
   heap_item *item;
   while ((item = heap_peek(node->due)) && item->due <= now_ms) {
     struct subject *subject = CONTAINER(item, struct subject, due);
     heap_update(node->due, item, INT64_MAX);
     look_at(subject);
   }
-  if (node->state != NODE_RUNNING) return;
+  if (node->state != NODE_RUNNING)
+    return;
   take_far(node, now_ms);
-  if (wants_scan(node->timers) && scan_ms(node->timers) <= now_ms) scan(node);
+  if (wants_scan(node->timers) && scan_ms(node->timers) <= now_ms)
+    scan(node);
 }
 
 int64_t timer_next_ms(const cafe_node *node) {
   const struct timer_state *timers = node->timers;
-  if (node->state > NODE_DRAINING) return INT64_MAX;
+  if (node->state > NODE_DRAINING)
+    return INT64_MAX;
   heap_item *near = heap_peek(node->due);
   int64_t next = near ? near->due : INT64_MAX;
-  if (node->state != NODE_RUNNING) return next;
+  if (node->state != NODE_RUNNING)
+    return next;
   heap_item *far = timers->looks < LOOKS_AT_ONCE ? heap_peek(timers->far) : NULL;
-  if (far && far->due < next) next = far->due;
-  if (wants_scan(timers) && scan_ms(timers) < next) next = scan_ms(timers);
+  if (far && far->due < next)
+    next = far->due;
+  if (wants_scan(timers) && scan_ms(timers) < next)
+    next = scan_ms(timers);
   return next;
 }
 
 int timer_create(cafe_node *node) {
   node->timers = node_alloc(node, sizeof *node->timers);
-  if (!node->timers) return CAFE_NOMEM;
+  if (!node->timers)
+    return CAFE_NOMEM;
   node->timers->scan_rows = SCAN_ROWS;
   node->timers->far = heap_create(&node->allocator);
   return node->timers->far ? CAFE_OK : CAFE_NOMEM;
 }
 
 void timer_destroy(cafe_node *node) {
-  if (!node->timers) return;
+  if (!node->timers)
+    return;
   heap_item *item;
-  while (node->timers->far && (item = heap_peek(node->timers->far))) forget_far(node, CONTAINER(item, far_wake, due));
+  while (node->timers->far && (item = heap_peek(node->timers->far)))
+    forget_far(node, CONTAINER(item, far_wake, due));
   heap_destroy(node->timers->far);
   node_free(node, node->timers);
   node->timers = NULL;

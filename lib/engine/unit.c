@@ -57,9 +57,7 @@ static struct unit *unit_make(struct subject *subject) {
 
 void unit_free(cafe_node *node, struct unit *unit) { node_arena_free(node, unit->arena); /* the unit lies in it */ }
 
-static int no_memory(cafe_err *err) {
-  return cafe_fail(err, CAFE_NOMEM, "no memory to decide a command");
-}
+static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to decide a command"); }
 
 static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, const void *data, uint32_t saga,
                          const saga_ask *ask) {
@@ -70,13 +68,17 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
   if (!x->node->registry.aggregates[command->aggregate].is_local) {
     remote_ask *remote = ask ? cafe_arena_alloc(x->arena, sizeof *remote) : NULL;
     if (!ask)
-      return cafe_fail(x->err, CAFE_INVALID, "a policy asks for %s, whose aggregate lives on another node: host the "
-                       "policy there", schema->name);
-    if (!remote) return no_memory(x->err);
+      return cafe_fail(x->err, CAFE_INVALID,
+                       "a policy asks for %s, whose aggregate lives on another node: host the "
+                       "policy there",
+                       schema->name);
+    if (!remote)
+      return no_memory(x->err);
     remote->saga = saga;
     remote->ask = ask;
     remote_ask **end = &x->unit->asks;
-    while (*end) end = &(*end)->next;
+    while (*end)
+      end = &(*end)->next;
     *end = remote;
     return CAFE_OK;
   }
@@ -84,16 +86,21 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
     return cafe_fail(x->err, CAFE_INVALID, "%s is asked for key %llu in a unit of key %llu: mark the policy other_key",
                      schema->name, (unsigned long long)key, (unsigned long long)x->subject->key);
   if (++x->commands > COMMANDS_MAX)
-    return cafe_fail(x->err, CAFE_INVALID, "one command caused more than %d others: do the policies of %s go in a "
-                     "circle?", COMMANDS_MAX, schema->name);
+    return cafe_fail(x->err, CAFE_INVALID,
+                     "one command caused more than %d others: do the policies of %s go in a "
+                     "circle?",
+                     COMMANDS_MAX, schema->name);
   work *item = cafe_arena_alloc(x->arena, sizeof *item);
-  if (!item) return no_memory(x->err);
+  if (!item)
+    return no_memory(x->err);
   item->command = command;
   item->data = data;
   item->saga = saga;
   item->ask = ask;
-  if (x->last) x->last->next = item;
-  else x->first = item;
+  if (x->last)
+    x->last->next = item;
+  else
+    x->first = item;
   x->last = item;
   return CAFE_OK;
 }
@@ -101,19 +108,22 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
 static int queue_asks(execution *x, uint32_t saga, const saga_asks *asks) {
   for (const saga_ask *ask = asks->first; ask; ask = ask->next) {
     int code = queue_command(x, ask->command->type, ask->command->key, ask->command->data, saga, ask);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
 
 static int queue_reaction(execution *x, const cafe_reaction *reaction) {
   if (reaction->commands.err.code) {
-    if (x->err) *x->err = reaction->commands.err;
+    if (x->err)
+      *x->err = reaction->commands.err;
     return reaction->commands.err.code;
   }
   for (const collected *item = reaction->commands.first; item; item = item->next) {
     int code = queue_command(x, item->type, item->key, item->data, 0, NULL);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -122,8 +132,10 @@ static int queue_reaction(execution *x, const cafe_reaction *reaction) {
 static bool is_of_other_version(const execution *x, uint32_t saga) {
   const registry *known = &x->node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
-    if (i == saga || known->sagas[i].number != known->sagas[saga].number) continue;
-    if (x->subject->sagas[i] || known->sagas[i].type->version > known->sagas[saga].type->version) return true;
+    if (i == saga || known->sagas[i].number != known->sagas[saga].number)
+      continue;
+    if (x->subject->sagas[i] || known->sagas[i].type->version > known->sagas[saga].type->version)
+      return true;
   }
   return false;
 }
@@ -132,16 +144,20 @@ static int signal_saga(execution *x, uint32_t saga, const cafe_event *event, con
   hosted_saga *hosted = &x->node->registry.sagas[saga];
   saga_instance *instance = x->subject->sagas[saga];
   if (!instance) {
-    if (is_of_other_version(x, saga)) return CAFE_OK;
+    if (is_of_other_version(x, saga))
+      return CAFE_OK;
     instance = saga_instance_create(hosted->plan, x->subject->key, x->subject->arena);
-    if (!instance) return no_memory(x->err);
+    if (!instance)
+      return no_memory(x->err);
     x->subject->sagas[saga] = instance;
   }
   saga_asks asks = {NULL, NULL, 0};
   bool changed = false;
   int code = saga_signal(instance, event, cause, x->unit->now_ms, x->arena, &asks, &changed, x->err);
-  if (code) return code;
-  if (changed) x->changed_sagas |= (uint64_t)1 << saga;
+  if (code)
+    return code;
+  if (changed)
+    x->changed_sagas |= (uint64_t)1 << saga;
   return queue_asks(x, saga, &asks);
 }
 
@@ -150,29 +166,32 @@ static int signal_versions(execution *x, uint32_t saga, const cafe_event *event)
   const registry *known = &x->node->registry;
   int code = CAFE_OK;
   for (uint32_t i = 0; i < known->saga_count && !code; i++)
-    if (known->sagas[i].number == known->sagas[saga].number) code = signal_saga(x, i, event, NULL);
+    if (known->sagas[i].number == known->sagas[saga].number)
+      code = signal_saga(x, i, event, NULL);
   return code;
 }
 
 static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
   const cafe_view *type = x->node->registry.views[view].type;
   uint64_t sub = type->sub ? type->sub(event) : 0;
-  if (type->sub && sub == 0) return CAFE_OK;
+  if (type->sub && sub == 0)
+    return CAFE_OK;
   view_slot *slot = subject_view(x->subject, view, sub);
-  if (!slot) return no_memory(x->err);
+  if (!slot)
+    return no_memory(x->err);
   switch (type->fold(slot->row, event, x->subject->arena)) {
-    case CAFE_FOLD_PUT:
-      slot->is_shown = true;
-      slot->is_dirty = true;
-      break;
-    case CAFE_FOLD_HIDE:
-      slot->is_dirty = slot->is_dirty || slot->is_shown;
-      slot->is_shown = false;
-      break;
-    case CAFE_FOLD_NOMEM:
-      return no_memory(x->err);
-    case CAFE_FOLD_SKIP:
-      break;
+  case CAFE_FOLD_PUT:
+    slot->is_shown = true;
+    slot->is_dirty = true;
+    break;
+  case CAFE_FOLD_HIDE:
+    slot->is_dirty = slot->is_dirty || slot->is_shown;
+    slot->is_shown = false;
+    break;
+  case CAFE_FOLD_NOMEM:
+    return no_memory(x->err);
+  case CAFE_FOLD_SKIP:
+    break;
   }
   return CAFE_OK;
 }
@@ -181,8 +200,10 @@ static int store_event(execution *x, const unit_event *made, const codec_measure
   if (x->stored_count == x->stored_room) {
     uint32_t room = x->stored_room ? x->stored_room * 2 : 8;
     cafe_stored_event *grown = cafe_arena_alloc(x->arena, room * sizeof *grown);
-    if (!grown) return no_memory(x->err);
-    if (x->stored_count) memcpy(grown, x->stored, x->stored_count * sizeof *grown);
+    if (!grown)
+      return no_memory(x->err);
+    if (x->stored_count)
+      memcpy(grown, x->stored, x->stored_count * sizeof *grown);
     x->stored = grown;
     x->stored_room = room;
   }
@@ -195,7 +216,8 @@ static int store_event(execution *x, const unit_event *made, const codec_measure
   stored->time_ms = event->time_ms;
   stored->trace = event->trace;
   int code = codec_encode(&stored->data, x->arena, event->type, event->data, measure, x->err);
-  if (code) return code;
+  if (code)
+    return code;
   x->stored_count++;
   return CAFE_OK;
 }
@@ -209,7 +231,8 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
                      said->type->name);
   void *state = subject_state_of(x->subject, aggregate);
   unit_event *made = cafe_arena_alloc(x->arena, sizeof *made);
-  if (!state || !made) return no_memory(x->err);
+  if (!state || !made)
+    return no_memory(x->err);
   made->type = type;
   cafe_event *event = &made->event;
   event->type = said->type;
@@ -220,28 +243,35 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
   event->position.log_id = x->node->log_id;
   event->trace = x->unit->trace;
   event->data = said->data;
-  if (x->unit->last_event) x->unit->last_event->next = made;
-  else x->unit->events = made;
+  if (x->unit->last_event)
+    x->unit->last_event->next = made;
+  else
+    x->unit->events = made;
   x->unit->last_event = made;
   x->touched |= (uint64_t)1 << aggregate;
 
   int code = store_event(x, made, &said->measure);
-  if (code) return code;
-  if (owner->evolve(state, event, x->subject->arena)) return no_memory(x->err);
+  if (code)
+    return code;
+  if (owner->evolve(state, event, x->subject->arena))
+    return no_memory(x->err);
   for (uint32_t i = 0; i < type->policies.count; i++) {
     const cafe_policy *policy = known->policies[type->policies.items[i]];
     cafe_reaction reaction = {{x->arena, NULL, NULL, 0, {0, 0, ""}}};
     policy->react(&reaction, event, policy->config);
     code = queue_reaction(x, &reaction);
-    if (code) return code;
+    if (code)
+      return code;
   }
   for (uint32_t i = 0; i < type->sagas.count; i++) {
     code = signal_saga(x, type->sagas.items[i], event, cause);
-    if (code) return code;
+    if (code)
+      return code;
   }
   for (uint32_t i = 0; i < type->views.count; i++) {
     code = fold_view(x, type->views.items[i], event);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -252,13 +282,15 @@ static int keep_cause(execution *x, const work *item) {
   LL_FOREACH(x->unit->causes, cause) if (cause->command->aggregate == item->command->aggregate) break;
   if (!cause) {
     cause = cafe_arena_alloc(x->arena, sizeof *cause);
-    if (!cause) return no_memory(x->err);
+    if (!cause)
+      return no_memory(x->err);
     LL_PREPEND(x->unit->causes, cause);
   }
   /* The act may be over, with its data, before the task begins. */
   const cafe_schema *type = item->command->type->command;
   void *copy = cafe_arena_alloc(x->arena, type->width);
-  if (!copy || cafe_schema_copy(copy, item->data, type, x->arena)) return no_memory(x->err);
+  if (!copy || cafe_schema_copy(copy, item->data, type, x->arena))
+    return no_memory(x->err);
   cause->command = item->command;
   cause->data = copy;
   return CAFE_OK;
@@ -268,37 +300,45 @@ static int run_command(execution *x, const work *item) {
   uint32_t aggregate = item->command->aggregate;
   const cafe_aggregate *owner = x->node->registry.aggregates[aggregate].type;
   void *state = subject_state_of(x->subject, aggregate);
-  if (!state) return no_memory(x->err);
+  if (!state)
+    return no_memory(x->err);
   cafe_decision decision = {{x->arena, NULL, NULL, 0, {0, 0, ""}}, NULL, NULL};
   cafe_command command = {item->command->type->command, x->subject->key, x->unit->now_ms, item->data};
   cafe_verdict verdict = owner->decide(&decision, state, &command);
   if (decision.events.err.code) {
-    if (x->err) *x->err = decision.events.err;
+    if (x->err)
+      *x->err = decision.events.err;
     return decision.events.err.code;
   }
   x->node->stats.commands++;
-  if (verdict == CAFE_REFUSED) x->node->stats.refused++;
+  if (verdict == CAFE_REFUSED)
+    x->node->stats.refused++;
   for (const collected *said = decision.events.first; said; said = said->next) {
     int code = emit_event(x, aggregate, said, &command);
-    if (code) return code;
+    if (code)
+      return code;
   }
   if (decision.events.first && owner->tasks) {
     int code = keep_cause(x, item);
-    if (code) return code;
+    if (code)
+      return code;
   }
   if (item->op) {
-    if (op_decided(item->op, verdict, decision.reason, decision.text)) return no_memory(x->err);
+    if (op_decided(item->op, verdict, decision.reason, decision.text))
+      return no_memory(x->err);
   } else if (item->ask && item->ask->kind != SAGA_ASK_OTHER) {
     saga_asks asks = {NULL, NULL, 0};
     bool changed = false;
     int code = saga_answer(x->subject->sagas[item->saga], item->ask->kind, item->ask->step, item->ask->attempt, CAFE_OK,
                            verdict, x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
-    if (code) return code;
-    if (changed) x->changed_sagas |= (uint64_t)1 << item->saga;
+    if (code)
+      return code;
+    if (changed)
+      x->changed_sagas |= (uint64_t)1 << item->saga;
     return queue_asks(x, item->saga, &asks);
   } else if (verdict == CAFE_REFUSED) {
-    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->trace, "%s was refused: %s",
-             command.type->name, decision.text ? decision.text : decision.reason);
+    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->trace, "%s was refused: %s", command.type->name,
+             decision.text ? decision.text : decision.reason);
   }
   return CAFE_OK;
 }
@@ -306,7 +346,8 @@ static int run_command(execution *x, const work *item) {
 static int run_queue(execution *x) {
   for (work *item = x->first; item; item = item->next) {
     int code = run_command(x, item);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
@@ -314,55 +355,66 @@ static int run_queue(execution *x) {
 static int begin_tick(execution *x) {
   for (uint32_t i = 0; i < x->node->registry.saga_count; i++) {
     saga_instance *instance = x->subject->sagas[i];
-    if (!instance) continue;
+    if (!instance)
+      continue;
     saga_asks asks = {NULL, NULL, 0};
     bool resumed = false, ticked = false;
     int code = CAFE_OK;
     if (!x->subject->is_resumed)
       code = saga_resume(instance, x->unit->now_ms, x->arena, &asks, &resumed, x->err);
-    if (!code) code = saga_tick(instance, x->unit->now_ms, x->arena, &asks, &ticked, x->err);
-    if (code) return code;
-    if (resumed || ticked) x->changed_sagas |= (uint64_t)1 << i;
+    if (!code)
+      code = saga_tick(instance, x->unit->now_ms, x->arena, &asks, &ticked, x->err);
+    if (code)
+      return code;
+    if (resumed || ticked)
+      x->changed_sagas |= (uint64_t)1 << i;
     code = queue_asks(x, i, &asks);
-    if (code) return code;
+    if (code)
+      return code;
   }
   return CAFE_OK;
 }
 
 static int begin_answer(execution *x, struct act *act) {
-  if (!x->subject->sagas[act->saga]) return CAFE_OK;
+  if (!x->subject->sagas[act->saga])
+    return CAFE_OK;
   if (act->event) {
     int code = signal_saga(x, act->saga, act->event, NULL);
-    if (code) return code;
+    if (code)
+      return code;
   }
   saga_asks asks = {NULL, NULL, 0};
   bool changed = false;
   int code = saga_answer(x->subject->sagas[act->saga], act->ask_kind, act->step, act->attempt, act->code, act->verdict,
                          x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
-  if (code) return code;
-  if (changed) x->changed_sagas |= (uint64_t)1 << act->saga;
+  if (code)
+    return code;
+  if (changed)
+    x->changed_sagas |= (uint64_t)1 << act->saga;
   return queue_asks(x, act->saga, &asks);
 }
 
 static int begin(execution *x, struct act *act) {
   switch (act->kind) {
-    case ACT_COMMAND: {
-      int code = queue_command(x, act->command->type->command, x->subject->key, act->data, 0, NULL);
-      if (!code) x->last->op = act->op;
-      return code;
-    }
-    case ACT_TICK:
-      return begin_tick(x);
-    case ACT_ANSWER:
-      return begin_answer(x, act);
-    case ACT_EVENT: {
-      int code = act->signals ? signal_versions(x, act->saga, act->event) : CAFE_OK;
-      for (const collected *item = act->commands; item && !code; item = item->next)
-        if (item->key == x->subject->key) code = queue_command(x, item->type, item->key, item->data, 0, NULL);
-      return code;
-    }
-    case ACT_ROWS:
-      return CAFE_OK;
+  case ACT_COMMAND: {
+    int code = queue_command(x, act->command->type->command, x->subject->key, act->data, 0, NULL);
+    if (!code)
+      x->last->op = act->op;
+    return code;
+  }
+  case ACT_TICK:
+    return begin_tick(x);
+  case ACT_ANSWER:
+    return begin_answer(x, act);
+  case ACT_EVENT: {
+    int code = act->signals ? signal_versions(x, act->saga, act->event) : CAFE_OK;
+    for (const collected *item = act->commands; item && !code; item = item->next)
+      if (item->key == x->subject->key)
+        code = queue_command(x, item->type, item->key, item->data, 0, NULL);
+    return code;
+  }
+  case ACT_ROWS:
+    return CAFE_OK;
   }
   return CAFE_OK;
 }
@@ -382,17 +434,20 @@ static cafe_row_write *add_row(execution *x, cafe_row_write *rows, const cafe_ta
 
 static int seal_views(execution *x, cafe_row_write *rows) {
   for (view_slot *slot = x->subject->views; slot; slot = slot->next) {
-    if (!slot->is_dirty) continue;
+    if (!slot->is_dirty)
+      continue;
     const cafe_table *table = &x->node->registry.views[slot->view].table;
     slot->is_dirty = false;
     if (!slot->is_shown) {
-      if (slot->version) add_row(x, rows, table, slot->sub, slot->version, NULL);
+      if (slot->version)
+        add_row(x, rows, table, slot->sub, slot->version, NULL);
       slot->version = 0;
       continue;
     }
     /* The texts of the row lie in the subject's arena, which outlives its units in flight. */
     void *copy = cafe_arena_alloc(x->arena, table->row->width);
-    if (!copy) return no_memory(x->err);
+    if (!copy)
+      return no_memory(x->err);
     memcpy(copy, slot->row, table->row->width);
     add_row(x, rows, table, slot->sub, slot->version++, copy);
   }
@@ -401,11 +456,14 @@ static int seal_views(execution *x, cafe_row_write *rows) {
 
 static int seal_sagas(execution *x, cafe_row_write *rows) {
   for (uint32_t i = 0; i < x->node->registry.saga_count; i++) {
-    if (!(x->changed_sagas >> i & 1)) continue;
+    if (!(x->changed_sagas >> i & 1))
+      continue;
     saga_row *row = cafe_arena_alloc(x->arena, sizeof *row);
-    if (!row) return no_memory(x->err);
+    if (!row)
+      return no_memory(x->err);
     int code = saga_save(row, x->subject->sagas[i], x->unit->now_ms, x->arena, x->err);
-    if (code) return code;
+    if (code)
+      return code;
     add_row(x, rows, &engine_tables[TABLE_SAGAS], x->node->registry.sagas[i].number, x->subject->saga_versions[i]++,
             row);
   }
@@ -421,19 +479,24 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
   int64_t due = 0;
   for (uint32_t i = 0; i < x->node->registry.saga_count; i++) {
     int64_t saga_due = subject->sagas[i] ? saga_due_ms(subject->sagas[i]) : 0;
-    if (saga_due && (!due || saga_due < due)) due = saga_due;
+    if (saga_due && (!due || saga_due < due))
+      due = saga_due;
   }
   unit->due_ms = due;
   int64_t task_due = task_due_ms(subject, unit->wanted, now);
-  if (task_due && (!due || task_due < due)) due = task_due;
-  if (unit->asks || subject->requests) due = due && due < now ? due : now;
+  if (task_due && (!due || task_due < due))
+    due = task_due;
+  if (unit->asks || subject->requests)
+    due = due && due < now ? due : now;
   bool is_earlier = due && (!subject->wake_written_ms || due < subject->wake_written_ms);
   bool is_late = subject->wake_written_ms && (!due || (due > subject->wake_written_ms && due > now));
-  if (!is_earlier && !(is_exact && is_late)) return CAFE_OK;
+  if (!is_earlier && !(is_exact && is_late))
+    return CAFE_OK;
   wake_row *row = NULL;
   if (due) {
     row = cafe_arena_alloc(x->arena, sizeof *row);
-    if (!row) return no_memory(x->err);
+    if (!row)
+      return no_memory(x->err);
     row->due_ms = due;
   }
   add_row(x, rows, &engine_tables[TABLE_WAKES], 0, subject->wake_version, row);
@@ -445,14 +508,20 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
 
 static int seal_rows(execution *x, struct act *act) {
   uint32_t room = 2;
-  for (view_slot *slot = x->subject->views; slot; slot = slot->next) room += slot->is_dirty;
-  for (uint64_t left = x->changed_sagas; left; left &= left - 1) room++;
+  for (view_slot *slot = x->subject->views; slot; slot = slot->next)
+    room += slot->is_dirty;
+  for (uint64_t left = x->changed_sagas; left; left &= left - 1)
+    room++;
   cafe_row_write *rows = cafe_arena_alloc(x->arena, room * sizeof *rows);
-  if (!rows) return no_memory(x->err);
+  if (!rows)
+    return no_memory(x->err);
   int code = seal_views(x, rows);
-  if (!code) code = seal_sagas(x, rows);
-  if (!code) code = seal_wake(x, rows, act->kind == ACT_TICK);
-  if (act->kind == ACT_ROWS) rows[x->unit->store.row_count++] = act->row;
+  if (!code)
+    code = seal_sagas(x, rows);
+  if (!code)
+    code = seal_wake(x, rows, act->kind == ACT_TICK);
+  if (act->kind == ACT_ROWS)
+    rows[x->unit->store.row_count++] = act->row;
   x->unit->store.rows = rows;
   return code;
 }
@@ -464,7 +533,8 @@ static int seal_answers(execution *x, struct act *act) {
   /* Its own first: a unit has room for one client's key, and nobody else would write this one. */
   int code = act->op ? op_prepare(act->op, unit, true, &key, x->err) : CAFE_OK;
   for (cafe_op *op = x->subject->waiters; op && !code; op = op->next_waiter)
-    if (op != act->op) code = op_prepare(op, unit, false, &key, x->err);
+    if (op != act->op)
+      code = op_prepare(op, unit, false, &key, x->err);
   unit->store.client_key = key;
   return code;
 }
@@ -480,7 +550,8 @@ static int seal(execution *x, struct act *act) {
   } else {
     unit->looked_at_tasks = true;
     int code = task_look(x->subject, x->arena, &unit->wanted, x->err);
-    if (code) return code;
+    if (code)
+      return code;
   }
   unit->store.events = x->stored;
   unit->store.event_count = x->stored_count;
@@ -494,16 +565,19 @@ static int seal(execution *x, struct act *act) {
 
 /* Whether the store refuses it where the one before it, still in flight, isn't written. */
 static bool is_chained(const struct unit *unit, const struct unit *before) {
-  if (!before) return true;
+  if (!before)
+    return true;
   for (uint32_t i = 0; i < unit->store.row_count; i++) {
     const cafe_row_write *row = &unit->store.rows[i];
     for (uint32_t j = 0; j < before->store.row_count; j++)
-      if (before->store.rows[j].table == row->table && before->store.rows[j].sub == row->sub) return true;
+      if (before->store.rows[j].table == row->table && before->store.rows[j].sub == row->sub)
+        return true;
   }
   for (uint32_t i = 0; i < unit->store.event_count; i++) {
     const char *aggregate = unit->store.events[i].aggregate;
     for (uint32_t j = 0; j < before->store.event_count; j++)
-      if (before->store.events[j].aggregate == aggregate) return true;
+      if (before->store.events[j].aggregate == aggregate)
+        return true;
   }
   return false;
 }
@@ -526,11 +600,14 @@ void unit_execute(struct subject *subject, struct act *act) {
   unit->seq = ++subject->unit_seq;
   unit->is_resuming = act->kind == ACT_TICK && !subject->is_resumed;
   execution x = {node, subject, unit, unit->arena, NULL, NULL, 0, 0, 0, NULL, 0, 0, &err};
-  if (act->op) op_wait(act->op, subject, unit->seq);
+  if (act->op)
+    op_wait(act->op, subject, unit->seq);
   /* The act may be over before what the unit began is. */
   int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? no_memory(&err) : begin(&x, act);
-  if (!code) code = run_queue(&x);
-  if (!code) code = seal(&x, act);
+  if (!code)
+    code = run_queue(&x);
+  if (!code)
+    code = seal(&x, act);
   if (code) {
     op_failed(subject, unit->seq);
     unit_free(node, unit);
@@ -538,7 +615,8 @@ void unit_execute(struct subject *subject, struct act *act) {
     act->finish(node, act, code, &err);
     return;
   }
-  if (act->kind == ACT_TICK) subject->is_resumed = true;
+  if (act->kind == ACT_TICK)
+    subject->is_resumed = true;
   if (unit->store.event_count || unit->store.row_count || unit->store.client_key || unit->store.checkpoint_count) {
     unit->is_chained = is_chained(unit, subject->last_unit);
     subject->last_unit = unit;

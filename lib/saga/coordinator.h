@@ -6,8 +6,8 @@
 #include "schema/collect.h"
 
 /*
- * The coordinator: (instance, input, now) → (instance, asks). Pure. The engine feeds it start, signals, answers and time,
- * carries out what it asks, and commits the row in the same unit.
+ * The coordinator: (instance, input, now) → (instance, asks). Pure. The engine feeds it start, signals, answers and
+ * time, carries out what it asks, and commits the row in the same unit.
  */
 
 /* A checked definition, ready to run. */
@@ -22,11 +22,11 @@ const cafe_schema *const *saga_plan_signals(const saga_plan *plan);
 typedef enum saga_phase {
   SAGA_NONE = 0,
   SAGA_RUNNING = 1,
-  SAGA_GUARDING = 2,     /* an interrupt's guard is asked */
+  SAGA_GUARDING = 2, /* an interrupt's guard is asked */
   SAGA_COMPENSATING = 3,
-  SAGA_ENDED = 4,        /* all branches done */
-  SAGA_UNDONE = 5,       /* all compensated */
-  SAGA_PARKED = 6        /* an operator is needed; an event, an answer or a resume may still move it: go on feeding it */
+  SAGA_ENDED = 4,  /* all branches done */
+  SAGA_UNDONE = 5, /* all compensated */
+  SAGA_PARKED = 6  /* an operator is needed; an event, an answer or a resume may still move it: go on feeding it */
 } saga_phase;
 
 /* The row of the table `sagas`; key is the saga's, sub is saga_number. */
@@ -34,14 +34,14 @@ typedef struct saga_row {
   cafe_slice name;
   int64_t saga_version;
   saga_phase phase;
-  cafe_slice steps;       /* where it stands, readable: "await_started+capture" */
-  cafe_slice guard;       /* the interrupt whose guard is asked */
-  int64_t attempt;        /* of the action being retried, 0 if none */
-  int64_t due_ms;         /* next timeout or retry, TIME */
+  cafe_slice steps; /* where it stands, readable: "await_started+capture" */
+  cafe_slice guard; /* the interrupt whose guard is asked */
+  int64_t attempt;  /* of the action being retried, 0 if none */
+  int64_t due_ms;   /* next timeout or retry, TIME */
   int64_t started_at_ms;
   int64_t updated_at_ms;
-  cafe_slice state;       /* the coordinator's own, BYTES */
-  cafe_slice data;        /* what the saga remembers, BYTES; emptied of secrets when their step has ended: by fold */
+  cafe_slice state; /* the coordinator's own, BYTES */
+  cafe_slice data;  /* what the saga remembers, BYTES; emptied of secrets when their step has ended: by fold */
 } saga_row;
 
 extern const cafe_schema saga_row_type;
@@ -60,10 +60,10 @@ typedef enum saga_ask_kind {
 typedef struct saga_ask {
   struct saga_ask *next;
   saga_ask_kind kind;
-  uint32_t step;             /* index, for saga_answer; ACTION and COMPENSATION */
-  uint32_t attempt;          /* from 1; several commands of one attempt share it, and each is answered */
-  int64_t deadline_ms;       /* UTC; 0: none but the retry's timeout */
-  int64_t timeout_ms;        /* of this attempt */
+  uint32_t step;       /* index, for saga_answer; ACTION and COMPENSATION */
+  uint32_t attempt;    /* from 1; several commands of one attempt share it, and each is answered */
+  int64_t deadline_ms; /* UTC; 0: none but the retry's timeout */
+  int64_t timeout_ms;  /* of this attempt */
   const collected *command;
 } saga_ask;
 
@@ -81,10 +81,11 @@ saga_instance *saga_instance_create(const saga_plan *plan, uint64_t key, cafe_ar
 saga_phase saga_instance_phase(const saga_instance *instance);
 const void *saga_instance_data(const saga_instance *instance);
 
-/* An event of the saga's key: starts it, moves it, or is kept (before the start too: a row of SAGA_NONE is written then).
- * One it doesn't name, one that was fed before (its type's last version, or an earlier one), and any after the end change
- * nothing. *changed tells whether the row must be written. Here and below: CAFE_OK, CAFE_NOMEM, or CAFE_INVALID for a
- * command that the definition names with a value outside its type; after a failure the instance is unusable. */
+/* An event of the saga's key: starts it, moves it, or is kept (before the start too: a row of SAGA_NONE is written
+ * then). One it doesn't name, one that was fed before (its type's last version, or an earlier one), and any after the
+ * end change nothing. *changed tells whether the row must be written. Here and below: CAFE_OK, CAFE_NOMEM, or
+ * CAFE_INVALID for a command that the definition names with a value outside its type; after a failure the instance is
+ * unusable. */
 int saga_signal(saga_instance *instance, const cafe_event *event, const cafe_command *cause, int64_t now_ms,
                 cafe_arena *scratch, saga_asks *out, bool *changed, cafe_err *err);
 
@@ -101,8 +102,8 @@ int saga_tick(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga
               cafe_err *err);
 
 /* After a restart: asks again every action or compensation that was asked and not answered and whose command is for
- * another node (the engine drops those for local aggregates: their asking and answering was one unit); the guard that is
- * asked, likewise; and what an operator is needed for, since a corrected program may have been started. */
+ * another node (the engine drops those for local aggregates: their asking and answering was one unit); the guard that
+ * is asked, likewise; and what an operator is needed for, since a corrected program may have been started. */
 int saga_resume(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga_asks *out, bool *changed,
                 cafe_err *err);
 

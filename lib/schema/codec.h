@@ -13,7 +13,8 @@ typedef struct codec_measure {
 /* Whether the struct's values are within their types: CAFE_OK, or CAFE_INVALID, which names the field. */
 int codec_check(codec_measure *out, const cafe_schema *schema, const void *value, cafe_err *err);
 
-/* Writes the msgpack form of a struct that codec_check took, where there is room for encoded_max bytes. Returns its end. */
+/* Writes the msgpack form of a struct that codec_check took, where there is room for encoded_max bytes. Returns its
+ * end. */
 char *codec_pack(char *to, const cafe_schema *schema, const void *value, const codec_measure *measure);
 
 /* cafe_schema_encode of a struct that codec_check took. CAFE_NOMEM. */

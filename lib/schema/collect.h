@@ -5,18 +5,18 @@
 #include "cafe/policy.h"
 #include "schema/codec.h"
 
-/* The three collectors that pure functions are handed: cafe_decision, cafe_reaction, cafe_tasks. What is collected lives
- * in the arena, complete with texts, in the order in which it was said. A failure is kept in err; nothing is added after
- * it. Each is the owner's memory, zeroed but for the arena. */
+/* The three collectors that pure functions are handed: cafe_decision, cafe_reaction, cafe_tasks. What is collected
+ * lives in the arena, complete with texts, in the order in which it was said. A failure is kept in err; nothing is
+ * added after it. Each is the owner's memory, zeroed but for the arena. */
 
 typedef struct collected {
   struct collected *next;
   const cafe_schema *type;
-  const void *data;        /* a copy: the struct, its texts too */
-  codec_measure measure;   /* of data: it was checked, and needn't be once more */
-  uint64_t key;            /* reactions */
-  uint32_t id;             /* tasks */
-  int64_t not_before_ms;   /* tasks */
+  const void *data;      /* a copy: the struct, its texts too */
+  codec_measure measure; /* of data: it was checked, and needn't be once more */
+  uint64_t key;          /* reactions */
+  uint32_t id;           /* tasks */
+  int64_t not_before_ms; /* tasks */
 } collected;
 
 typedef struct collector {
