@@ -451,9 +451,10 @@ int64_t consume_next_us(const cafe_node *node) {
   if (!node->is_consuming)
     return next;
   const struct consumer *consumer;
-  LL_FOREACH(node->consumers, consumer)
-  if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
-    next = consumer->retry_at_us;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
+      next = consumer->retry_at_us;
+  }
   return next;
 }
 
@@ -492,9 +493,7 @@ static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, co
   uint32_t shards = is_hosted(node, source) ? node->store->ops->shards : 1;
   if (!is_hosted(node, source) && !node->transport) {
     node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},
-             "%s needs the service %s, which isn't hosted here, and there "
-             "is no transport",
-             name, source);
+             "%s needs the service %s, which isn't hosted here, and there is no transport", name, source);
     return CAFE_OK;
   }
   for (uint32_t shard = 0; shard < shards; shard++) {

@@ -56,9 +56,10 @@ static void forget(struct projection *projection) {
 
 static struct projection *projection_of(struct consumer *consumer) {
   struct consumer *other;
-  LL_FOREACH(consumer->node->consumers, other)
-  if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection)
-    return other->projection;
+  LL_FOREACH(consumer->node->consumers, other) {
+    if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection)
+      return other->projection;
+  }
   return node_alloc(consumer->node, sizeof *other->projection);
 }
 

@@ -163,9 +163,15 @@ void publish_turn(cafe_node *node) {
 
 void publish_forget(cafe_node *node, cafe_pull *pull) {
   cafe_pull *parked, *next;
-  LL_FOREACH_SAFE(node->pulls, parked, next) if (parked == pull) LL_DELETE(node->pulls, parked);
+  LL_FOREACH_SAFE(node->pulls, parked, next) {
+    if (parked == pull)
+      LL_DELETE(node->pulls, parked);
+  }
   pull_job *asked;
-  LL_FOREACH(node->pull_jobs, asked) if (asked->pull == pull) asked->pull = NULL;
+  LL_FOREACH(node->pull_jobs, asked) {
+    if (asked->pull == pull)
+      asked->pull = NULL;
+  }
 }
 
 void publish_close(cafe_node *node) {

@@ -418,8 +418,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   bool is_local = position->log_id == node->log_id;
   if (!is_known || (is_local && position->n > head))
     return cafe_fail(err, CAFE_INVALID,
-                     "the position is of a log that %s doesn't read, or beyond its head: it was "
-                     "restored from a backup",
+                     "the position is of a log that %s doesn't read, or beyond its head: it was restored from a backup",
                      view->name);
   cafe_op *made = make_op(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;

@@ -53,9 +53,8 @@ static int check_no_secret(const cafe_schema *schema, const char *what, cafe_err
   for (uint32_t i = 0; i < schema->field_count && !code; i++)
     if (schema->fields[i].flags & CAFE_FIELD_SECRET)
       code = cafe_fail(err, CAFE_INVALID,
-                       "%s %s has the secret field %s: a secret lives in commands and in a saga's data "
-                       "only",
-                       what, schema->name, schema->fields[i].name);
+                       "%s %s has the secret field %s: a secret lives in commands and in a saga's data only", what,
+                       schema->name, schema->fields[i].name);
   return code;
 }
 

@@ -192,7 +192,10 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
 /* Before the transport is closed: what came in is the transport's, and is forgotten by it. */
 void request_close(cafe_node *node) {
   cafe_op *op;
-  DL_FOREACH(node->ops, op) if (op->served == serve_done) op->serves = NULL;
+  DL_FOREACH(node->ops, op) {
+    if (op->served == serve_done)
+      op->serves = NULL;
+  }
   request_out *out, *next;
   DL_FOREACH_SAFE(node->requests, out, next) {
     if (out->act.kind)
@@ -278,5 +281,8 @@ void request_serve(cafe_node *node, cafe_incoming *incoming) {
 
 void request_forget(cafe_node *node, cafe_incoming *incoming) {
   cafe_op *op;
-  DL_FOREACH(node->ops, op) if (op->served == serve_done && op->serves == incoming) op->serves = NULL;
+  DL_FOREACH(node->ops, op) {
+    if (op->served == serve_done && op->serves == incoming)
+      op->serves = NULL;
+  }
 }

@@ -100,7 +100,10 @@ void *subject_state_of(struct subject *subject, uint32_t aggregate) {
 
 view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub) {
   view_slot *slot;
-  LL_FOREACH(subject->views, slot) if (slot->view == view && slot->sub == sub) return slot;
+  LL_FOREACH(subject->views, slot) {
+    if (slot->view == view && slot->sub == sub)
+      return slot;
+  }
   slot = cafe_arena_alloc(subject->arena, sizeof *slot);
   void *row = slot ? cafe_arena_alloc(subject->arena, subject->node->registry.views[view].type->row->width) : NULL;
   if (!row)
@@ -114,7 +117,10 @@ view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub) {
 
 attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate, uint32_t task) {
   attempt_slot *slot;
-  LL_FOREACH(subject->attempts, slot) if (slot->aggregate == aggregate && slot->task == task) return slot;
+  LL_FOREACH(subject->attempts, slot) {
+    if (slot->aggregate == aggregate && slot->task == task)
+      return slot;
+  }
   return NULL;
 }
 

@@ -297,8 +297,7 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
   const cafe_client_key *key = submit->client_key;
   if (key && (key->key.size < 1 || key->key.size > 255 || key->scope.size > 255 || key->fingerprint.size > 65536))
     return cafe_fail(err, CAFE_INVALID,
-                     "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to "
-                     "65,536");
+                     "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to 65,536");
   if (node->op_count >= node->max_queued)
     return cafe_fail(err, CAFE_OVERLOADED, "%u commands are waiting already: later, please", node->op_count);
   return CAFE_OK;

@@ -75,7 +75,10 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
 
 static running_task *find_running(const struct subject *subject, uint32_t aggregate, uint32_t id) {
   running_task *task;
-  DL_FOREACH(subject->tasks, task) if (task->aggregate == aggregate && task->task.id == id) return task;
+  DL_FOREACH(subject->tasks, task) {
+    if (task->aggregate == aggregate && task->task.id == id)
+      return task;
+  }
   return NULL;
 }
 
@@ -255,7 +258,10 @@ static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, 
 
 static void keep_cause(running_task *task, const struct unit *unit) {
   const task_cause *cause;
-  LL_FOREACH(unit->causes, cause) if (cause->command->aggregate == task->aggregate) break;
+  LL_FOREACH(unit->causes, cause) {
+    if (cause->command->aggregate == task->aggregate)
+      break;
+  }
   if (!cause)
     return;
   cafe_command command = {cause->command->type->command, task->task.key, unit->now_ms, cause->data};

@@ -111,7 +111,10 @@ void timer_loaded(struct subject *subject) {
   }
   /* Before anything else is decided, so that what a crash left is known as such. */
   struct act *queued = NULL;
-  DL_FOREACH(subject->queue, queued) if (queued == &subject->tick) break;
+  DL_FOREACH(subject->queue, queued) {
+    if (queued == &subject->tick)
+      break;
+  }
   if (queued)
     DL_DELETE(subject->queue, queued);
   if (queued || prepare_look(subject))

@@ -69,8 +69,7 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
     remote_ask *remote = ask ? cafe_arena_alloc(x->arena, sizeof *remote) : NULL;
     if (!ask)
       return cafe_fail(x->err, CAFE_INVALID,
-                       "a policy asks for %s, whose aggregate lives on another node: host the "
-                       "policy there",
+                       "a policy asks for %s, whose aggregate lives on another node: host the policy there",
                        schema->name);
     if (!remote)
       return no_memory(x->err);
@@ -87,9 +86,8 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
                      schema->name, (unsigned long long)key, (unsigned long long)x->subject->key);
   if (++x->commands > COMMANDS_MAX)
     return cafe_fail(x->err, CAFE_INVALID,
-                     "one command caused more than %d others: do the policies of %s go in a "
-                     "circle?",
-                     COMMANDS_MAX, schema->name);
+                     "one command caused more than %d others: do the policies of %s go in a circle?", COMMANDS_MAX,
+                     schema->name);
   work *item = cafe_arena_alloc(x->arena, sizeof *item);
   if (!item)
     return no_memory(x->err);
@@ -279,7 +277,10 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
 /* A task that comes of it may need what no event holds. */
 static int keep_cause(execution *x, const work *item) {
   task_cause *cause;
-  LL_FOREACH(x->unit->causes, cause) if (cause->command->aggregate == item->command->aggregate) break;
+  LL_FOREACH(x->unit->causes, cause) {
+    if (cause->command->aggregate == item->command->aggregate)
+      break;
+  }
   if (!cause) {
     cause = cafe_arena_alloc(x->arena, sizeof *cause);
     if (!cause)
