@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # cafe_layer(NAME [FOLDER dir] [SOURCES glob...] [EXCLUDE glob...] [SEES dir...] [LINKS target...] [POSIX])
 #
 # Makes the object library cafe_NAME of lib/FOLDER/SOURCES (default: lib/NAME/*.c). Its include path holds

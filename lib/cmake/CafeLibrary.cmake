@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # cafe_library(NAME LAYERS layer... [PRIVATE layer...] [REQUIRES prefix...] [REQUIRES_PRIVATE prefix...])
 #
 # Makes cafe::NAME, static and shared, of the LAYERS. PRIVATE layers are copied in, hidden, as far as they

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # cafe_warnings: what the library's own sources must satisfy. Tests relax a part of it (tests/CMakeLists.txt).
 add_library(cafe_warnings INTERFACE)
 target_compile_options(cafe_warnings INTERFACE

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # prelink.sh OUT LD OBJCOPY NM AR OWN.o... -- [PRIVATE.o...]
 #
 # Makes one object of many, in which only what OWN marks for export stays global. An archive of single

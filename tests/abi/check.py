@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the checks share: the tree, the build they look at, and how a finding is told."""
 
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What each library exports is what exports-<library>.txt says, static and shared alike.
 
 exports.py [--update] [BUILD]    BUILD is build/test if not given; --update writes the lists anew

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Every public header compiles alone, and twice, as C99 and as C++17, with no warning."""
 
 import concurrent.futures

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Includes: no way around the layers, third parties where they belong, and a cafe.h that brings none along."""
 
 import sys

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # setup.sh [--full]: installs what building and testing needs, if it is missing. With all there it changes
 # nothing and needs no network and no rights.
 set -eu
