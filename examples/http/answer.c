@@ -29,8 +29,6 @@ static const struct {
     [HTTP_OVERLOADED] = {503, "overloaded", "Too much is queued"},
 };
 
-unsigned http_problem_status(http_problem_name name) { return problems[name].status; }
-
 buffer *http_body(http_request *request) { return &((exchange *)request)->body; }
 
 void http_link_self(buffer *out, const char *href) {

@@ -85,9 +85,6 @@ typedef enum http_problem_name {
   HTTP_OVERLOADED
 } http_problem_name;
 
-/* The status that a problem has, but for too-large, which has three. */
-unsigned http_problem_status(http_problem_name name);
-
 /* Writes one, up to its closing bracket, so that members can follow; then json_close. */
 void http_problem_open(buffer *out, http_problem_name name, unsigned status, cafe_slice detail);
 

@@ -265,8 +265,6 @@ static void keep_line(void *user, const cafe_log_record *record) {
 
 cluster_node *cluster_node_of(cluster *c, int service) { return &c->nodes[c->options.is_split ? service : 0]; }
 
-bool cluster_is_up(cluster *c, int service) { return cluster_node_of(c, service)->node != NULL; }
-
 static void let_go(cluster_node *n) {
   cluster *c = n->cluster;
   if (n->services & CAFE_SHOP_PAY)
@@ -601,7 +599,6 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
   cluster_call *call = user;
   call->op = NULL;
   call->is_done = true;
-  call->done_us = cafe_sim_now_us(call->cluster->world);
   if (++call->times > 1) cluster_violation(call->cluster, "answers", call->key, "an answer came twice");
   if (err) {
     call->code = err->code;
@@ -633,7 +630,6 @@ cluster_call *cluster_submit(cluster *c, int service, const cafe_schema *command
   call->service = service;
   call->command = command;
   call->key = key;
-  call->submitted_us = cafe_sim_now_us(c->world);
   submit.command = command;
   submit.key = key;
   submit.data = data;

@@ -84,7 +84,6 @@ typedef struct cluster_call {
   char reason[48];
   char reply[64];
   bool replayed;
-  int64_t submitted_us, done_us;
   char client_key[32];
 } cluster_call;
 
@@ -106,7 +105,6 @@ typedef struct cluster_message {
   struct cluster_message *next;
   const char *event;
   int64_t number;
-  int64_t amount_queued; /* rows with this event */
   cafe_notification_status status;
   uint32_t deliveries;
 } cluster_message;
@@ -122,7 +120,7 @@ typedef struct cluster_order {
   uint64_t versions[4]; /* of the four streams */
   cluster_row *rows;    /* of the inline views */
   cluster_message *messages;
-  uint32_t ordered, approved, received, tombstones, payment_failures;
+  uint32_t ordered, approved, received, payment_failures;
   bool is_started, is_withdrawn;
   int64_t last_delivered;
 } cluster_order;
@@ -185,7 +183,6 @@ void cluster_stop(cluster *c, int service);
 /* Makes it anew on the same store, revived and without faults. CAFE_OK, or why not (then it is down); that it fails
  * without a fault or refused memory fails the test. */
 int cluster_start(cluster *c, int service);
-bool cluster_is_up(cluster *c, int service);
 /* Of its store; NULL: none. */
 void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults);
 /* Kills nodes whose store died by a fault; part of every step. Whether there were any. */
