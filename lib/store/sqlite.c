@@ -156,11 +156,9 @@ static void close_lists(sqlite_store *store) {
 static void close_tables(sqlite_store *store) {
   for (uint32_t i = 0; i < store->table_count; i++) {
     sqlite_table *table = &store->tables[i];
-    sqlite3_finalize(table->version);
-    sqlite3_finalize(table->insert);
-    sqlite3_finalize(table->update);
-    sqlite3_finalize(table->remove);
-    sqlite3_finalize(table->load);
+    for (int k = 0; k < ROW_STATEMENTS; k++) {
+      sqlite3_finalize(table->statements[k]);
+    }
   }
   sqlite_free(store, store->tables);
   store->tables = NULL;

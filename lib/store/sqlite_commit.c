@@ -190,45 +190,52 @@ static int apply(batch_run *r, cafe_unit *unit, bool key_is_there) {
   return unit->client_key ? write_key(r, unit->client_key, key_is_there) : CAFE_OK;
 }
 
-static int put_row(batch_run *r, const sqlite_item *item) {
+/* One of the statements that write a row, guarded by the version that is there. *count: the rows that it found. */
+static int write_row(batch_run *r, const sqlite_item *item, sqlite_row_statement which, int *count) {
   sqlite_store *store = r->store;
   sqlite_table *table = &store->tables[item->place];
   const cafe_row_write *write = item->write.row;
-  if (!write->data && item->stored == 0) {
-    /* It came and went within the batch. No write proves a guess then. */
-    return item->is_guess ? GUESSED_WRONG : CAFE_OK;
-  }
-  sqlite3_stmt **kept = !write->data ? &table->remove : item->stored == 0 ? &table->insert : &table->update;
-  int code = CAFE_OK;
-  if (!*kept) {
-    char *sql = !write->data        ? sqlite_sql_remove(table->table)
-                : item->stored == 0 ? sqlite_sql_insert(table->table)
-                                    : sqlite_sql_update(table->table);
-    code = sql ? sqlite_prepare(store, store->writer, kept, sql, r->err) : sqlite_no_memory(r->err);
-    sqlite3_free(sql);
+  sqlite3_stmt *statement;
+  int code = sqlite_row_statement_of(store, store->writer, table, which, &statement, r->err);
+  if (code == CAFE_OK && write->data) {
+    code = sqlite_bind_row(statement, table->table, write->key, write->sub, item->version, write->data, r->err);
   }
   if (code != CAFE_OK) {
     return code;
   }
-  if (write->data) {
-    code = sqlite_bind_row(*kept, table->table, write->key, write->sub, item->version, write->data, r->err);
-    if (code != CAFE_OK) {
-      return code;
-    }
-  } else {
-    sqlite3_bind_int64(*kept, 1, (sqlite3_int64)write->key);
+  if (!write->data) {
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)write->key);
     if (table->table->sub_name) {
-      sqlite3_bind_int64(*kept, 2, (sqlite3_int64)write->sub);
+      sqlite3_bind_int64(statement, 2, (sqlite3_int64)write->sub);
     }
   }
-  if (item->stored != 0) {
-    sqlite3_bind_int64(*kept, sqlite3_bind_parameter_count(*kept), (sqlite3_int64)item->stored);
+  if (which != ROW_INSERT) {
+    sqlite3_bind_int64(statement, sqlite3_bind_parameter_count(statement), (sqlite3_int64)item->stored);
   }
-  code = run(*kept);
-  if (code == SQLITE_OK && sqlite3_changes(store->writer) != 1) {
-    code = SQLITE_CONSTRAINT;
-  }
+  code = run(statement);
+  *count = sqlite3_changes(store->writer);
   return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "writing a row");
+}
+
+/* An update of a column with an index, even to the value that it has, rewrites the index's entry: a page of its own for
+ * each row, where the index is in another order than the keys. So it is tried first without those columns, on condition
+ * that they stay as they are. */
+static int put_row(batch_run *r, const sqlite_item *item) {
+  const cafe_row_write *write = item->write.row;
+  const cafe_table *table = write->table;
+  if (!write->data && item->stored == 0) {
+    /* It came and went within the batch. No write proves a guess then. */
+    return item->is_guess ? GUESSED_WRONG : CAFE_OK;
+  }
+  int code = CAFE_OK;
+  int count = 0;
+  if (write->data && item->stored != 0 && table->indexes && table->indexes[0]) {
+    code = write_row(r, item, ROW_KEEP, &count);
+  }
+  if (code == CAFE_OK && count == 0) {
+    code = write_row(r, item, !write->data ? ROW_REMOVE : item->stored == 0 ? ROW_INSERT : ROW_UPDATE, &count);
+  }
+  return code == CAFE_OK && count != 1 ? fail_write(r, SQLITE_CONSTRAINT, "writing a row") : code;
 }
 
 static int put_checkpoint(batch_run *r, const sqlite_item *item) {

@@ -76,23 +76,19 @@ static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out
     return sqlite_no_memory(r->err);
   }
   *out = item;
-  sqlite3_stmt **kept = &store->tables[place].version;
   if (!needs_look(r, item, is_new, write->expected == 0)) {
     return CAFE_OK;
   }
-  if (!*kept) {
-    char *sql = sqlite_sql_version(write->table);
-    int code = sql ? sqlite_prepare(store, store->writer, kept, sql, r->err) : sqlite_no_memory(r->err);
-    sqlite3_free(sql);
-    if (code != CAFE_OK) {
-      return code;
+  sqlite3_stmt *statement;
+  int code = sqlite_row_statement_of(store, store->writer, &store->tables[place], ROW_VERSION, &statement, r->err);
+  if (code == CAFE_OK) {
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)write->key);
+    if (write->table->sub_name) {
+      sqlite3_bind_int64(statement, 2, (sqlite3_int64)write->sub);
     }
+    code = look(r, item, statement);
   }
-  sqlite3_bind_int64(*kept, 1, (sqlite3_int64)write->key);
-  if (write->table->sub_name) {
-    sqlite3_bind_int64(*kept, 2, (sqlite3_int64)write->sub);
-  }
-  return look(r, item, *kept);
+  return code;
 }
 
 void batch_bind_checkpoint(sqlite3_stmt *statement, const cafe_checkpoint *checkpoint) {

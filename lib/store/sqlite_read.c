@@ -149,16 +149,13 @@ static int hand_rows(sqlite_store *store, const cafe_table *table, sqlite3_stmt 
 
 static int load_rows(sqlite_store *store, sqlite_table *table, uint64_t key, cafe_row_sink on_row, void *user,
                      cafe_err *err) {
-  if (!table->load) {
-    char *sql = sqlite_sql_load(table->table);
-    int code = sql ? sqlite_prepare(store, store->reader, &table->load, sql, err) : sqlite_no_memory(err);
-    sqlite3_free(sql);
-    if (code != CAFE_OK) {
-      return code;
-    }
+  sqlite3_stmt *statement;
+  int code = sqlite_row_statement_of(store, store->reader, table, ROW_LOAD, &statement, err);
+  if (code == CAFE_OK) {
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)key);
+    code = hand_rows(store, table->table, statement, on_row, user, err);
   }
-  sqlite3_bind_int64(table->load, 1, (sqlite3_int64)key);
-  return hand_rows(store, table->table, table->load, on_row, user, err);
+  return code;
 }
 
 int sqlite_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,

@@ -12,6 +12,8 @@
  * Keys are integers and the rowid itself; a table with two keys is WITHOUT ROWID, clustered by them, so that one tree
  * holds it and a list by an indexed column comes in key order without a sort.
  */
+#include <string.h>
+
 #include "store/sqlite_store.h"
 
 static const char own_tables[] =
@@ -101,15 +103,7 @@ static void append_where(sqlite3_str *sql, const cafe_table *table) {
   }
 }
 
-char *sqlite_sql_version(const cafe_table *table) {
-  sqlite3_str *sql = sqlite3_str_new(NULL);
-  sqlite3_str_appendf(sql, "SELECT %s FROM \"%w\"", version_name, table->name);
-  append_where(sql, table);
-  return sqlite3_str_finish(sql);
-}
-
-char *sqlite_sql_insert(const cafe_table *table) {
-  sqlite3_str *sql = sqlite3_str_new(NULL);
+static void sql_insert(sqlite3_str *sql, const cafe_table *table) {
   sqlite3_str_appendf(sql, "INSERT INTO \"%w\"(", table->name);
   append_columns(sql, table);
   sqlite3_str_appendall(sql, ") VALUES(?, ?");
@@ -117,39 +111,81 @@ char *sqlite_sql_insert(const cafe_table *table) {
     sqlite3_str_appendall(sql, ", ?");
   }
   sqlite3_str_appendall(sql, ")");
-  return sqlite3_str_finish(sql);
 }
 
-/* The last parameter is the version that must be there. */
-char *sqlite_sql_update(const cafe_table *table) {
-  int place = table->sub_name ? 3 : 2;
-  sqlite3_str *sql = sqlite3_str_new(NULL);
-  sqlite3_str_appendf(sql, "UPDATE \"%w\" SET %s = ?%d", table->name, version_name, place++);
+static bool has_index(const cafe_table *table, const cafe_field *field) {
+  for (const char *const *index = table->indexes; index && *index; index++) {
+    if (strcmp(*index, field->name) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Parameters: the keys, the new version, all fields, the version that must be there. */
+static void sql_update(sqlite3_str *sql, const cafe_table *table, bool keeps) {
+  int first = table->sub_name ? 3 : 2;
+  int last = first + 1 + (int)table->row->field_count;
+  sqlite3_str_appendf(sql, "UPDATE \"%w\" SET %s = ?%d", table->name, version_name, first);
   for (uint32_t i = 0; i < table->row->field_count; i++) {
-    sqlite3_str_appendf(sql, ", \"%w\" = ?%d", table->row->fields[i].name, place++);
+    const cafe_field *field = &table->row->fields[i];
+    if (!keeps || !has_index(table, field)) {
+      sqlite3_str_appendf(sql, ", \"%w\" = ?%d", field->name, first + 1 + (int)i);
+    }
   }
   append_where(sql, table);
-  sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, place);
+  sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, last);
+  for (uint32_t i = 0; keeps && i < table->row->field_count; i++) {
+    const cafe_field *field = &table->row->fields[i];
+    if (has_index(table, field)) {
+      sqlite3_str_appendf(sql, " AND \"%w\" = ?%d", field->name, first + 1 + (int)i);
+    }
+  }
+}
+
+static char *sql_of(const cafe_table *table, sqlite_row_statement which) {
+  sqlite3_str *sql = sqlite3_str_new(NULL);
+  switch (which) {
+  case ROW_VERSION:
+    sqlite3_str_appendf(sql, "SELECT %s FROM \"%w\"", version_name, table->name);
+    append_where(sql, table);
+    break;
+  case ROW_INSERT:
+    sql_insert(sql, table);
+    break;
+  case ROW_UPDATE:
+  case ROW_KEEP:
+    sql_update(sql, table, which == ROW_KEEP);
+    break;
+  case ROW_REMOVE:
+    sqlite3_str_appendf(sql, "DELETE FROM \"%w\"", table->name);
+    append_where(sql, table);
+    sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, table->sub_name ? 3 : 2);
+    break;
+  case ROW_LOAD:
+  case ROW_STATEMENTS:
+    sqlite3_str_appendall(sql, "SELECT ");
+    append_columns(sql, table);
+    sqlite3_str_appendf(sql, " FROM \"%w\" WHERE \"%w\" = ?1", table->name, table->key_name);
+    if (table->sub_name) {
+      sqlite3_str_appendf(sql, " ORDER BY \"%w\"", table->sub_name);
+    }
+    break;
+  }
   return sqlite3_str_finish(sql);
 }
 
-char *sqlite_sql_remove(const cafe_table *table) {
-  sqlite3_str *sql = sqlite3_str_new(NULL);
-  sqlite3_str_appendf(sql, "DELETE FROM \"%w\"", table->name);
-  append_where(sql, table);
-  sqlite3_str_appendf(sql, " AND %s = ?%d", version_name, table->sub_name ? 3 : 2);
-  return sqlite3_str_finish(sql);
-}
-
-char *sqlite_sql_load(const cafe_table *table) {
-  sqlite3_str *sql = sqlite3_str_new(NULL);
-  sqlite3_str_appendall(sql, "SELECT ");
-  append_columns(sql, table);
-  sqlite3_str_appendf(sql, " FROM \"%w\" WHERE \"%w\" = ?1", table->name, table->key_name);
-  if (table->sub_name) {
-    sqlite3_str_appendf(sql, " ORDER BY \"%w\"", table->sub_name);
+int sqlite_row_statement_of(const sqlite_store *store, sqlite3 *db, sqlite_table *table, sqlite_row_statement which,
+                            sqlite3_stmt **out, cafe_err *err) {
+  sqlite3_stmt **kept = &table->statements[which];
+  int code = CAFE_OK;
+  if (!*kept) {
+    char *sql = sql_of(table->table, which);
+    code = sql ? sqlite_prepare(store, db, kept, sql, err) : sqlite_no_memory(err);
+    sqlite3_free(sql);
   }
-  return sqlite3_str_finish(sql);
+  *out = *kept;
+  return code;
 }
 
 /* -1 the key, -2 the sub; a table without one has 0 there. */

@@ -51,14 +51,20 @@ typedef struct sqlite_lock {
   bool is_blank; /* nobody has left anything in it */
 } sqlite_lock;
 
+typedef enum sqlite_row_statement {
+  ROW_VERSION, /* the writer's, but for the last */
+  ROW_INSERT,
+  ROW_UPDATE,
+  ROW_KEEP, /* an update that leaves the columns with an index as they are; none if they aren't */
+  ROW_REMOVE,
+  ROW_LOAD,
+  ROW_STATEMENTS
+} sqlite_row_statement;
+
 /* A setup table and its statements. Those of the writer and of the reader are touched on their own lanes only. */
 typedef struct sqlite_table {
   const cafe_table *table;
-  sqlite3_stmt *version; /* writer */
-  sqlite3_stmt *insert;
-  sqlite3_stmt *update;
-  sqlite3_stmt *remove;
-  sqlite3_stmt *load; /* reader */
+  sqlite3_stmt *statements[ROW_STATEMENTS];
 } sqlite_table;
 
 typedef enum sqlite_writer_statement {
@@ -172,12 +178,10 @@ bool sqlite_is_remote(unsigned long type);
 int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err);
 /* Makes or migrates the tables. */
 int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err);
+/* A statement for rows of the table, prepared on its first use. */
+int sqlite_row_statement_of(const sqlite_store *store, sqlite3 *db, sqlite_table *table, sqlite_row_statement which,
+                            sqlite3_stmt **out, cafe_err *err);
 /* Text of SQL, by sqlite3_free. NULL: no memory. */
-char *sqlite_sql_version(const cafe_table *table);
-char *sqlite_sql_insert(const cafe_table *table);
-char *sqlite_sql_update(const cafe_table *table);
-char *sqlite_sql_remove(const cafe_table *table);
-char *sqlite_sql_load(const cafe_table *table);
 char *sqlite_sql_list(const cafe_row_query *query);
 
 /* ---- sqlite_row.c ---- */
