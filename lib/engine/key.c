@@ -196,7 +196,6 @@ int key_take(cafe_node *node, uint64_t *out, struct act *act) {
 }
 
 void key_close(cafe_node *node) {
-  cafe_err err;
-  cafe_fail(&err, CAFE_CANCELED, "the node is closing");
-  fail_waiting(node, CAFE_CANCELED, &err);
+  DL_CONCAT(node->acts, node->waiting_for_id); /* to be canceled in the next turn */
+  node->waiting_for_id = NULL;
 }

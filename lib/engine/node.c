@@ -83,11 +83,24 @@ static void pump_at(cafe_node *node, int64_t due_us) {
     node->pump_at_us = due_us;
 }
 
+int64_t node_after_us(const cafe_node *node, int64_t ms) {
+  int64_t now_us = node_now_us(node);
+  if (ms <= 0)
+    return now_us;
+  return ms < (INT64_MAX - now_us) / 1000 ? now_us + ms * 1000 : INT64_MAX;
+}
+
+int node_may_block(cafe_node *node, cafe_err *err) {
+  if (node->loop->ops->turn(node->loop, 0) == CAFE_OK)
+    return CAFE_OK;
+  return cafe_fail(err, CAFE_INVALID, "a blocking call turns the node, and must not be made while it is being turned");
+}
+
 void node_pump(cafe_node *node) {
   if (node->is_turning || node->is_pump_due)
     return; /* a turn ends by looking for what is due */
   pump_at(node, node_now_us(node));
-  node->is_pump_due = node->pump_at_us != INT64_MAX;
+  node->is_pump_due = node->pump_at_us <= node_now_us(node); /* later: there was no memory to move it */
 }
 
 void act_submit(cafe_node *node, struct act *act) {
@@ -152,6 +165,8 @@ static void close_finished(cafe_node *node) {
   }
   node->loop->ops->timer_stop(node->loop, &node->pump);
   node->state = NODE_CLOSED;
+  if (node->drained)
+    node->drained(node->drained_user); /* what it waited for is over, one way or the other */
   if (node->closed)
     node->closed(node->closed_user);
 }
@@ -176,7 +191,8 @@ static void set_pump(cafe_node *node) {
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
-    int64_t timer_us = (timer_ms - node->utc_base_ms) * 1000;
+    int64_t wait_ms = timer_ms - node_utc_ms(node);
+    int64_t timer_us = wait_ms > 0 ? node_after_us(node, wait_ms) / 1000 * 1000 : node_now_us(node);
     if (timer_us < next)
       next = timer_us;
   }
@@ -318,16 +334,20 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
     return code;
   }
   node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
-  if (node->transport) {
+  node_pump(node);
+  if (!node->is_pump_due)
+    code = cafe_fail(err, CAFE_NOMEM, "no memory to start");
+  else if (node->transport)
     code = node->transport->ops->open(node->transport, node->loop, node->registry.service_names, &node->server, err);
-    if (code) {
-      consume_destroy(node);
-      return code;
-    }
+  if (code) {
+    node->loop->ops->timer_stop(node->loop, &node->pump);
+    node->pump_at_us = INT64_MAX;
+    node->is_pump_due = false;
+    consume_destroy(node);
+    return code;
   }
   node->state = NODE_RUNNING;
   node->is_consuming = true;
-  node_pump(node);
   return CAFE_OK;
 }
 

@@ -122,7 +122,7 @@ const cafe_worker *registry_worker(const cafe_node *node, const cafe_schema *tas
 
 typedef struct storage_job {
   cafe_job job;
-  struct storage_job *next;
+  struct storage_job *prev, *next;
   cafe_node *node;
   cafe_lane lane;
   int (*run)(struct storage_job *job, cafe_err *err); /* on the lane; touches only the job */
@@ -522,6 +522,10 @@ void node_arena_free(cafe_node *node, cafe_arena *arena);
 void node_free(cafe_node *node, void *block);
 int64_t node_utc_ms(const cafe_node *node);
 int64_t node_now_us(const cafe_node *node);
+/* So long from now; INT64_MAX where that is beyond all time. */
+int64_t node_after_us(const cafe_node *node, int64_t ms);
+/* CAFE_INVALID: somebody up the stack turns the node. */
+int node_may_block(cafe_node *node, cafe_err *err);
 uint64_t node_random(const cafe_node *node);
 void node_log(cafe_node *node, cafe_log_level level, uint64_t key, cafe_slice trace, const char *format, ...)
     CAFE_PRINTF(5, 6);

@@ -267,7 +267,9 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
   list.after_sub = sub ? sub - 1 : 0;
   list.limit = 1;
   blocking_find find = {out, view, sub, node->call_arena, err, CAFE_OK, false};
-  int code = cafe_node_list(NULL, node, &list, find_done, &find, err);
+  int code = node_may_block(node, err);
+  if (!code)
+    code = cafe_node_list(NULL, node, &list, find_done, &find, err);
   while (!code && !find.is_done)
     code = node->loop->ops->turn(node->loop, -1);
   return code ? code : find.code;
@@ -422,7 +424,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
                      view->name);
   cafe_op *made = make_op(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
-  if (!waiting || heap_push(node->deadlines, &made->deadline, node_now_us(node) + timeout_ms * 1000)) {
+  if (!waiting || heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms))) {
     if (made)
       op_discard(made);
     return cafe_fail(err, CAFE_NOMEM, "no memory to wait");

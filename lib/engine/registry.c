@@ -365,6 +365,10 @@ static int list_tables(cafe_node *node, cafe_err *err) {
 }
 
 int registry_finish(cafe_node *node, cafe_err *err) {
+  for (map_entry *entry = map_first(node->registry.events_by_name); entry; entry = map_next(entry)) {
+    event_type *type = map_value(entry); /* an earlier start may have failed half way */
+    type->policies.count = type->sagas.count = type->views.count = 0;
+  }
   int code = wire_policies(node, err);
   if (!code)
     code = wire_sagas(node, err);

@@ -174,7 +174,7 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   int64_t timeout = ask->ask->timeout_ms > 0 ? ask->ask->timeout_ms : TIMEOUT_DEFAULT_MS;
   timeout = retry_budget_ms(timeout, ask->ask->deadline_ms, node_utc_ms(node));
   out->request.service = node->registry.aggregates[command->aggregate].service;
-  out->request.deadline_us = node_now_us(node) + timeout * 1000;
+  out->request.deadline_us = node_after_us(node, timeout);
   out->request.done = request_done;
   int code = encode_request(out, ask, trace, &err);
   if (!code && cafe_arena_copy(&out->act.trace, arena, trace))

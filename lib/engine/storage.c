@@ -15,6 +15,8 @@ static void run_on_lane(cafe_job *base) {
 static void finish(storage_job *job) {
   cafe_node *node = job->node;
   node->jobs--;
+  if (job->code && !job->err.code) /* the sink refused, not the store */
+    cafe_fail(&job->err, (cafe_code)job->code, "what was read couldn't be taken: %s", cafe_code_name(job->code));
   job->done(job);
   node_pump(node);
 }
@@ -23,7 +25,6 @@ static void done_on_loop(cafe_job *base) { finish(CONTAINER(base, storage_job, j
 
 void storage_submit(cafe_node *node, storage_job *job) {
   job->node = node;
-  job->next = NULL;
   node->jobs++;
   if (!node->store->ops->is_inline) {
     job->job.run = run_on_lane;
@@ -34,7 +35,7 @@ void storage_submit(cafe_node *node, storage_job *job) {
   } else {
     job->code = job->run(job, &job->err);
   }
-  LL_APPEND(node->jobs_done, job);
+  DL_APPEND(node->jobs_done, job);
   node_pump(node);
 }
 

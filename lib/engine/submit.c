@@ -36,14 +36,18 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
     op_leave(op, subject);
   op_unlist(op);
   op->is_detached = true;
+  if (subject)
+    subject->holds++; /* whoever is told may close the node, which settles it */
   if (op->served)
     op->served(op, err, outcome);
   else if (op->done)
     op->done(err, outcome, op->user);
   if (!op->is_acting)
     op_free(op);
-  if (subject)
-    subject_settle(subject);
+  if (!subject)
+    return;
+  subject->holds--;
+  subject_settle(subject);
 }
 
 static void op_fail(cafe_op *op, int code, const cafe_err *err) {
@@ -332,8 +336,7 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   op->node = node;
   if (copy_submit(op, submit))
     goto no_memory;
-  if (submit->timeout_ms > 0 &&
-      heap_push(node->deadlines, &op->deadline, node_now_us(node) + submit->timeout_ms * 1000))
+  if (submit->timeout_ms > 0 && heap_push(node->deadlines, &op->deadline, node_after_us(node, submit->timeout_ms)))
     goto no_memory;
   op->act.kind = ACT_COMMAND;
   op->act.command = command;
@@ -463,7 +466,9 @@ int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit
   memset(out, 0, sizeof *out);
   cafe_arena_reset(node->call_arena);
   blocking_call call = {out, node->call_arena, err, CAFE_OK, false};
-  int code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
+  int code = node_may_block(node, err);
+  if (!code)
+    code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
   while (!code && !call.is_done)
     code = node->loop->ops->turn(node->loop, -1);
   return code ? code : call.code;

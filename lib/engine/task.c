@@ -143,7 +143,7 @@ static void task_start(running_task *task) {
   task->phase = TASK_RUNNING;
   task->task.now_ms = node_utc_ms(node);
   if (task->worker->retry.timeout_ms > 0)
-    heap_update(node->retries, &task->timeout, node_now_us(node) + task->worker->retry.timeout_ms * 1000);
+    heap_update(node->retries, &task->timeout, node_after_us(node, task->worker->retry.timeout_ms));
   int code = task->worker->start(task->worker->user, &task->task, &err);
   if (code)
     cafe_task_fail(&task->task, &err);
@@ -179,7 +179,7 @@ static const cafe_command *copy_cause(cafe_arena *arena, const cafe_command *cau
 /* Its act wasn't committed. */
 static void submit_again(running_task *task, int code) {
   cafe_node *node = task->subject->node;
-  heap_update(node->retries, &task->timeout, node_now_us(node) + (code == CAFE_CONFLICT ? 0 : AGAIN_MS * 1000));
+  heap_update(node->retries, &task->timeout, node_after_us(node, code == CAFE_CONFLICT ? 0 : AGAIN_MS));
   node_pump(node);
 }
 

@@ -71,17 +71,25 @@ static inline cafe_verdict say(cafe_decision *out, const cafe_schema *event, con
 static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, const cafe_command *command) {
   const jar *self = state;
   const note *asked = command->data;
-  if (command->type == &Fill) return say(out, &Filled, asked);
-  if (command->type == &Stir) return say(out, &Stirred, asked);
-  if (command->type == &Answer) return say(out, &Answered, asked);
-  if (command->type == &Brew) return say(out, &BrewAsked, asked);
+  if (command->type == &Fill)
+    return say(out, &Filled, asked);
+  if (command->type == &Stir)
+    return say(out, &Stirred, asked);
+  if (command->type == &Answer)
+    return say(out, &Answered, asked);
+  if (command->type == &Brew)
+    return say(out, &BrewAsked, asked);
   if (command->type == &Ask) {
-    if (!self->is_asked) cafe_emit(out, &Asked, asked);
+    if (!self->is_asked)
+      cafe_emit(out, &Asked, asked);
     return CAFE_PENDING;
   }
-  if (!self->brewing) return cafe_refuse(out, "idle", "nothing brews");
-  if (command->type == &Forget) return say(out, &BrewForgotten, asked);
-  if (asked->n < 0) return cafe_refuse(out, "odd", "that is no brew");
+  if (!self->brewing)
+    return cafe_refuse(out, "idle", "nothing brews");
+  if (command->type == &Forget)
+    return say(out, &BrewForgotten, asked);
+  if (asked->n < 0)
+    return cafe_refuse(out, "odd", "that is no brew");
   return say(out, &BrewEnded, asked);
 }
 
@@ -89,18 +97,24 @@ static inline int jar_evolve(void *state, const cafe_event *event, cafe_arena *a
   jar *self = state;
   const note *said = event->data;
   (void)arena;
-  if (event->type == &Filled) self->filled += said->n;
-  if (event->type == &Asked) self->is_asked = true;
-  if (event->type == &Answered) self->is_asked = false;
-  if (event->type == &BrewAsked) self->brewing = said->n;
-  if (event->type == &BrewEnded || event->type == &BrewForgotten) self->brewing = 0;
+  if (event->type == &Filled)
+    self->filled += said->n;
+  if (event->type == &Asked)
+    self->is_asked = true;
+  if (event->type == &Answered)
+    self->is_asked = false;
+  if (event->type == &BrewAsked)
+    self->brewing = said->n;
+  if (event->type == &BrewEnded || event->type == &BrewForgotten)
+    self->brewing = 0;
   return CAFE_OK;
 }
 
 static inline void jar_tasks(cafe_tasks *out, const void *state) {
   const jar *self = state;
   note brew = {self->brewing};
-  if (self->brewing) cafe_want(out, (uint32_t)self->brewing, &BrewTask, &brew, 0);
+  if (self->brewing)
+    cafe_want(out, (uint32_t)self->brewing, &BrewTask, &brew, 0);
 }
 
 static inline cafe_verdict lid_decide(cafe_decision *out, const void *state, const cafe_command *command) {
@@ -115,7 +129,7 @@ static inline int lid_evolve(void *state, const cafe_event *event, cafe_arena *a
 
 static const cafe_command_outcome ask_outcomes[] = {{&Answered, CAFE_ACCEPTED}, {NULL, 0}};
 static const cafe_command_type jar_commands[] = {{&Fill, NULL}, {&Ask, ask_outcomes}, {&Answer, NULL}, {&Brew, NULL},
-                                                 {&Stir, NULL}, {&Finish, NULL}, {&Forget, NULL}, {NULL, NULL}};
+                                                 {&Stir, NULL}, {&Finish, NULL},      {&Forget, NULL}, {NULL, NULL}};
 static const cafe_command_type lid_commands[] = {{&Close, NULL}, {NULL, NULL}};
 static const cafe_schema *const jar_events[] = {&Filled,  &Asked,     &Answered,      &BrewAsked,
                                                 &Stirred, &BrewEnded, &BrewForgotten, NULL};
@@ -134,11 +148,11 @@ typedef struct kitchen {
   cafe_node *node;
   cafe_service service;
   cafe_worker worker;
-  cafe_task *task;     /* running; NULL: none */
+  cafe_task *task; /* running; NULL: none */
   uint32_t starts, stops, gave_up;
-  uint32_t attempt;    /* of the last start */
+  uint32_t attempt;       /* of the last start */
   uint32_t attempts[512]; /* the same by key */
-  bool has_cause;      /* that one had */
+  bool has_cause;         /* that one had */
   uint32_t max_cached;
   const cafe_allocator *allocator;
   int (*on_start)(struct kitchen *self); /* OPTIONAL. CAFE_OK: it runs */
@@ -152,7 +166,8 @@ static inline int kitchen_start(void *user, cafe_task *task, cafe_err *err) {
   self->attempt = task->attempt;
   self->attempts[task->key % 512] = task->attempt;
   self->has_cause = task->cause != NULL;
-  if (self->on_start && self->on_start(self)) return cafe_fail(err, CAFE_UNAVAILABLE, "it won't brew");
+  if (self->on_start && self->on_start(self))
+    return cafe_fail(err, CAFE_UNAVAILABLE, "it won't brew");
   self->task = task;
   return CAFE_OK;
 }
@@ -160,7 +175,8 @@ static inline int kitchen_start(void *user, cafe_task *task, cafe_err *err) {
 static inline void kitchen_stop(void *user, cafe_task *task) {
   kitchen *self = user;
   self->stops++;
-  if (self->task == task) self->task = NULL;
+  if (self->task == task)
+    self->task = NULL;
 }
 
 static inline void kitchen_give_up(void *user, const cafe_task *task, const cafe_err *reason,
@@ -202,8 +218,13 @@ static inline kitchen *kitchen_open(int64_t job_us) {
   assert_int_equal(cafe_memory_create(&self->inner, &memory, NULL), CAFE_OK);
   assert_int_equal(cafe_faulty_store_create(&self->store, self->inner, NULL, NULL), CAFE_OK);
   self->service = (cafe_service){.size = CAFE_SERVICE, .name = "kitchen", .aggregates = kitchen_aggregates};
-  self->worker = (cafe_worker){.size = CAFE_WORKER, .task = &BrewTask, .retry = {100, 100, 0, 0},
-                               .start = kitchen_start, .stop = kitchen_stop, .give_up = kitchen_give_up, .user = self};
+  self->worker = (cafe_worker){.size = CAFE_WORKER,
+                               .task = &BrewTask,
+                               .retry = {100, 100, 0, 0},
+                               .start = kitchen_start,
+                               .stop = kitchen_stop,
+                               .give_up = kitchen_give_up,
+                               .user = self};
   self->gives_up_by = &Forget;
   return self;
 }
@@ -243,11 +264,13 @@ static inline void call_answered(const cafe_err *err, const cafe_outcome *outcom
   self->is_done = true;
   self->times++;
   self->code = err ? err->code : CAFE_OK;
-  if (err) return;
+  if (err)
+    return;
   self->verdict = outcome->verdict;
   self->key = outcome->key;
   self->replayed = outcome->replayed;
-  snprintf(self->reply, sizeof self->reply, "%.*s", (int)outcome->reply.size, outcome->reply.data ? outcome->reply.data : "");
+  snprintf(self->reply, sizeof self->reply, "%.*s", (int)outcome->reply.size,
+           outcome->reply.data ? outcome->reply.data : "");
 }
 
 static inline int call_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
@@ -272,14 +295,16 @@ static inline void submit(kitchen *self, call *out, const cafe_schema *command, 
     asked.client_key = &own;
     asked.reply = call_reply;
   }
-  if (cafe_node_submit(NULL, self->node, &asked, call_answered, out, &err)) fail_msg("%s", err.text);
+  if (cafe_node_submit(NULL, self->node, &asked, call_answered, out, &err))
+    fail_msg("%s", err.text);
 }
 
 /* Submits it and waits for the answer. */
 static inline call ask(kitchen *self, const cafe_schema *command, uint64_t key, int64_t n, const char *client_key) {
   call made;
   submit(self, &made, command, key, n, client_key);
-  for (int i = 0; i < 1000 && !made.is_done; i++) kitchen_run(self, 1000);
+  for (int i = 0; i < 1000 && !made.is_done; i++)
+    kitchen_run(self, 1000);
   assert_true(made.is_done);
   return made;
 }

@@ -38,12 +38,14 @@ static void a_mark_that_cant_be_written_isnt_written_again_and_again(void **stat
   kitchen *k = kitchen_open(0);
   k->service.policies = nothing_policies;
   kitchen_up(k);
-  for (int i = 0; i < 999; i++) ask(k, &Stir, 7, 1, NULL);
+  for (int i = 0; i < 999; i++)
+    ask(k, &Stir, 7, 1, NULL);
   fail_call(k, 3, 1000000); /* after the next event's commit, and its being read */
   int64_t until_us = cafe_sim_now_us(k->loop) + 1000000;
   call last;
   submit(k, &last, &Stir, 7, 1, NULL);
-  for (int i = 0; i < 1000 && cafe_sim_now_us(k->loop) < until_us; i++) cafe_sim_step(k->loop);
+  for (int i = 0; i < 1000 && cafe_sim_now_us(k->loop) < until_us; i++)
+    cafe_sim_step(k->loop);
   assert_int_equal(last.code, CAFE_OK);
   cafe_store_counts counts = {.size = sizeof counts};
   cafe_faulty_store_count(k->store, &counts);
@@ -70,8 +72,14 @@ static cafe_fold add_up(void *row, const cafe_event *event, cafe_arena *arena) {
 
 static const char *const kitchen_sources[] = {"kitchen", NULL};
 static const cafe_schema *const filled[] = {&Filled, NULL};
-static const cafe_view totals = {.size = CAFE_VIEW, .name = "totals", .version = 1, .sources = kitchen_sources,
-                                 .events = filled, .key_name = "jar_id", .row = &total_type, .fold = add_up};
+static const cafe_view totals = {.size = CAFE_VIEW,
+                                 .name = "totals",
+                                 .version = 1,
+                                 .sources = kitchen_sources,
+                                 .events = filled,
+                                 .key_name = "jar_id",
+                                 .row = &total_type,
+                                 .fold = add_up};
 static const cafe_view *const totals_views[] = {&totals, NULL};
 
 static void reached(const cafe_err *err, void *user) { *(int *)user = err ? err->code : CAFE_OK; }
@@ -100,7 +108,8 @@ typedef struct counted {
 static void *count_bytes(void *user, void *block, size_t size) {
   counted *self = user;
   size_t *old = block ? (size_t *)block - 2 : NULL;
-  if (old) self->bytes -= *old;
+  if (old)
+    self->bytes -= *old;
   if (!size) {
     free(old);
     return NULL;
@@ -121,7 +130,8 @@ static void a_row_that_is_folded_ten_thousand_times_takes_no_more_memory(void **
   k->service.views = totals_views;
   kitchen_up(k);
   for (int round = 0; round < 100; round++) {
-    for (int i = 0; i < 100; i++) submit(k, &calls[i], &Fill, 7, 1, NULL);
+    for (int i = 0; i < 100; i++)
+      submit(k, &calls[i], &Fill, 7, 1, NULL);
     kitchen_run(k, 100000);
   }
   assert_in_range(memory.bytes, 1, 8000000); /* of ten million bytes of text */

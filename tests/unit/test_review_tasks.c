@@ -39,7 +39,8 @@ static void a_task_that_ran_before_a_restart_isnt_begun_as_if_for_the_first_time
   kitchen *k = kitchen_open(1000);
   call stirred;
   kitchen_up(k);
-  for (uint64_t key = 1; key <= KEYS; key++) ask(k, &Brew, key, 1, NULL);
+  for (uint64_t key = 1; key <= KEYS; key++)
+    ask(k, &Brew, key, 1, NULL);
   kitchen_down(k);
   kitchen_up(k);
   kitchen_run(k, 1500);
@@ -47,7 +48,8 @@ static void a_task_that_ran_before_a_restart_isnt_begun_as_if_for_the_first_time
   kitchen_run(k, 5000000);
   assert_int_equal(stirred.verdict, CAFE_ACCEPTED);
   assert_int_equal(k->starts, 2 * KEYS);
-  for (uint64_t key = 1; key <= KEYS; key++) assert_int_equal(k->attempts[key], 2);
+  for (uint64_t key = 1; key <= KEYS; key++)
+    assert_int_equal(k->attempts[key], 2);
   kitchen_close(k);
 }
 
@@ -101,7 +103,8 @@ static void a_task_whose_answer_is_refused_is_begun_again_at_a_pace(void **state
   for (int i = 0; i < 1000; i++) {
     cafe_task *task = k->task;
     k->task = NULL;
-    if (task) cafe_task_settle(task, &Finish, &odd);
+    if (task)
+      cafe_task_settle(task, &Finish, &odd);
     kitchen_run(k, 10000);
   }
   assert_in_range(k->starts, 2, 20);

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* A node's life: what closing it, calling it from within, and times without end do to those who wait. */
+#include "failing_alloc.h"
+#include "test_review_kit.h"
+
+static void closing_answers_nobody_before_it_returns(void **state) {
+  kitchen *k = kitchen_open(1000);
+  call made;
+  kitchen_up(k);
+  submit(k, &made, &Fill, 0, 1, NULL); /* waits for a new key */
+  kitchen_run(k, 100);
+  assert_int_equal(cafe_node_close(k->node, NULL, NULL, NULL), CAFE_OK);
+  assert_false(made.is_done);
+  kitchen_run(k, 100000);
+  assert_int_equal(made.times, 1);
+  assert_int_equal(made.code, CAFE_CANCELED);
+  kitchen_close(k);
+}
+
+static void count(void *user) { ++*(int *)user; }
+
+static void a_node_that_is_closed_while_it_drains_says_both(void **state) {
+  kitchen *k = kitchen_open(1000);
+  int drained = 0, closed = 0;
+  call made;
+  kitchen_up(k);
+  submit(k, &made, &Ask, 7, 1, NULL); /* never answered */
+  kitchen_run(k, 100000);
+  assert_int_equal(cafe_node_drain(k->node, count, &drained, NULL), CAFE_OK);
+  kitchen_run(k, 100000);
+  assert_int_equal(drained, 0);
+  assert_int_equal(cafe_node_close(k->node, count, &closed, NULL), CAFE_OK);
+  kitchen_run(k, 100000);
+  assert_int_equal(made.code, CAFE_CANCELED);
+  assert_int_equal(drained, 1);
+  assert_int_equal(closed, 1);
+  kitchen_close(k);
+}
+
+typedef struct nested {
+  kitchen *kitchen;
+  int call_code, find_code;
+  bool is_done;
+} nested;
+
+static const cafe_view shelf;
+
+static void call_from_within(const cafe_err *err, const cafe_outcome *outcome, void *user) {
+  nested *self = user;
+  cafe_submit asked = CAFE_SUBMIT_INIT;
+  cafe_outcome out;
+  note data = {1};
+  const void *row;
+  asked.command = &Fill;
+  asked.key = 8;
+  asked.data = &data;
+  self->call_code = cafe_node_call(&out, self->kitchen->node, &asked, NULL);
+  self->find_code = cafe_node_find(&row, self->kitchen->node, &shelf, 7, 0, NULL);
+  self->is_done = true;
+}
+
+static cafe_fold put(void *row, const cafe_event *event, cafe_arena *arena) {
+  (void)event, (void)arena;
+  ((note *)row)->n++;
+  return CAFE_FOLD_PUT;
+}
+
+static const char *const kitchen_sources[] = {"kitchen", NULL};
+static const cafe_schema *const filled[] = {&Filled, NULL};
+NOTE(Shelf);
+static const cafe_view shelf = {.size = CAFE_VIEW,
+                                .name = "shelf",
+                                .version = 1,
+                                .is_inline = true,
+                                .sources = kitchen_sources,
+                                .events = filled,
+                                .key_name = "jar_id",
+                                .row = &Shelf,
+                                .fold = put};
+static const cafe_view *const shelf_views[] = {&shelf, NULL};
+
+static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void **state) {
+  for (int64_t job_us = 0; job_us <= 1000; job_us += 1000) {
+    kitchen *k = kitchen_open(job_us);
+    nested inner = {k, 0, 0, false};
+    note data = {1};
+    cafe_submit asked = CAFE_SUBMIT_INIT;
+    k->service.views = shelf_views;
+    kitchen_up(k);
+    asked.command = &Fill;
+    asked.key = 7;
+    asked.data = &data;
+    assert_int_equal(cafe_node_submit(NULL, k->node, &asked, call_from_within, &inner, NULL), CAFE_OK);
+    kitchen_run(k, 1000000);
+    assert_true(inner.is_done);
+    assert_int_equal(inner.call_code, CAFE_INVALID);
+    assert_int_equal(inner.find_code, CAFE_INVALID);
+    assert_int_equal(stored(k, 8, &Filled), 0);
+    cafe_node_stats stats = {.size = sizeof stats};
+    cafe_node_stats_get(k->node, &stats);
+    assert_int_equal(stats.queued, 0);
+    kitchen_close(k);
+  }
+}
+
+static void a_timeout_of_ages_is_no_timeout(void **state) {
+  kitchen *k = kitchen_open(1000);
+  note data = {1};
+  call made = {0};
+  cafe_submit asked = CAFE_SUBMIT_INIT;
+  k->worker.retry.timeout_ms = INT64_MAX;
+  kitchen_up(k);
+  asked.command = &Brew;
+  asked.key = 7;
+  asked.data = &data;
+  asked.timeout_ms = INT64_MAX;
+  assert_int_equal(cafe_node_submit(NULL, k->node, &asked, call_answered, &made, NULL), CAFE_OK);
+  kitchen_run(k, 10000000);
+  assert_int_equal(made.times, 1);
+  assert_int_equal(made.code, CAFE_OK);
+  assert_int_equal(k->starts, 1);
+  kitchen_close(k);
+}
+
+static void fill_too(cafe_reaction *out, const cafe_event *event, const void *config) {
+  (void)config;
+  cafe_react(out, &Fill, event->key, event->data);
+}
+
+static const cafe_schema *const stirred[] = {&Stirred, NULL};
+static const cafe_policy fills = {CAFE_POLICY, "fills", "kitchen", stirred, false, fill_too, NULL};
+static const cafe_policy *const fills_policies[] = {&fills, NULL};
+
+static const cafe_schema *const closed_or_filled[] = {&Filled, &Closed, NULL};
+static const cafe_view both = {.size = CAFE_VIEW,
+                               .name = "both",
+                               .version = 1,
+                               .is_inline = true,
+                               .sources = kitchen_sources,
+                               .events = closed_or_filled,
+                               .key_name = "jar_id",
+                               .row = &Shelf,
+                               .fold = put};
+static const cafe_view *const both_views[] = {&both, NULL};
+static const cafe_aggregate *const jars[] = {&jar_aggregate, NULL};
+static const cafe_aggregate *const lids[] = {&lid_aggregate, NULL};
+
+static void a_start_that_lacked_a_service_can_be_made_again_with_it(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  cafe_service lid_service = {.size = CAFE_SERVICE, .name = "lids", .aggregates = lids};
+  k->service.aggregates = jars;
+  k->service.policies = fills_policies;
+  k->service.views = both_views;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_INVALID);
+  assert_int_equal(cafe_node_host(k->node, &lid_service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  ask(k, &Stir, 7, 1, NULL);
+  assert_int_equal(stored(k, 7, &Filled), 1);
+  kitchen_close(k);
+}
+
+static void a_node_isnt_started_on_a_loop_that_cant_turn_it(void **state) {
+  failing_alloc memory;
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  cafe_sim_options sim = CAFE_SIM_OPTIONS_INIT;
+  failing_alloc_init(&memory);
+  sim.allocator = &memory.allocator;
+  cafe_loop_destroy(k->loop);
+  assert_int_equal(cafe_sim_create(&k->loop, 1, &sim, NULL), CAFE_OK);
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  memory.fail_at = memory.calls + 1;
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_NOMEM);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  assert_int_equal(ask(k, &Stir, 7, 1, NULL).verdict, CAFE_ACCEPTED);
+  kitchen_close(k);
+  failing_alloc_end(&memory);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_start_that_lacked_a_service_can_be_made_again_with_it),
+      cmocka_unit_test(a_node_isnt_started_on_a_loop_that_cant_turn_it),
+      cmocka_unit_test(closing_answers_nobody_before_it_returns),
+      cmocka_unit_test(a_node_that_is_closed_while_it_drains_says_both),
+      cmocka_unit_test(a_call_from_a_completion_is_refused_and_leaves_nothing_behind),
+      cmocka_unit_test(a_timeout_of_ages_is_no_timeout),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
