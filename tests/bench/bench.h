@@ -23,10 +23,7 @@ typedef enum bench_scenario {
   BENCH_W2 = 1  /* placed, paid, canceled, void */
 } bench_scenario;
 
-typedef enum bench_store {
-  BENCH_MEMORY = 0,
-  BENCH_SQLITE = 1
-} bench_store;
+typedef enum bench_store { BENCH_MEMORY = 0, BENCH_SQLITE = 1 } bench_store;
 
 /* One thing to measure. */
 typedef struct bench_case {
@@ -57,10 +54,10 @@ typedef struct bench_result {
   uint64_t commits;
   uint64_t units;
   uint64_t events;
-  uint64_t max_batch;    /* units */
+  uint64_t max_batch; /* units */
   uint64_t median_batch;
-  double paid_us[3];     /* place → paid: p50, p99, p99.9 */
-  uint64_t checks;       /* statements that were found true */
+  double paid_us[3];               /* place → paid: p50, p99, p99.9 */
+  uint64_t checks;                 /* statements that were found true */
   char failure[BENCH_FAILURE_MAX]; /* empty: none */
 } bench_result;
 
@@ -100,12 +97,7 @@ void counted_store_free(counted_store *counted);
 /* ---- rows.c ---- */
 
 /* A recording: one entry a row written, and one a commit. */
-typedef enum rows_kind {
-  ROWS_INSERT = 'I',
-  ROWS_UPDATE = 'U',
-  ROWS_DELETE = 'D',
-  ROWS_COMMIT = 'C'
-} rows_kind;
+typedef enum rows_kind { ROWS_INSERT = 'I', ROWS_UPDATE = 'U', ROWS_DELETE = 'D', ROWS_COMMIT = 'C' } rows_kind;
 
 typedef struct rows_entry {
   uint8_t kind;

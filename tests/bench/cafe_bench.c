@@ -4,9 +4,9 @@
  * Measures orders a second, and what an order costs, beside the yardstick: what the same rows cost by bare SQL.
  *
  * Each measurement is a process of its own, so that its peak memory, its CPU and the kernel's books are nobody else's.
- * A row on SQLite takes three, one after the other: the orders, measured; the same again, unmeasured, with each row that
- * is written recorded; and the replay of that recording. A round is all of these; rounds are repeated so that a ratio
- * compares what ran side by side, and the median of the rounds is told.
+ * A row on SQLite takes three, one after the other: the orders, measured; the same again, unmeasured, with each row
+ * that is written recorded; and the replay of that recording. A round is all of these; rounds are repeated so that a
+ * ratio compares what ran side by side, and the median of the rounds is told.
  *
  * Ends with 1 where a check failed, with 2 where it was called wrongly. Speed never fails it.
  */
@@ -250,14 +250,23 @@ static void make_quick(options *out) {
 
 static int read_options(options *out, int argc, char **argv) {
   static const struct option known[] = {
-      {"scenario", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'},
-      {"in-flight", required_argument, NULL, 'i'}, {"orders", required_argument, NULL, 'o'},
-      {"rounds", required_argument, NULL, 'r'},   {"json", no_argument, NULL, 'j'},
-      {"quick", no_argument, NULL, 'q'},          {"dir", required_argument, NULL, 'd'},
-      {"bare", no_argument, NULL, 'b'},           {NULL, 0, NULL, 0},
+      {"scenario", required_argument, NULL, 'c'},
+      {"store", required_argument, NULL, 's'},
+      {"in-flight", required_argument, NULL, 'i'},
+      {"orders", required_argument, NULL, 'o'},
+      {"rounds", required_argument, NULL, 'r'},
+      {"json", no_argument, NULL, 'j'},
+      {"quick", no_argument, NULL, 'q'},
+      {"dir", required_argument, NULL, 'd'},
+      {"bare", no_argument, NULL, 'b'},
+      {NULL, 0, NULL, 0},
   };
-  *out = (options){.scenarios = {true, true}, .stores = {true, true}, .levels = {1, 16, 64, 256, 1024},
-                   .level_count = 5, .rounds = 3, .dir = "."};
+  *out = (options){.scenarios = {true, true},
+                   .stores = {true, true},
+                   .levels = {1, 16, 64, 256, 1024},
+                   .level_count = 5,
+                   .rounds = 3,
+                   .dir = "."};
   bool is_right = true;
   uint64_t number = 0;
   char *end = NULL;
@@ -317,8 +326,8 @@ int main(int argc, char **argv) {
     for (uint32_t level = 0; level < opts.level_count && opts.scenarios[scenario] && opts.stores[store]; level++) {
       bench_row *row = &rows[count++];
       uint32_t in_flight = opts.levels[level];
-      row->wanted = (bench_case){scenario, store, in_flight,
-                                 opts.orders ? opts.orders : orders_for(store, in_flight), opts.dir};
+      row->wanted =
+          (bench_case){scenario, store, in_flight, opts.orders ? opts.orders : orders_for(store, in_flight), opts.dir};
       if (!run_row(row, &opts)) {
         fflush(stdout);
         fprintf(stderr, "cafe-bench: %s, %s, %u in flight: %s\n", scenario == BENCH_W1 ? "W1" : "W2",

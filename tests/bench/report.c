@@ -35,17 +35,19 @@ void report_head(const bench_machine *machine) {
          machine->load, machine->sync_us, sqlite3_libversion());
   printf("                        |           place -> paid, us |   CPU us/order | per order               | batch     "
          "|      |      |  yardstick      |       |\n");
-  printf("what   store  in flight |  orders/s    p50    p99  p99.9 |   all   loop | commits  syncs  KB wr  KB dk | med   max "
+  printf("what   store  in flight |  orders/s    p50    p99  p99.9 |   all   loop | commits  syncs  KB wr  KB dk | med "
+         "  max "
          "| RSS  | load | orders/s CPU us | ratio | checks\n");
   fflush(stdout);
 }
 
 void report_row(const bench_row *row) {
   const bench_result *r = &row->result;
-  printf("%-6s %-6s %9u | %9.0f %6.0f %6.0f %6.0f | %5.1f %6.1f | %7.3f %6.3f %6.1f %6.1f | %3llu %5llu | %4.0f | %4.1f |",
-         scenario_names[row->wanted.scenario], store_names[row->wanted.store], row->wanted.in_flight, rate(r),
-         r->paid_us[0], r->paid_us[1], r->paid_us[2], cpu_us(r), loop_us(r), commits(r), syncs(r), written_kb(r),
-         stored_kb(r), (unsigned long long)r->median_batch, (unsigned long long)r->max_batch, rss_mb(r), row->load);
+  printf(
+      "%-6s %-6s %9u | %9.0f %6.0f %6.0f %6.0f | %5.1f %6.1f | %7.3f %6.3f %6.1f %6.1f | %3llu %5llu | %4.0f | %4.1f |",
+      scenario_names[row->wanted.scenario], store_names[row->wanted.store], row->wanted.in_flight, rate(r),
+      r->paid_us[0], r->paid_us[1], r->paid_us[2], cpu_us(r), loop_us(r), commits(r), syncs(r), written_kb(r),
+      stored_kb(r), (unsigned long long)r->median_batch, (unsigned long long)r->max_batch, rss_mb(r), row->load);
   if (row->yardstick.orders) {
     printf(" %8.0f %6.1f | %5.2f |", rate(&row->yardstick), cpu_us(&row->yardstick), row->ratio);
   } else {
@@ -77,7 +79,9 @@ static double rate_of(const bench_row *row) { return rate(&row->result); }
 static double paid_of(const bench_row *row) { return row->result.paid_us[0]; }
 static double cpu_of(const bench_row *row) { return cpu_us(&row->result); }
 static double syncs_of(const bench_row *row) { return syncs(&row->result); }
-static double bytes_of(const bench_row *row) { return row->result.used.stored ? stored_kb(&row->result) : written_kb(&row->result); }
+static double bytes_of(const bench_row *row) {
+  return row->result.used.stored ? stored_kb(&row->result) : written_kb(&row->result);
+}
 
 /* The worst of W1's rows on a store with low to high in flight. */
 static double worst(const bench_row *rows, uint32_t count, bench_store store, uint32_t low, uint32_t high,
@@ -148,8 +152,8 @@ static void print_result(const char *name, const bench_result *r) {
   printf("\"%s\":{\"orders\":%llu,\"orders_per_s\":%.1f,\"cpu_us_per_order\":%.3f,\"loop_cpu_us_per_order\":%.3f,"
          "\"commits_per_order\":%.4f,\"syncs_per_order\":%.4f,\"written_bytes_per_order\":%.0f,"
          "\"stored_bytes_per_order\":%.0f,\"peak_rss_kib\":%llu}",
-         name, (unsigned long long)r->orders, rate(r), cpu_us(r), loop_us(r), commits(r), syncs(r),
-         written_kb(r) * 1e3, stored_kb(r) * 1e3, (unsigned long long)r->used.peak_kib);
+         name, (unsigned long long)r->orders, rate(r), cpu_us(r), loop_us(r), commits(r), syncs(r), written_kb(r) * 1e3,
+         stored_kb(r) * 1e3, (unsigned long long)r->used.peak_kib);
 }
 
 static void print_row(const bench_row *row) {
@@ -173,8 +177,8 @@ static void print_row(const bench_row *row) {
 void report_json(const bench_machine *machine, const bench_row *rows, uint32_t count) {
   target all[TARGETS];
   list_targets(all, machine, rows, count);
-  printf("{\"machine\":{\"cores\":%ld,\"load\":%.2f,\"fdatasync_us\":%.1f,\"sqlite\":\"%s\"},\n\"rows\":[", machine->cores,
-         machine->load, machine->sync_us, sqlite3_libversion());
+  printf("{\"machine\":{\"cores\":%ld,\"load\":%.2f,\"fdatasync_us\":%.1f,\"sqlite\":\"%s\"},\n\"rows\":[",
+         machine->cores, machine->load, machine->sync_us, sqlite3_libversion());
   for (uint32_t i = 0; i < count; i++) {
     printf("%s\n", i ? "," : "");
     print_row(&rows[i]);

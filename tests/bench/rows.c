@@ -59,8 +59,8 @@ static void put_value(sqlite3_value *from) {
   put(bytes, value.size);
 }
 
-static void row_written(void *user, sqlite3 *db, int kind, const char *database, const char *table, sqlite3_int64 before,
-                        sqlite3_int64 after) {
+static void row_written(void *user, sqlite3 *db, int kind, const char *database, const char *table,
+                        sqlite3_int64 before, sqlite3_int64 after) {
   (void)user, (void)database, (void)before, (void)after;
   rows_entry entry = {0, (uint8_t)strlen(table), (uint16_t)sqlite3_preupdate_count(db)};
   entry.kind = kind == SQLITE_INSERT ? ROWS_INSERT : kind == SQLITE_UPDATE ? ROWS_UPDATE : ROWS_DELETE;

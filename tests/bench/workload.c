@@ -5,8 +5,8 @@
  * gateway and a channel that answers at once, cafe_node_submit, completions. A fixed number is in flight: an order that
  * has ended is followed by the next in the same completion.
  *
- * The clock runs until the node is at rest, so nothing that orders leave behind (captures, messages, the last commit) is
- * anybody else's cost.
+ * The clock runs until the node is at rest, so nothing that orders leave behind (captures, messages, the last commit)
+ * is anybody else's cost.
  */
 #include "workload.h"
 
@@ -184,9 +184,10 @@ static void answered(const cafe_err *err, const cafe_outcome *outcome, void *use
     return;
   }
   if (err || outcome->verdict != CAFE_ACCEPTED) {
-    fail(d, o->step == 1 ? "an order wasn't taken" : "a step was refused", err ? err->text
-                                                                    : outcome->text ? outcome->text
-                                                                                    : "nothing changed");
+    fail(d, o->step == 1 ? "an order wasn't taken" : "a step was refused",
+         err             ? err->text
+         : outcome->text ? outcome->text
+                         : "nothing changed");
     return;
   }
   if (o->step == 1) {

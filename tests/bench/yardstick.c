@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The yardstick: a recording of rows written by hand-prepared SQL, one INSERT, UPDATE or DELETE by primary key for each,
- * in the transactions in which they came. The same tables and indexes, the same durability, and the settings that
+ * The yardstick: a recording of rows written by hand-prepared SQL, one INSERT, UPDATE or DELETE by primary key for
+ * each, in the transactions in which they came. The same tables and indexes, the same durability, and the settings that
  * measured best for such rows (WAL, full sync, a checkpoint every 4000 pages, one connection). No checksums, no guards,
  * no thread, nothing to decide: what is left is what SQLite and the disk take.
  */
@@ -67,7 +67,8 @@ static bool copy_schema(yardstick *y, const char *path) {
   sqlite3 *source = NULL;
   bool is_copied =
       sqlite3_open_v2(path, &source, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
-      sqlite3_exec(source, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid",
+      sqlite3_exec(source,
+                   "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid",
                    see_schema, y, NULL) == SQLITE_OK;
   sqlite3_close(source);
   return is_copied || fail(y, "copying the tables");

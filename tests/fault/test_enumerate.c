@@ -2,9 +2,9 @@
 
 /*
  * Three orders on one node, and each thing that can fail fails once: every allocation, every call of the store, the
- * process before and after every commit; and every operation is canceled, and the node closed or drained, at every step.
- * n = 1, 2, … until nothing is hit. The clients go on as clients do, under their own keys, until they have what they
- * want; then all invariants hold at rest, each order has ended as it was meant to, and no block of memory is left.
+ * process before and after every commit; and every operation is canceled, and the node closed or drained, at every
+ * step. n = 1, 2, … until nothing is hit. The clients go on as clients do, under their own keys, until they have what
+ * they want; then all invariants hold at rest, each order has ended as it was meant to, and no block of memory is left.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,14 +26,16 @@ typedef struct script script;
 struct script {
   cluster *cluster;
   uint64_t step;
-  uint64_t at;              /* this step, 0: none … */
+  uint64_t at;               /* this step, 0: none … */
   void (*what)(script *run); /* … this is done */
   uint64_t keys[3];
 };
 
 static void advance(script *run) {
-  if (++run->step == run->at) run->what(run);
-  for (int service = 0; service < CLUSTER_SERVICES; service++) cluster_start(run->cluster, service);
+  if (++run->step == run->at)
+    run->what(run);
+  for (int service = 0; service < CLUSTER_SERVICES; service++)
+    cluster_start(run->cluster, service);
   cluster_step(run->cluster);
 }
 
@@ -44,10 +46,12 @@ static bool wait_for(script *run, cluster_call *call) {
     return false;
   }
   for (int steps = 0; !call->is_done && !call->is_lost; steps++) {
-    if (steps > 20000) cluster_violation(run->cluster, "answers", call->key, "%s is never answered", call->command->name);
+    if (steps > 20000)
+      cluster_violation(run->cluster, "answers", call->key, "%s is never answered", call->command->name);
     advance(run);
   }
-  if (call->is_done && !call->code && call->verdict != CAFE_REFUSED) return true;
+  if (call->is_done && !call->code && call->verdict != CAFE_REFUSED)
+    return true;
   cluster_run(run->cluster, 50);
   return false;
 }
@@ -57,7 +61,8 @@ static uint64_t place(script *run, const char *client_key) {
     cluster_start(run->cluster, CLUSTER_APP);
     cluster_call *call = cluster_place(run->cluster, 4500, "token", client_key);
     unsigned long long key;
-    if (!wait_for(run, call)) continue;
+    if (!wait_for(run, call))
+      continue;
     assert_int_equal(sscanf(call->reply, "order %llu", &key), 1);
     return key;
   }
@@ -67,7 +72,8 @@ static uint64_t place(script *run, const char *client_key) {
 static void act(script *run, uint64_t key, cafe_ticket_action action, cafe_ticket_status wanted) {
   for (int i = 0; i < TRIES_MAX; i++) {
     cluster_start(run->cluster, CLUSTER_STORE);
-    if (cluster_find(run->cluster, key)->ticket.status == wanted) return;
+    if (cluster_find(run->cluster, key)->ticket.status == wanted)
+      return;
     wait_for(run, cluster_act(run->cluster, key, action));
   }
   cluster_violation(run->cluster, "answers", key, "the owner's %d was never done", (int)action);
@@ -76,7 +82,8 @@ static void act(script *run, uint64_t key, cafe_ticket_action action, cafe_ticke
 static void cancel(script *run, uint64_t key) {
   for (int i = 0; i < TRIES_MAX; i++) {
     cluster_start(run->cluster, CLUSTER_APP);
-    if (cluster_find(run->cluster, key)->order.status == CAFE_ORDER_CANCELED) return;
+    if (cluster_find(run->cluster, key)->order.status == CAFE_ORDER_CANCELED)
+      return;
     wait_for(run, cluster_cancel(run->cluster, key));
   }
   cluster_violation(run->cluster, "answers", key, "it was never canceled");
@@ -104,11 +111,13 @@ static void check_end(script *run) {
   cluster_check(c, true);
   for (int i = 0; i < 3; i++) {
     const cluster_order *order = cluster_find(c, run->keys[i]);
-    if (order->order.status != wanted[i]) cluster_violation(c, "end", order->key, "it isn't the end that was wanted");
+    if (order->order.status != wanted[i])
+      cluster_violation(c, "end", order->key, "it isn't the end that was wanted");
   }
   for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry))
     ordered += ((cluster_order *)map_value(entry))->ordered;
-  if (ordered != 3) cluster_violation(c, "end", 0, "three clients have %u orders", ordered);
+  if (ordered != 3)
+    cluster_violation(c, "end", 0, "three clients have %u orders", ordered);
 }
 
 static cluster_options options_of(bool is_threaded, uint64_t seed) {
@@ -126,10 +135,14 @@ static bool play_with_fault(store_fault kind, uint64_t n, int code, bool is_thre
   cluster_options options = options_of(is_threaded, n);
   cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
   faults.fail_code = code;
-  if (kind == FAIL_CALL || kind == FAIL_CALLS) faults.fail_call = n;
-  if (kind == FAIL_CALLS) faults.fail_calls = WINDOW;
-  if (kind == DIE_BEFORE) faults.die_before_commit = n;
-  if (kind == DIE_AFTER) faults.die_after_commit = n;
+  if (kind == FAIL_CALL || kind == FAIL_CALLS)
+    faults.fail_call = n;
+  if (kind == FAIL_CALLS)
+    faults.fail_calls = WINDOW;
+  if (kind == DIE_BEFORE)
+    faults.die_before_commit = n;
+  if (kind == DIE_AFTER)
+    faults.die_after_commit = n;
   options.faults = &faults;
   script run = {.cluster = cluster_create(&options)};
   cafe_store *store = run.cluster->nodes[0].store;
@@ -146,7 +159,8 @@ static bool play_with_fault(store_fault kind, uint64_t n, int code, bool is_thre
 
 static uint64_t enumerate(store_fault kind, int code, bool is_threaded) {
   uint64_t n = 1;
-  while (play_with_fault(kind, n, code, is_threaded)) n++;
+  while (play_with_fault(kind, n, code, is_threaded))
+    n++;
   return n - 1;
 }
 
@@ -216,9 +230,12 @@ static bool play_without_memory(uint64_t n, uint64_t count, bool is_threaded) {
 static void any_allocation_of_a_node_may_fail(void **state) {
   (void)state;
   uint64_t single = 1, many = 1, threaded = 1;
-  while (play_without_memory(single, 1, false)) single++;
-  while (play_without_memory(threaded, 1, true)) threaded++;
-  while (play_without_memory(many, WINDOW, false)) many++;
+  while (play_without_memory(single, 1, false))
+    single++;
+  while (play_without_memory(threaded, 1, true))
+    threaded++;
+  while (play_without_memory(many, WINDOW, false))
+    many++;
   print_message("fault: %llu allocations, %llu on lanes, %llu times %d in a row\n", (unsigned long long)single - 1,
                 (unsigned long long)threaded - 1, (unsigned long long)many - 1, (int)WINDOW);
   assert_true(single > 100);
@@ -228,7 +245,8 @@ static void any_allocation_of_a_node_may_fail(void **state) {
 
 static void cancel_all(script *run) {
   for (cluster_call *call = run->cluster->calls; call; call = call->next)
-    if (call->op) cafe_op_cancel(call->op);
+    if (call->op)
+      cafe_op_cancel(call->op);
 }
 
 static void close_node(script *run) { cluster_stop(run->cluster, (int)(run->at % 3)); }

@@ -68,11 +68,16 @@ static cafe_order_status status_of(cluster *c, uint64_t key) { return cluster_fi
 
 static void race(cluster *c, uint64_t key, cluster_call **cancel, cluster_call **start) {
   bool is_cancel_first = cluster_chance(c, 50);
-  if (is_cancel_first) *cancel = cluster_cancel(c, key);
-  else *start = cluster_act(c, key, CAFE_TICKET_START);
-  for (uint64_t steps = cluster_random(c, is_cancel_first ? 25 : 8); steps > 0; steps--) cluster_step(c);
-  if (is_cancel_first) *start = cluster_act(c, key, CAFE_TICKET_START);
-  else *cancel = cluster_cancel(c, key);
+  if (is_cancel_first)
+    *cancel = cluster_cancel(c, key);
+  else
+    *start = cluster_act(c, key, CAFE_TICKET_START);
+  for (uint64_t steps = cluster_random(c, is_cancel_first ? 25 : 8); steps > 0; steps--)
+    cluster_step(c);
+  if (is_cancel_first)
+    *start = cluster_act(c, key, CAFE_TICKET_START);
+  else
+    *cancel = cluster_cancel(c, key);
 }
 
 static uint32_t race_all(uint64_t seed) {
@@ -87,7 +92,8 @@ static uint32_t race_all(uint64_t seed) {
     wait_for_ticket(c, keys[i], CAFE_TICKET_RECEIVED);
     act(c, keys[i], CAFE_TICKET_ACCEPT);
   }
-  for (int i = 0; i < ORDERS; i++) race(c, keys[i], &cancels[i], &starts[i]);
+  for (int i = 0; i < ORDERS; i++)
+    race(c, keys[i], &cancels[i], &starts[i]);
   cluster_rest(c);
   cluster_check(c, true);
   for (int i = 0; i < ORDERS; i++) {
@@ -109,7 +115,8 @@ static void x1_cancel_against_start_has_exactly_one_winner(void **state) {
   (void)state;
   uint64_t seeds = is_full() ? 10000 / ORDERS : 10;
   uint32_t canceled = 0;
-  for (uint64_t seed = 1; seed <= seeds; seed++) canceled += race_all(seed);
+  for (uint64_t seed = 1; seed <= seeds; seed++)
+    canceled += race_all(seed);
   print_message("X1: %llu races, %u of them won by the cancel\n", (unsigned long long)seeds * ORDERS, canceled);
   assert_true(canceled > seeds * ORDERS / 10 && canceled < seeds * ORDERS * 9 / 10);
 }
@@ -118,9 +125,13 @@ static void x1_cancel_against_start_has_exactly_one_winner(void **state) {
 
 static void withdraw_early(cluster *c, uint64_t key) {
   const cafe_order *order = &cluster_find(c, key)->order;
-  cafe_withdraw_ticket withdraw = {.by = CAFE_CANCEL_BY_CUSTOMER, .product_id = order->product_id, .qty = order->qty,
-                                   .customer_id = order->customer_id, .amount_minor = order->amount_minor,
-                                   .currency = order->currency, .store_id = order->store_id};
+  cafe_withdraw_ticket withdraw = {.by = CAFE_CANCEL_BY_CUSTOMER,
+                                   .product_id = order->product_id,
+                                   .qty = order->qty,
+                                   .customer_id = order->customer_id,
+                                   .amount_minor = order->amount_minor,
+                                   .currency = order->currency,
+                                   .store_id = order->store_id};
   cluster_call *call = cluster_submit(c, CLUSTER_STORE, &cafe_withdraw_ticket_type, key, &withdraw, 0, NULL);
   cluster_wait(c, call);
   assert_int_equal(call->verdict, CAFE_ACCEPTED);
@@ -133,7 +144,8 @@ static void cancel_before_ticket(cluster *c, bool is_early, cluster_order *out) 
   cluster_run(c, 1000);
   assert_int_equal(status_of(c, key), CAFE_ORDER_CANCELING);
   assert_false(call->is_done);
-  if (is_early) withdraw_early(c, key);
+  if (is_early)
+    withdraw_early(c, key);
   cafe_inproc_cut(c->hub, "store", false);
   cluster_rest(c);
   assert_int_equal(call->verdict, CAFE_ACCEPTED);
@@ -167,7 +179,8 @@ static int service_of(const cafe_schema *command) {
                                                  &cafe_fulfillment_aggregate, &cafe_notification_aggregate};
   for (int service = 0; service < 4; service++)
     for (const cafe_command_type *type = owners[service]->commands; type->command; type++)
-      if (type->command == command) return service;
+      if (type->command == command)
+        return service;
   fail();
   return -1;
 }
@@ -175,8 +188,10 @@ static int service_of(const cafe_schema *command) {
 static void send_some(cluster *c, const cafe_schema *command, uint64_t key, const void *data) {
   for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--) {
     cluster_submit(c, service_of(command), command, key, data, 0, NULL);
-    if (cluster_chance(c, 30)) cafe_sim_set_utc(c->world, c->world->ops->utc_ms(c->world) + DAY_MS);
-    if (cluster_chance(c, 30)) cluster_run(c, 1);
+    if (cluster_chance(c, 30))
+      cafe_sim_set_utc(c->world, c->world->ops->utc_ms(c->world) + DAY_MS);
+    if (cluster_chance(c, 30))
+      cluster_run(c, 1);
   }
 }
 
@@ -189,7 +204,8 @@ static void send_again(cluster *c, const cluster_order *order, const cluster_eve
       bool hears = false;
       for (const cafe_schema *const *event = policies[i]->events; *event; event++)
         hears = hears || *event == at->event.type;
-      if (!hears) continue;
+      if (!hears)
+        continue;
       cafe_reaction reaction;
       memset(&reaction, 0, sizeof reaction);
       reaction.commands.arena = c->arena;
@@ -209,23 +225,28 @@ static void resend_order(cluster *c, const cluster_order *order) {
   send_some(c, &cafe_establish_order_type, order->key, &establish);
   send_again(c, order, last);
   cluster_rest(c);
-  if (order->last != last) cluster_violation(c, "X4", order->key, "a repeat had an effect");
+  if (order->last != last)
+    cluster_violation(c, "X4", order->key, "a repeat had an effect");
 }
 
 static void live_doubly(cluster *c, int how) {
   char client_key[16];
   snprintf(client_key, sizeof client_key, "order %d", how);
-  for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--) cluster_place(c, 4500, "token", client_key);
+  for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--)
+    cluster_place(c, 4500, "token", client_key);
   cluster_run(c, 3000);
   uint64_t key = c->calls->prev->key;
   static const cafe_ticket_action actions[] = {CAFE_TICKET_ACCEPT, CAFE_TICKET_START, CAFE_TICKET_FINISH,
                                                CAFE_TICKET_HAND_OUT};
   for (int i = 0; i < how % 5 && i < 4; i++) {
-    for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--) cluster_act(c, key, actions[i]);
+    for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--)
+      cluster_act(c, key, actions[i]);
     cluster_run(c, 1000);
   }
-  if (how % 5 >= 3) return;
-  for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--) cluster_cancel(c, key);
+  if (how % 5 >= 3)
+    return;
+  for (uint64_t times = 1 + cluster_random(c, 5); times > 0; times--)
+    cluster_cancel(c, key);
   cluster_run(c, 1000);
 }
 
@@ -234,7 +255,8 @@ static void repeat_everything(uint64_t seed) {
   cafe_inproc_faults faults = {sizeof faults, 0, 1.0, 0, 20000};
   cafe_inproc_set_faults(c->hub, &faults);
   c->chances.silent = 30; /* so that messages are delivered more than once */
-  for (int how = 0; how < 10; how++) live_doubly(c, how);
+  for (int how = 0; how < 10; how++)
+    live_doubly(c, how);
   cluster_finish(c);
   uint32_t orders = 0;
   for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
@@ -248,7 +270,8 @@ static void repeat_everything(uint64_t seed) {
 
 static void x4_what_comes_one_to_five_times_days_apart_counts_once(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= (is_full() ? 100 : 5); seed++) repeat_everything(seed);
+  for (uint64_t seed = 1; seed <= (is_full() ? 100 : 5); seed++)
+    repeat_everything(seed);
 }
 
 /* ---- X6 ---- */
@@ -262,9 +285,11 @@ static void lose_and_reorder(uint64_t seed) {
     snprintf(client_key, sizeof client_key, "order %d", i);
     cluster_place(c, 100 + i, "token", client_key);
     cluster_run(c, (int64_t)cluster_random(c, 200));
-    if (!cluster_chance(c, 30)) continue;
+    if (!cluster_chance(c, 30))
+      continue;
     map_entry *entry = map_first(c->orders);
-    if (entry) cluster_cancel(c, map_key(entry) + cluster_random(c, (uint64_t)i + 1));
+    if (entry)
+      cluster_cancel(c, map_key(entry) + cluster_random(c, (uint64_t)i + 1));
   }
   cluster_finish(c);
   cluster_check(c, true);
@@ -277,7 +302,8 @@ static void lose_and_reorder(uint64_t seed) {
 
 static void x6_with_a_fifth_of_all_messages_lost_and_the_rest_reordered_all_ends_well(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= (is_full() ? 200 : 10); seed++) lose_and_reorder(seed);
+  for (uint64_t seed = 1; seed <= (is_full() ? 200 : 10); seed++)
+    lose_and_reorder(seed);
 }
 
 /* ---- X11 ---- */
@@ -352,8 +378,10 @@ static void x12_what_nobody_accepts_is_canceled_voided_and_told_once(void **stat
     assert_int_equal(cluster_money(c, key).voided_minor, 4500);
     int64_t waited_ms = 0;
     for (const cluster_event *at = order->first; at; at = at->next) {
-      if (at->event.type == &cafe_ticket_received_type) waited_ms -= at->event.time_ms;
-      if (at->event.type == &cafe_order_canceled_type) waited_ms += at->event.time_ms;
+      if (at->event.type == &cafe_ticket_received_type)
+        waited_ms -= at->event.time_ms;
+      if (at->event.type == &cafe_order_canceled_type)
+        waited_ms += at->event.time_ms;
     }
     assert_in_range(waited_ms, 5000, 5500);
     cluster_destroy(c);
@@ -366,7 +394,8 @@ static void pass_deadline_unreachable(bool has_accepted) {
   wait_for_ticket(c, key, CAFE_TICKET_RECEIVED);
   cluster_run(c, 1000);
   cafe_inproc_cut(c->hub, "store", true);
-  if (has_accepted) act(c, key, CAFE_TICKET_ACCEPT);
+  if (has_accepted)
+    act(c, key, CAFE_TICKET_ACCEPT);
   cluster_run(c, 3600000);
   assert_int_equal(status_of(c, key), CAFE_ORDER_CANCELING); /* never guessed */
   cluster_check(c, false);
@@ -414,7 +443,8 @@ static void live_from(uint64_t next, bool is_split) {
   for (uint64_t i = 0; i < 6; i++) {
     uint64_t key = place(c, 0);
     assert_true(key == next + i);
-    if (i % 2) cluster_cancel(c, key);
+    if (i % 2)
+      cluster_cancel(c, key);
     if (i == 3) {
       cluster_kill(c, CLUSTER_APP);
       assert_int_equal(cluster_start(c, CLUSTER_APP), CAFE_OK);
@@ -428,8 +458,8 @@ static void live_from(uint64_t next, bool is_split) {
 
 static void x14_orders_past_127_and_2_to_the_31st_live_like_all_others(void **state) {
   (void)state;
-  static const uint64_t from[] = {1, 125, 253, 32765, 65533, (UINT64_C(1) << 31) - 3, (UINT64_C(1) << 32) - 3,
-                                  UINT64_C(1) << 52};
+  static const uint64_t from[] = {
+      1, 125, 253, 32765, 65533, (UINT64_C(1) << 31) - 3, (UINT64_C(1) << 32) - 3, UINT64_C(1) << 52};
   for (size_t i = 0; i < sizeof from / sizeof from[0]; i++) {
     live_from(from[i], true);
     live_from(from[i], false);
@@ -460,7 +490,8 @@ static void cancel_every_seventh(bool is_split) {
   enum { COUNT = 100 };
   cluster *c = create(7, is_split);
   cluster_call *calls[COUNT], *cancels[COUNT];
-  for (int i = 0; i < COUNT; i++) calls[i] = cluster_place(c, 1000 + i, "token", NULL);
+  for (int i = 0; i < COUNT; i++)
+    calls[i] = cluster_place(c, 1000 + i, "token", NULL);
   cluster_run(c, 5000);
   for (int i = 0; i < COUNT; i++) {
     assert_int_equal(calls[i]->verdict, CAFE_ACCEPTED);
@@ -473,7 +504,8 @@ static void cancel_every_seventh(bool is_split) {
   int64_t voided = 0;
   for (int i = 0; i < COUNT; i++) {
     bool is_canceled = i % 7 == 6;
-    if (is_canceled) assert_int_equal(cancels[i]->verdict, CAFE_ACCEPTED);
+    if (is_canceled)
+      assert_int_equal(cancels[i]->verdict, CAFE_ACCEPTED);
     cafe_sandbox_entry money = cluster_money(c, calls[i]->key);
     assert_int_equal(money.approved_minor, 1000 + i);
     assert_int_equal(money.voided_minor, is_canceled ? 1000 + i : 0);

@@ -23,16 +23,17 @@ enum { SHORT_SEEDS = 300, FULL_SEEDS = 10000 };
 
 static const char *const service_names[] = {"app", "pay", "store", "customer", "dashboard"};
 
-
 /* ---- what may happen ---- */
 
 static cluster_order *some_order(cluster *c) {
   size_t count = map_count(c->orders);
-  if (!count) return NULL;
+  if (!count)
+    return NULL;
   /* The newer, the likelier: old orders are over. */
   uint64_t back = cluster_random(c, 1 + cluster_random(c, count));
   map_entry *entry = map_first(c->orders);
-  for (uint64_t i = 0; i + 1 + back < count; i++) entry = map_next(entry);
+  for (uint64_t i = 0; i + 1 + back < count; i++)
+    entry = map_next(entry);
   return map_value(entry);
 }
 
@@ -51,12 +52,14 @@ static void place_something(cluster *c) {
   int64_t timeout_ms = cluster_chance(c, 30) ? 1 + (int64_t)cluster_random(c, 2000) : 0;
   cluster_call *call = cluster_submit(c, CLUSTER_APP, &cafe_place_order_type, 0, &place, timeout_ms,
                                       cluster_chance(c, 50) ? client_key : NULL);
-  if (call && cluster_chance(c, 5)) cafe_op_cancel(call->op);
+  if (call && cluster_chance(c, 5))
+    cafe_op_cancel(call->op);
 }
 
 static void own_something(cluster *c) {
   const cluster_order *order = some_order(c);
-  if (!order) return;
+  if (!order)
+    return;
   static const cafe_ticket_action next[] = {
       [CAFE_TICKET_NONE] = CAFE_TICKET_ACCEPT,     [CAFE_TICKET_RECEIVED] = CAFE_TICKET_ACCEPT,
       [CAFE_TICKET_ACCEPTED] = CAFE_TICKET_START,  [CAFE_TICKET_PREPARING] = CAFE_TICKET_FINISH,
@@ -65,19 +68,22 @@ static void own_something(cluster *c) {
       [CAFE_TICKET_WITHDRAWN] = CAFE_TICKET_START,
   };
   cafe_ticket_action action = next[order->ticket.status];
-  if (cluster_chance(c, 15)) action = (cafe_ticket_action)(1 + cluster_random(c, 6));
+  if (cluster_chance(c, 15))
+    action = (cafe_ticket_action)(1 + cluster_random(c, 6));
   cluster_act(c, order->key, action);
 }
 
 static void cancel_something(cluster *c) {
   const cluster_order *order = some_order(c);
-  if (order) cluster_cancel(c, order->key);
+  if (order)
+    cluster_cancel(c, order->key);
 }
 
 static void change_chances(cluster *c) {
   cluster_chances *chances = &c->chances;
   memset(chances, 0, sizeof *chances);
-  if (cluster_chance(c, 40)) return;
+  if (cluster_chance(c, 40))
+    return;
   chances->decline = (int)cluster_random(c, 30);
   chances->error = (int)cluster_random(c, 30);
   chances->hang = (int)cluster_random(c, 40);
@@ -125,30 +131,45 @@ static void jump_clock(cluster *c) {
 static void end_node(cluster *c) {
   int service = (int)cluster_random(c, CLUSTER_SERVICES);
   uint64_t dice = cluster_random(c, 100);
-  if (dice < 60) cluster_kill(c, service);
-  else if (dice < 85) cluster_break(c, service);
-  else cluster_stop(c, service);
+  if (dice < 60)
+    cluster_kill(c, service);
+  else if (dice < 85)
+    cluster_break(c, service);
+  else
+    cluster_stop(c, service);
 }
 
 static void happen(cluster *c) {
   uint64_t dice = cluster_random(c, 100);
-  if (dice < 27) place_something(c);
-  else if (dice < 65) own_something(c);
-  else if (dice < 72) cancel_something(c);
-  else if (dice < 75) change_chances(c);
-  else if (dice < 77) change_hub(c);
-  else if (dice < 80) cafe_inproc_cut(c->hub, service_names[cluster_random(c, CLUSTER_SERVICES)], cluster_chance(c, 20));
-  else if (dice < 83) break_store(c);
-  else if (dice < 85) end_node(c);
-  else if (dice < 95) cluster_start(c, (int)cluster_random(c, CLUSTER_SERVICES));
-  else if (dice < 97) jump_clock(c);
-  else cluster_check(c, false);
+  if (dice < 27)
+    place_something(c);
+  else if (dice < 65)
+    own_something(c);
+  else if (dice < 72)
+    cancel_something(c);
+  else if (dice < 75)
+    change_chances(c);
+  else if (dice < 77)
+    change_hub(c);
+  else if (dice < 80)
+    cafe_inproc_cut(c->hub, service_names[cluster_random(c, CLUSTER_SERVICES)], cluster_chance(c, 20));
+  else if (dice < 83)
+    break_store(c);
+  else if (dice < 85)
+    end_node(c);
+  else if (dice < 95)
+    cluster_start(c, (int)cluster_random(c, CLUSTER_SERVICES));
+  else if (dice < 97)
+    jump_clock(c);
+  else
+    cluster_check(c, false);
 }
 
 static void pause_a_while(cluster *c) {
   uint64_t dice = cluster_random(c, 100);
   if (dice < 45) {
-    for (uint64_t i = cluster_random(c, 20); i > 0; i--) cluster_step(c);
+    for (uint64_t i = cluster_random(c, 20); i > 0; i--)
+      cluster_step(c);
   } else if (dice < 98) {
     cluster_run(c, (int64_t)cluster_random(c, 150));
   } else {
@@ -165,14 +186,15 @@ static cluster_options options_of(uint64_t seed) {
   options.max_cached = seed % 4 ? 0 : 2;
   options.max_batch = seed % 11 ? 0 : 1;
   options.id_block = seed % 13 ? 0 : 3;
-  if (seed % 4 == 1) options.gateway_retry = options.channel_retry = (cafe_retry){20, 100, 2, 300};
+  if (seed % 4 == 1)
+    options.gateway_retry = options.channel_retry = (cafe_retry){20, 100, 2, 300};
   return options;
 }
 
 /* What came about, over all seeds: a run in which nothing goes wrong proves nothing. */
 static struct {
-  uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected, messages_failed,
-      tombstones, lost, errors, replayed;
+  uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected,
+      messages_failed, tombstones, lost, errors, replayed;
 } tally;
 
 static void count_up(cluster *c) {
@@ -223,26 +245,29 @@ static void every_invariant_holds_whatever_happens(void **state) {
     return;
   }
   uint64_t count = cluster_setting("CAFE_SEEDS", cluster_setting("CAFE_FULL", 0) ? FULL_SEEDS : SHORT_SEEDS);
-  for (uint64_t i = 1; i <= count; i++) run_seed(i);
-  print_message("%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
-                "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu calls "
-                "lost, %llu errors, %llu replayed\n",
-                (unsigned long long)count, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
-                (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped,
-                (unsigned long long)tally.canceled, (unsigned long long)tally.rejected,
-                (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
-                (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
-                (unsigned long long)tally.messages_failed, (unsigned long long)tally.lost,
-                (unsigned long long)tally.errors, (unsigned long long)tally.replayed);
-  if (count < 100) return;
+  for (uint64_t i = 1; i <= count; i++)
+    run_seed(i);
+  print_message(
+      "%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
+      "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu calls "
+      "lost, %llu errors, %llu replayed\n",
+      (unsigned long long)count, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
+      (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped, (unsigned long long)tally.canceled,
+      (unsigned long long)tally.rejected, (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
+      (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
+      (unsigned long long)tally.messages_failed, (unsigned long long)tally.lost, (unsigned long long)tally.errors,
+      (unsigned long long)tally.replayed);
+  if (count < 100)
+    return;
   assert_true(tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.refunded &&
-              tally.payment_failed && tally.cancel_rejected && tally.tombstones && tally.messages_failed && tally.lost &&
-              tally.errors && tally.replayed);
+              tally.payment_failed && tally.cancel_rejected && tally.tombstones && tally.messages_failed &&
+              tally.lost && tally.errors && tally.replayed);
 }
 
 static void a_seed_does_the_same_each_time(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= 6; seed++) assert_int_equal(run_seed(seed), run_seed(seed));
+  for (uint64_t seed = 1; seed <= 6; seed++)
+    assert_int_equal(run_seed(seed), run_seed(seed));
 }
 
 int main(void) {

@@ -2,8 +2,9 @@
 
 /*
  * The cluster's nodes, its faults and its clients. What is kept here: a node that is killed leaves nothing but what its
- * store holds. All its memory is one heap, its timers and jobs are one loop's, its calls of the gateway and its messages
- * go through ends that are let go of with it; so whatever reaches into a dead node is found by AddressSanitizer.
+ * store holds. All its memory is one heap, its timers and jobs are one loop's, its calls of the gateway and its
+ * messages go through ends that are let go of with it; so whatever reaches into a dead node is found by
+ * AddressSanitizer.
  */
 #include "cluster.h"
 
@@ -49,11 +50,13 @@ static void *heap_resize(void *user, void *bytes, size_t size) {
   cluster_heap *heap = user;
   cluster_block *old = bytes ? (cluster_block *)(void *)((char *)bytes - offsetof(cluster_block, bytes)) : NULL;
   if (size == 0) {
-    if (old) block_free(heap, old);
+    if (old)
+      block_free(heap, old);
     return NULL;
   }
   cluster_block *made = heap->below->resize(heap->below->user, NULL, sizeof *made + size);
-  if (!made) return NULL;
+  if (!made)
+    return NULL;
   made->size = size;
   heap->live++;
   DL_PREPEND(heap->blocks, made);
@@ -71,7 +74,8 @@ static void heap_init(cluster_heap *heap, const cafe_allocator *below) {
 }
 
 static void heap_drop(cluster_heap *heap) {
-  while (heap->blocks) block_free(heap, heap->blocks);
+  while (heap->blocks)
+    block_free(heap, heap->blocks);
 }
 
 /* ---- chance ---- */
@@ -121,12 +125,15 @@ static void draw_mode(cluster *c) {
   cafe_sandbox_settings settings = {.size = sizeof settings};
   int dice = (int)cluster_random(c, 100);
   settings.mode = CAFE_SANDBOX_APPROVE;
-  if (dice < chances->decline) settings.mode = CAFE_SANDBOX_DECLINE;
-  else if (dice < chances->decline + chances->error) settings.mode = CAFE_SANDBOX_ERROR;
+  if (dice < chances->decline)
+    settings.mode = CAFE_SANDBOX_DECLINE;
+  else if (dice < chances->decline + chances->error)
+    settings.mode = CAFE_SANDBOX_ERROR;
   settings.delay_ms = chances->delay_ms;
   settings.jitter_ms = chances->jitter_ms;
   assert_int_equal(cafe_sandbox_set(c->sandbox, &settings, NULL), CAFE_OK);
-  if (!cluster_chance(c, chances->hang)) return;
+  if (!cluster_chance(c, chances->hang))
+    return;
   settings.mode = CAFE_SANDBOX_HANG;
   assert_int_equal(cafe_sandbox_set(c->sandbox, &settings, NULL), CAFE_OK);
 }
@@ -208,13 +215,16 @@ static void deliver(cluster *c, const cafe_delivery *delivery) {
   if (message->deliveries++ == 0 && number < order->last_delivered)
     cluster_violation(c, "I5", key, "message %lld came after message %lld", (long long)number,
                       (long long)order->last_delivered);
-  if (number > order->last_delivered) order->last_delivered = number;
+  if (number > order->last_delivered)
+    order->last_delivered = number;
 }
 
 static void delivery_due(cafe_timer *timer) {
   cluster_delivery *sent = timer->user;
-  if (sent->is_delivered) deliver(sent->cluster, sent->delivery);
-  if (sent->is_silent) return;
+  if (sent->is_delivered)
+    deliver(sent->cluster, sent->delivery);
+  if (sent->is_silent)
+    return;
   cafe_delivery *delivery = sent->delivery;
   bool is_failed = sent->is_failed;
   delivery_free(sent);
@@ -258,9 +268,8 @@ static void keep_line(void *user, const cafe_log_record *record) {
   cluster_node *n = user;
   cluster *c = n->cluster;
   cluster_log_line *line = &c->lines[c->line_count++ % CLUSTER_LINES];
-  snprintf(line->text, sizeof line->text, "%10.3f node %d key %llu: %s",
-           (double)cafe_sim_now_us(c->world) / 1000.0, (int)(n - c->nodes), (unsigned long long)record->key,
-           record->text);
+  snprintf(line->text, sizeof line->text, "%10.3f node %d key %llu: %s", (double)cafe_sim_now_us(c->world) / 1000.0,
+           (int)(n - c->nodes), (unsigned long long)record->key, record->text);
 }
 
 cluster_node *cluster_node_of(cluster *c, int service) { return &c->nodes[c->options.is_split ? service : 0]; }
@@ -268,20 +277,24 @@ cluster_node *cluster_node_of(cluster *c, int service) { return &c->nodes[c->opt
 static void let_go(cluster_node *n) {
   cluster *c = n->cluster;
   if (n->services & CAFE_SHOP_PAY)
-    while (c->front->calls) front_let_go(c->front->calls);
+    while (c->front->calls)
+      front_let_go(c->front->calls);
   if (n->services & CAFE_SHOP_CUSTOMER)
-    while (c->channel->deliveries) delivery_free(c->channel->deliveries);
+    while (c->channel->deliveries)
+      delivery_free(c->channel->deliveries);
 }
 
 void cluster_kill(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
-  if (!n->node) return;
+  if (!n->node)
+    return;
   cafe_sim_crash(n->loop);
   n->transport->ops->close(n->transport);
   let_go(n);
   cluster_call *call;
   DL_FOREACH(c->calls, call) {
-    if (!call->op || cluster_node_of(c, call->service) != n) continue;
+    if (!call->op || cluster_node_of(c, call->service) != n)
+      continue;
     call->op = NULL;
     call->is_lost = true;
   }
@@ -294,7 +307,8 @@ static void node_closed(void *user) { *(bool *)user = true; }
 
 void cluster_stop(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
-  if (!n->node) return;
+  if (!n->node)
+    return;
   bool is_closed = false;
   int64_t from_us = cafe_sim_now_us(c->world);
   assert_int_equal(cafe_node_close(n->node, node_closed, &is_closed, NULL), CAFE_OK);
@@ -308,7 +322,8 @@ void cluster_stop(cluster *c, int service) {
   cafe_shop_destroy(n->shop);
   n->node = NULL;
   n->shop = NULL;
-  if (n->heap.live) cluster_violation(c, "memory", 0, "node %d left %zu blocks behind", service, n->heap.live);
+  if (n->heap.live)
+    cluster_violation(c, "memory", 0, "node %d left %zu blocks behind", service, n->heap.live);
   const cluster_call *call;
   DL_FOREACH(c->calls, call) {
     if (call->op && cluster_node_of(c, call->service) == n)
@@ -339,7 +354,8 @@ static int create_node(cluster_node *n, cafe_err *err) {
   options.max_cached = c->options.max_cached;
   options.id_block = c->options.id_block;
   int code = cafe_node_create(&n->node, &options, err);
-  if (code) return code;
+  if (code)
+    return code;
   shop.services = n->services;
   shop.gateway = &c->front->base;
   shop.channels = channels;
@@ -358,21 +374,25 @@ void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults
 
 int cluster_start(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
-  if (n->node) return CAFE_OK;
+  if (n->node)
+    return CAFE_OK;
   cafe_faulty_store_revive(n->store);
   cluster_set_faults(c, service, n->starts || n != c->nodes ? NULL : c->options.faults);
   n->starts++;
   cafe_err err = {0, 0, ""};
   int code = create_node(n, &err);
-  if (!code) return CAFE_OK;
+  if (!code)
+    return CAFE_OK;
   cafe_node_destroy(n->node);
   cafe_shop_destroy(n->shop);
   n->node = NULL;
   n->shop = NULL;
-  if (n->heap.live) cluster_violation(c, "memory", 0, "a node that didn't start left %zu blocks", n->heap.live);
+  if (n->heap.live)
+    cluster_violation(c, "memory", 0, "a node that didn't start left %zu blocks", n->heap.live);
   cafe_store_counts counts = {.size = sizeof counts};
   cafe_faulty_store_count(n->store, &counts);
-  if (code != CAFE_NOMEM && !counts.faults) cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
+  if (code != CAFE_NOMEM && !counts.faults)
+    cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
   return code;
 }
 
@@ -381,7 +401,8 @@ bool cluster_bury(cluster *c) {
   for (int i = 0; i < c->node_count; i++) {
     cafe_store_counts counts = {.size = sizeof counts};
     cafe_faulty_store_count(c->nodes[i].store, &counts);
-    if (!counts.is_dead || !c->nodes[i].node) continue;
+    if (!counts.is_dead || !c->nodes[i].node)
+      continue;
     cluster_kill(c, i);
     is_any = true;
   }
@@ -419,8 +440,10 @@ cluster *cluster_create(const cluster_options *options) {
   assert_non_null(c);
   c->options = *options;
   c->dice = hash_u64(options->seed + 1);
-  if (!c->options.gateway_retry.initial_ms) c->options.gateway_retry = (cafe_retry){50, 1000, 12, 800};
-  if (!c->options.channel_retry.initial_ms) c->options.channel_retry = (cafe_retry){50, 1000, 12, 800};
+  if (!c->options.gateway_retry.initial_ms)
+    c->options.gateway_retry = (cafe_retry){50, 1000, 12, 800};
+  if (!c->options.channel_retry.initial_ms)
+    c->options.channel_retry = (cafe_retry){50, 1000, 12, 800};
   cafe_sim_options sim = CAFE_SIM_OPTIONS_INIT;
   sim.job_max_us = options->job_max_us;
   sim.late_max_us = options->late_max_us;
@@ -439,12 +462,14 @@ cluster *cluster_create(const cluster_options *options) {
     heap_init(&n->heap, options->allocator);
     create_loop(n);
   }
-  for (int i = 0; i < c->node_count; i++) cluster_start(c, i);
+  for (int i = 0; i < c->node_count; i++)
+    cluster_start(c, i);
   return c;
 }
 
 void cluster_destroy(cluster *c) {
-  for (int i = 0; i < c->node_count; i++) cluster_stop(c, i);
+  for (int i = 0; i < c->node_count; i++)
+    cluster_stop(c, i);
   for (int i = 0; i < c->node_count; i++) {
     cluster_node *n = &c->nodes[i];
     cafe_transport_destroy(n->transport);
@@ -456,7 +481,8 @@ void cluster_destroy(cluster *c) {
   cafe_gateway_destroy(c->sandbox);
   cafe_gateway_destroy(&c->front->base);
   cafe_channel_destroy(&c->channel->base);
-  for (int i = 0; i < c->node_count; i++) cafe_loop_destroy(c->nodes[i].loop);
+  for (int i = 0; i < c->node_count; i++)
+    cafe_loop_destroy(c->nodes[i].loop);
   cafe_loop_destroy(c->world);
   while (c->calls) {
     cluster_call *call = c->calls;
@@ -485,20 +511,23 @@ void cluster_run(cluster *c, int64_t ms) {
   cafe_timer timer = {.fire = run_out, .user = &is_over};
   int64_t due_us = cafe_sim_now_us(c->world) + ms * 1000;
   assert_int_equal(c->world->ops->timer_start(c->world, &timer, due_us, NULL), CAFE_OK);
-  while (!is_over) cluster_step(c);
+  while (!is_over)
+    cluster_step(c);
 }
 
 void cluster_rest(cluster *c) {
   uint64_t steps = 0;
   while (cluster_step(c))
-    if (++steps > STEPS_MAX) cluster_violation(c, "rest", 0, "it doesn't come to rest");
+    if (++steps > STEPS_MAX)
+      cluster_violation(c, "rest", 0, "it doesn't come to rest");
 }
 
 void cluster_heal(cluster *c) {
   memset(&c->chances, 0, sizeof c->chances);
   cafe_inproc_set_faults(c->hub, NULL);
   static const char *const names[] = {"app", "pay", "store", "customer", "dashboard"};
-  for (int i = 0; i < CLUSTER_SERVICES; i++) cafe_inproc_cut(c->hub, names[i], false);
+  for (int i = 0; i < CLUSTER_SERVICES; i++)
+    cafe_inproc_cut(c->hub, names[i], false);
   for (int i = 0; i < c->node_count; i++) {
     cluster_set_faults(c, i, NULL);
     assert_int_equal(cluster_start(c, i), CAFE_OK);
@@ -507,16 +536,16 @@ void cluster_heal(cluster *c) {
 
 static cafe_ticket_action next_action(cluster *c, cafe_ticket_status status) {
   switch (status) {
-    case CAFE_TICKET_RECEIVED:
-      return cluster_chance(c, 10) ? CAFE_TICKET_REJECT : CAFE_TICKET_ACCEPT;
-    case CAFE_TICKET_ACCEPTED:
-      return CAFE_TICKET_START;
-    case CAFE_TICKET_PREPARING:
-      return cluster_chance(c, 10) ? CAFE_TICKET_FAIL : CAFE_TICKET_FINISH;
-    case CAFE_TICKET_READY:
-      return CAFE_TICKET_HAND_OUT;
-    default:
-      return (cafe_ticket_action)0;
+  case CAFE_TICKET_RECEIVED:
+    return cluster_chance(c, 10) ? CAFE_TICKET_REJECT : CAFE_TICKET_ACCEPT;
+  case CAFE_TICKET_ACCEPTED:
+    return CAFE_TICKET_START;
+  case CAFE_TICKET_PREPARING:
+    return cluster_chance(c, 10) ? CAFE_TICKET_FAIL : CAFE_TICKET_FINISH;
+  case CAFE_TICKET_READY:
+    return CAFE_TICKET_HAND_OUT;
+  default:
+    return (cafe_ticket_action)0;
   }
 }
 
@@ -529,7 +558,8 @@ void cluster_finish(cluster *c) {
     for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
       const cluster_order *order = map_value(entry);
       cafe_ticket_action action = next_action(c, order->ticket.status);
-      if (!action) continue;
+      if (!action)
+        continue;
       is_open = true;
       cluster_act(c, order->key, action);
     }
@@ -544,8 +574,10 @@ typedef struct kept_reply {
 } kept_reply;
 
 static bool is_for_ever(const cafe_outcome *outcome) {
-  if (outcome->verdict != CAFE_REFUSED) return true;
-  if (strcmp(outcome->reason, "payment-declined") == 0) return true;
+  if (outcome->verdict != CAFE_REFUSED)
+    return true;
+  if (strcmp(outcome->reason, "payment-declined") == 0)
+    return true;
   return outcome->event && outcome->event->type == &cafe_draft_dropped_type &&
          ((const cafe_draft_dropped *)outcome->event->data)->reason == CAFE_DROP_DECLINED;
 }
@@ -554,7 +586,8 @@ static int make_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *
   char text[64];
   (void)user;
   *out = (cafe_slice){NULL, 0};
-  if (!is_for_ever(outcome)) return CAFE_OK;
+  if (!is_for_ever(outcome))
+    return CAFE_OK;
   snprintf(text, sizeof text, "%s %llu", outcome->verdict == CAFE_REFUSED ? "declined" : "order",
            (unsigned long long)outcome->key);
   return cafe_arena_copy(out, arena, cafe_text(text));
@@ -562,8 +595,8 @@ static int make_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *
 
 static int see_acknowledged(void *user, const cafe_stored_event *stored) {
   const cafe_outcome *outcome = user;
-  return stored->n == outcome->position.n && stored->key == outcome->key && stored->version == outcome->event->version &&
-                 strcmp(stored->type, outcome->event->type->name) == 0
+  return stored->n == outcome->position.n && stored->key == outcome->key &&
+                 stored->version == outcome->event->version && strcmp(stored->type, outcome->event->type->name) == 0
              ? CAFE_NOT_FOUND /* it is found: anything that isn't CAFE_OK ends the read */
              : CAFE_OK;
 }
@@ -582,7 +615,8 @@ static void check_event(cluster_call *call, const cafe_outcome *outcome) {
 
 static void check_reply(cluster_call *call) {
   cluster *c = call->cluster;
-  if (!call->client_key[0] || !call->reply[0]) return;
+  if (!call->client_key[0] || !call->reply[0])
+    return;
   kept_reply *kept = map_get_bytes(c->client_keys, cafe_text(call->client_key));
   if (!kept) {
     kept = cafe_arena_alloc(c->arena, sizeof *kept);
@@ -599,7 +633,8 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
   cluster_call *call = user;
   call->op = NULL;
   call->is_done = true;
-  if (++call->times > 1) cluster_violation(call->cluster, "answers", call->key, "an answer came twice");
+  if (++call->times > 1)
+    cluster_violation(call->cluster, "answers", call->key, "an answer came twice");
   if (err) {
     call->code = err->code;
     snprintf(call->reason, sizeof call->reason, "%.40s", err->text);
@@ -611,10 +646,12 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
   call->position = outcome->position;
   call->event = outcome->event ? outcome->event->type : NULL;
   call->replayed = outcome->replayed;
-  if (outcome->reason) snprintf(call->reason, sizeof call->reason, "%s", outcome->reason);
+  if (outcome->reason)
+    snprintf(call->reason, sizeof call->reason, "%s", outcome->reason);
   snprintf(call->reply, sizeof call->reply, "%.*s", (int)outcome->reply.size,
            outcome->reply.data ? outcome->reply.data : "");
-  if (outcome->event && outcome->event->position.n) check_event(call, outcome);
+  if (outcome->event && outcome->event->position.n)
+    check_event(call, outcome);
   check_reply(call);
 }
 
@@ -623,7 +660,8 @@ cluster_call *cluster_submit(cluster *c, int service, const cafe_schema *command
   cluster_node *n = cluster_node_of(c, service);
   cafe_submit submit = CAFE_SUBMIT_INIT;
   char fingerprint[32];
-  if (!n->node) return NULL;
+  if (!n->node)
+    return NULL;
   cluster_call *call = calloc(1, sizeof *call);
   assert_non_null(call);
   call->cluster = c;

@@ -14,10 +14,11 @@
 #include "cafe/transport/inproc.h"
 
 /*
- * The coffee shop in one seeded world: one node or five, memory stores that can fail, the sandbox gateway, a channel that
- * records, clients, and an oracle. The oracle reads every log as it grows and keeps a model of each order; it checks the
- * invariants I1 to I8 after every step as far as they hold at every moment, and by cluster_check those that hold at rest.
- * A violation prints the seed, the step, the invariant, and all that is known of the order, and fails the test.
+ * The coffee shop in one seeded world: one node or five, memory stores that can fail, the sandbox gateway, a channel
+ * that records, clients, and an oracle. The oracle reads every log as it grows and keeps a model of each order; it
+ * checks the invariants I1 to I8 after every step as far as they hold at every moment, and by cluster_check those that
+ * hold at rest. A violation prints the seed, the step, the invariant, and all that is known of the order, and fails the
+ * test.
  */
 typedef struct cluster cluster;
 
@@ -26,8 +27,8 @@ enum { CLUSTER_APP, CLUSTER_PAY, CLUSTER_STORE, CLUSTER_CUSTOMER, CLUSTER_DASHBO
 
 typedef struct cluster_options {
   uint64_t seed;
-  bool is_split;    /* five nodes over a hub; else one */
-  bool is_threaded; /* the stores run on the loop's lanes; else within the loop */
+  bool is_split;                                        /* five nodes over a hub; else one */
+  bool is_threaded;                                     /* the stores run on the loop's lanes; else within the loop */
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
   cafe_retry gateway_retry, channel_retry;              /* zeroed: short ones */
@@ -59,7 +60,7 @@ typedef struct cluster_node {
   cluster_heap heap;
   cafe_node *node; /* NULL: it is down */
   cafe_shop *shop;
-  uint32_t starts; 
+  uint32_t starts;
   uint64_t read_n;     /* of its log, by the oracle */
   uint64_t read_calls; /* of its store, when that was */
   map *touched;        /* orders whose rows are to be compared */
@@ -71,12 +72,12 @@ typedef struct cluster_call {
   cluster *cluster;
   int service;
   const cafe_schema *command;
-  cafe_op *op;   /* while it is under way */
-  uint64_t key;  /* of the stream, once known */
+  cafe_op *op;  /* while it is under way */
+  uint64_t key; /* of the stream, once known */
   bool is_done;
-  bool is_lost;  /* its node was killed: nobody will answer */
+  bool is_lost;   /* its node was killed: nobody will answer */
   uint32_t times; /* its completion ran; more than once is a violation */
-  int code;      /* of the error; CAFE_OK */
+  int code;       /* of the error; CAFE_OK */
   cafe_verdict verdict;
   uint64_t version;
   cafe_position position;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The oracle. It knows the shop's rules only as the invariants I1 to I8 of docs/architecture.md say them; states and rows
- * it folds by the domain's own functions, but from every event of the log from the first on, never from what a node
- * remembers. It reads the stores behind the faulty ones, so that no fault hides anything from it.
+ * The oracle. It knows the shop's rules only as the invariants I1 to I8 of docs/architecture.md say them; states and
+ * rows it folds by the domain's own functions, but from every event of the log from the first on, never from what a
+ * node remembers. It reads the stores behind the faulty ones, so that no fault hides anything from it.
  */
 #include "cluster.h"
 
@@ -32,7 +32,8 @@ static const cafe_view *const views[STREAMS] = {&cafe_orders_view, &cafe_payment
 
 void cluster_print_order(cluster *c, uint64_t key) {
   const cluster_order *order = map_get(c->orders, key);
-  if (!order) return;
+  if (!order)
+    return;
   cafe_sandbox_entry money = cluster_money(c, key);
   print_error("order %llu: %s, draft %d, payment %d running %d, ticket %d\n", (unsigned long long)key,
               order->order.status ? cafe_order_status_name(order->order.status) : "no order", (int)order->order.draft,
@@ -62,7 +63,8 @@ void cluster_violation(cluster *c, const char *invariant, uint64_t key, const ch
               (unsigned long long)key, text);
   cluster_print_order(c, key);
   uint64_t from = c->line_count > CLUSTER_LINES ? c->line_count - CLUSTER_LINES : 0;
-  for (uint64_t i = from; i < c->line_count; i++) print_error("  log %s\n", c->lines[i % CLUSTER_LINES].text);
+  for (uint64_t i = from; i < c->line_count; i++)
+    print_error("  log %s\n", c->lines[i % CLUSTER_LINES].text);
   if (c->program)
     print_error("replay: CAFE_SEED=%llu %s\n", (unsigned long long)c->options.seed, c->program);
   fail();
@@ -81,7 +83,8 @@ cluster_order *cluster_find(cluster *c, uint64_t key) { return map_get(c->orders
 
 static cluster_order *order_of(cluster *c, uint64_t key) {
   cluster_order *order = map_get(c->orders, key);
-  if (order) return order;
+  if (order)
+    return order;
   order = take(c, sizeof *order);
   order->key = key;
   assert_int_equal(map_put(c->orders, key, order), CAFE_OK);
@@ -90,7 +93,8 @@ static cluster_order *order_of(cluster *c, uint64_t key) {
 
 uint32_t cluster_count(const cluster_order *order, const cafe_schema *type) {
   uint32_t count = 0;
-  for (const cluster_event *at = order->first; at; at = at->next) count += at->event.type == type;
+  for (const cluster_event *at = order->first; at; at = at->next)
+    count += at->event.type == type;
   return count;
 }
 
@@ -102,19 +106,22 @@ cafe_sandbox_entry cluster_money(cluster *c, uint64_t key) {
 
 static int stream_of(const char *aggregate) {
   for (int i = 0; i < STREAMS; i++)
-    if (strcmp(aggregates[i]->name, aggregate) == 0) return i;
+    if (strcmp(aggregates[i]->name, aggregate) == 0)
+      return i;
   return -1;
 }
 
 static const cafe_schema *type_of(int stream, const char *name) {
   for (const cafe_schema *const *event = aggregates[stream]->events; *event; event++)
-    if (strcmp((*event)->name, name) == 0) return *event;
+    if (strcmp((*event)->name, name) == 0)
+      return *event;
   return NULL;
 }
 
 static bool is_among(const cafe_schema *const *types, const cafe_schema *type) {
   for (; *types; types++)
-    if (*types == type) return true;
+    if (*types == type)
+      return true;
   return false;
 }
 
@@ -135,22 +142,24 @@ static cluster_row *row_of(cluster *c, cluster_order *order, const cafe_view *vi
 }
 
 static void fold_row(cluster *c, cluster_order *order, const cafe_view *view, const cafe_event *event) {
-  if (!is_among(view->events, event->type)) return;
+  if (!is_among(view->events, event->type))
+    return;
   uint64_t sub = view->sub ? view->sub(event) : 0;
-  if (view->sub && !sub) return;
+  if (view->sub && !sub)
+    return;
   cluster_row *row = row_of(c, order, view, sub);
   switch (view->fold(row->row, event, c->arena)) {
-    case CAFE_FOLD_PUT:
-      row->is_shown = true;
-      break;
-    case CAFE_FOLD_HIDE:
-      row->is_shown = false;
-      break;
-    case CAFE_FOLD_NOMEM:
-      fail_msg("no memory");
-      break;
-    case CAFE_FOLD_SKIP:
-      break;
+  case CAFE_FOLD_PUT:
+    row->is_shown = true;
+    break;
+  case CAFE_FOLD_HIDE:
+    row->is_shown = false;
+    break;
+  case CAFE_FOLD_NOMEM:
+    fail_msg("no memory");
+    break;
+  case CAFE_FOLD_SKIP:
+    break;
   }
 }
 
@@ -209,7 +218,8 @@ static int see_event(void *user, const cafe_stored_event *stored) {
   n->read_n = stored->n;
   int stream = stream_of(stored->aggregate);
   const cafe_schema *type = stream < 0 ? NULL : type_of(stream, stored->type);
-  if (!type) cluster_violation(c, "I7", stored->key, "unknown: %s of %s", stored->type, stored->aggregate);
+  if (!type)
+    cluster_violation(c, "I7", stored->key, "unknown: %s of %s", stored->type, stored->aggregate);
   if (stored->version != order->versions[stream] + 1)
     cluster_violation(c, "I7", stored->key, "%s has version %llu after %llu", stored->aggregate,
                       (unsigned long long)stored->version, (unsigned long long)order->versions[stream]);
@@ -221,15 +231,24 @@ static int see_event(void *user, const cafe_stored_event *stored) {
   assert_int_equal(cafe_arena_copy(&bytes, c->arena, stored->data), CAFE_OK);
   assert_int_equal(cafe_schema_decode(data, type, bytes, NULL), CAFE_OK);
   seen->node = (int)(n - c->nodes);
-  seen->event = (cafe_event){type, aggregates[stream]->name, stored->key, stored->version, stored->time_ms,
-                             {0, stored->shard, stored->n}, {NULL, 0}, data};
-  if (order->last) order->last->next = seen;
-  else order->first = seen;
+  seen->event = (cafe_event){type,
+                             aggregates[stream]->name,
+                             stored->key,
+                             stored->version,
+                             stored->time_ms,
+                             {0, stored->shard, stored->n},
+                             {NULL, 0},
+                             data};
+  if (order->last)
+    order->last->next = seen;
+  else
+    order->first = seen;
   order->last = seen;
 
   assert_int_equal(aggregates[stream]->evolve(state_of(order, stream), &seen->event, c->arena), CAFE_OK);
   fold_row(c, order, views[stream], &seen->event);
-  if (stream == NOTIFICATION) see_message(c, order, &seen->event);
+  if (stream == NOTIFICATION)
+    see_message(c, order, &seen->event);
   count_event(order, &seen->event);
   assert_int_equal(map_put(n->touched, order->key, order), CAFE_OK);
   return CAFE_OK;
@@ -240,7 +259,8 @@ static int see_event(void *user, const cafe_stored_event *stored) {
 static bool are_equal(const cafe_schema *schema, const void *a, const void *b, const char **where) {
   for (uint32_t i = 0; i < schema->field_count; i++) {
     cafe_value x = cafe_schema_get(schema, a, i), y = cafe_schema_get(schema, b, i);
-    if (x.number == y.number && cafe_slice_equal(x.bytes, y.bytes)) continue;
+    if (x.number == y.number && cafe_slice_equal(x.bytes, y.bytes))
+      continue;
     *where = schema->fields[i].name;
     return false;
   }
@@ -249,7 +269,8 @@ static bool are_equal(const cafe_schema *schema, const void *a, const void *b, c
 
 static const cafe_table *table_of(const cluster_node *n, const cafe_view *view) {
   for (uint32_t i = 0; i < n->node->registry.view_count; i++)
-    if (n->node->registry.views[i].type == view) return &n->node->registry.views[i].table;
+    if (n->node->registry.views[i].type == view)
+      return &n->node->registry.views[i].table;
   return NULL;
 }
 
@@ -280,7 +301,8 @@ static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t s
 static void check_rows(cluster *c, cluster_node *n, cluster_order *order) {
   for (int i = 0; i < STREAMS; i++) {
     const cafe_table *table = table_of(n, views[i]);
-    if (!table) continue;
+    if (!table)
+      continue;
     row_check check = {c, order, views[i], 0};
     cafe_condition is_key = {-1, false, {NULL, (int64_t)order->key, {NULL, 0}}};
     cafe_row_query query = {sizeof query, table, &is_key, 1, 0, 0, -1, 1000};
@@ -316,7 +338,8 @@ static void check_now(cluster *c, const cluster_order *order) {
   check_money(c, order);
   if (order->received && !order->ordered)
     cluster_violation(c, "I3", order->key, "the store has a ticket, and there is no order");
-  if (order->received > 1) cluster_violation(c, "I3", order->key, "the ticket came twice");
+  if (order->received > 1)
+    cluster_violation(c, "I3", order->key, "the ticket came twice");
   if (order->is_started && (order->is_withdrawn || order->order.status == CAFE_ORDER_CANCELED))
     cluster_violation(c, "I3", order->key, "started and withdrawn");
 }
@@ -324,7 +347,8 @@ static void check_now(cluster *c, const cluster_order *order) {
 static void read_log(cluster *c, cluster_node *n) {
   cafe_store_counts counts = {.size = sizeof counts};
   cafe_faulty_store_count(n->store, &counts);
-  if (counts.calls == n->read_calls) return;
+  if (counts.calls == n->read_calls)
+    return;
   n->read_calls = counts.calls;
   reading from = {c, n};
   cafe_log_query query = {sizeof query, 0, 0, 1000, NULL, 0, 0};
@@ -335,10 +359,12 @@ static void read_log(cluster *c, cluster_node *n) {
 }
 
 void cluster_look(cluster *c) {
-  for (int i = 0; i < c->node_count; i++) read_log(c, &c->nodes[i]);
+  for (int i = 0; i < c->node_count; i++)
+    read_log(c, &c->nodes[i]);
   for (int i = 0; i < c->node_count; i++) {
     cluster_node *n = &c->nodes[i];
-    if (!n->node) continue; /* its tables are described by the node: later */
+    if (!n->node)
+      continue; /* its tables are described by the node: later */
     for (map_entry *entry = map_first(n->touched); entry; entry = map_first(n->touched)) {
       cluster_order *order = map_value(entry);
       map_remove(n->touched, order->key);
@@ -384,7 +410,8 @@ static int see_saga(void *user, const cafe_table *table, uint64_t key, uint64_t 
   const cluster_order *order = cluster_find(c, key);
   (void)table, (void)sub, (void)version;
   bool has_ended = row->phase == SAGA_ENDED || row->phase == SAGA_UNDONE;
-  if (!order) cluster_violation(c, "I4", key, "there is a saga without any event");
+  if (!order)
+    cluster_violation(c, "I4", key, "there is a saga without any event");
   if (row->due_ms && wake_of(check, key) > row->due_ms)
     cluster_violation(c, "I4", key, "the saga %.*s is due at %lld, and nothing wakes it", (int)row->steps.size,
                       row->steps.data, (long long)row->due_ms);
@@ -432,8 +459,10 @@ typedef struct places {
 
 static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
   places *found = user;
-  if (checkpoint->partition < 0) found->all = checkpoint->n;
-  else found->by_partition[checkpoint->partition] = checkpoint->n;
+  if (checkpoint->partition < 0)
+    found->all = checkpoint->n;
+  else
+    found->by_partition[checkpoint->partition] = checkpoint->n;
   return CAFE_OK;
 }
 
@@ -451,12 +480,16 @@ static bool fold_info(cluster *c, const cluster_order *order, const places *at, 
   bool is_there = false;
   memset(out, 0, sizeof *out);
   for (const cluster_event *seen = order->first; seen; seen = seen->next) {
-    if (!is_among(cafe_order_infos_view.events, seen->event.type)) continue;
+    if (!is_among(cafe_order_infos_view.events, seen->event.type))
+      continue;
     const places *from = at ? &at[seen->node] : NULL;
     uint64_t up_to = !from ? UINT64_MAX : from->all;
-    if (from && from->by_partition[partition] > up_to) up_to = from->by_partition[partition];
-    if (seen->event.position.n > up_to) continue;
-    if (cafe_order_infos_view.fold(out, &seen->event, c->arena) != CAFE_FOLD_SKIP) is_there = true;
+    if (from && from->by_partition[partition] > up_to)
+      up_to = from->by_partition[partition];
+    if (seen->event.position.n > up_to)
+      continue;
+    if (cafe_order_infos_view.fold(out, &seen->event, c->arena) != CAFE_FOLD_SKIP)
+      is_there = true;
   }
   return is_there;
 }
@@ -492,7 +525,8 @@ static void check_infos(cluster *c, cluster_node *n, bool at_rest) {
     cafe_order_info_row row;
     wanted += fold_info(c, map_value(entry), check.at, &row);
   }
-  if (check.count != wanted) cluster_violation(c, "I6", 0, "order_infos has %u rows, not %u", check.count, wanted);
+  if (check.count != wanted)
+    cluster_violation(c, "I6", 0, "order_infos has %u rows, not %u", check.count, wanted);
 }
 
 /* ---- what holds at rest ---- */
@@ -505,10 +539,9 @@ static bool is_told(const cluster_order *order, const cafe_schema *type) {
 }
 
 static bool is_to_be_told(const cafe_event *event) {
-  static const cafe_schema *const plain[] = {&cafe_ordered_type,         &cafe_order_accepted_type,
-                                             &cafe_coffee_done_type,     &cafe_order_picked_up_type,
-                                             &cafe_order_canceled_type,  &cafe_order_rejected_type,
-                                             &cafe_payment_refunded_type, NULL};
+  static const cafe_schema *const plain[] = {
+      &cafe_ordered_type,        &cafe_order_accepted_type, &cafe_coffee_done_type,      &cafe_order_picked_up_type,
+      &cafe_order_canceled_type, &cafe_order_rejected_type, &cafe_payment_refunded_type, NULL};
   if (event->type == &cafe_cancel_rejected_type)
     return ((const cafe_cancel_rejected *)event->data)->by == CAFE_CANCEL_BY_CUSTOMER;
   if (event->type == &cafe_payment_canceled_type)
@@ -519,21 +552,23 @@ static bool is_to_be_told(const cafe_event *event) {
 static void check_messages(cluster *c, const cluster_order *order) {
   uint32_t wanted = 0, rows = 0;
   for (const cluster_event *at = order->first; at; at = at->next) {
-    if (!is_to_be_told(&at->event)) continue;
+    if (!is_to_be_told(&at->event))
+      continue;
     wanted++;
     if (!is_told(order, at->event.type))
       cluster_violation(c, "I5", order->key, "the customer isn't told of %s", at->event.type->name);
   }
   const cluster_message *message;
   LL_FOREACH(order->messages, message) rows++;
-  if (rows != wanted) cluster_violation(c, "I5", order->key, "%u messages instead of %u", rows, wanted);
+  if (rows != wanted)
+    cluster_violation(c, "I5", order->key, "%u messages instead of %u", rows, wanted);
 }
 
 /* The ticket's status is the order's. */
 static cafe_order_status status_after(cafe_ticket_status ticket) {
-  static const cafe_order_status by_ticket[] = {CAFE_ORDER_NONE,        CAFE_ORDER_ORDERED,   CAFE_ORDER_ACCEPTED,
-                                                CAFE_ORDER_PREPARING,   CAFE_ORDER_COFFEE_DONE, CAFE_ORDER_PICKED_UP,
-                                                CAFE_ORDER_REJECTED,    CAFE_ORDER_REJECTED,  CAFE_ORDER_CANCELED};
+  static const cafe_order_status by_ticket[] = {CAFE_ORDER_NONE,      CAFE_ORDER_ORDERED,     CAFE_ORDER_ACCEPTED,
+                                                CAFE_ORDER_PREPARING, CAFE_ORDER_COFFEE_DONE, CAFE_ORDER_PICKED_UP,
+                                                CAFE_ORDER_REJECTED,  CAFE_ORDER_REJECTED,    CAFE_ORDER_CANCELED};
   return by_ticket[ticket];
 }
 
@@ -544,8 +579,10 @@ static bool is_charged(cafe_order_status status) {
 static void check_sums(cluster *c, const cluster_order *order) {
   cafe_sandbox_entry money = cluster_money(c, order->key);
   cafe_order_status status = order->order.status;
-  if (order->payment_failures) return; /* an operator's */
-  if (order->payment.running) cluster_violation(c, "I2", order->key, "an operation at the gateway is under way");
+  if (order->payment_failures)
+    return; /* an operator's */
+  if (order->payment.running)
+    cluster_violation(c, "I2", order->key, "an operation at the gateway is under way");
   int64_t kept = money.captured_minor - money.refunded_minor;
   int64_t held = money.approved_minor - money.voided_minor - money.captured_minor;
   if (kept != (is_charged(status) ? order->order.amount_minor : 0))
@@ -577,15 +614,21 @@ static void check_calls(cluster *c) {
 }
 
 void cluster_check(cluster *c, bool at_rest) {
-  for (int i = 0; i < c->node_count; i++) c->nodes[i].read_calls = UINT64_MAX;
+  for (int i = 0; i < c->node_count; i++)
+    c->nodes[i].read_calls = UINT64_MAX;
   cluster_look(c);
-  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) check_now(c, map_value(entry));
+  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry))
+    check_now(c, map_value(entry));
   for (int i = 0; i < c->node_count; i++) {
-    if (!c->nodes[i].node) continue;
+    if (!c->nodes[i].node)
+      continue;
     check_timers(c, &c->nodes[i], at_rest);
-    if (c->nodes[i].services & CAFE_SHOP_DASHBOARD) check_infos(c, &c->nodes[i], at_rest);
+    if (c->nodes[i].services & CAFE_SHOP_DASHBOARD)
+      check_infos(c, &c->nodes[i], at_rest);
   }
-  if (!at_rest) return;
-  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) check_rest(c, map_value(entry));
+  if (!at_rest)
+    return;
+  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry))
+    check_rest(c, map_value(entry));
   check_calls(c);
 }

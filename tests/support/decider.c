@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * A state here is only ever what evolve makes of events that the aggregate lists. So no test of the rules can start from
- * a state that no stream could be in.
+ * A state here is only ever what evolve makes of events that the aggregate lists. So no test of the rules can start
+ * from a state that no stream could be in.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Whatever is drawn comes from the seed, and every breach is told by world_check, which names it: a walk that went wrong
- * can be walked again.
+ * Whatever is drawn comes from the seed, and every breach is told by world_check, which names it: a walk that went
+ * wrong can be walked again.
  */
 #include <inttypes.h>
 #include <setjmp.h>

@@ -70,9 +70,7 @@ struct shop {
 
 trace *shop_trace(shop *s) { return s->trace; }
 
-static place *place_of(const shop *s, shop_node node) {
-  return (place *)&s->places[s->is_split ? (int)node : 0];
-}
+static place *place_of(const shop *s, shop_node node) { return (place *)&s->places[s->is_split ? (int)node : 0]; }
 
 /* ---- memory: an arena, so that all of it goes at once when the node is killed ---- */
 

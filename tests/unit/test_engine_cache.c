@@ -16,7 +16,8 @@ static void with_room_for_one_key_everything_is_the_same(void **state) {
       for (uint64_t key = 0; key < KEYS; key++) {
         add data = {round, cafe_text("note")};
         assert_int_equal(kit_send(&k, &calls[key], &add_type, key + 1, &data), CAFE_OK);
-        if (key % 7 == 0) cafe_sim_step(k.loop);
+        if (key % 7 == 0)
+          cafe_sim_step(k.loop);
       }
       kit_run(&k, 200);
       for (int i = 0; i < KEYS; i++) {
@@ -43,7 +44,8 @@ static void what_somebody_waits_for_is_not_thrown_out(void **state) {
   assert_int_equal(kit_start(&k), CAFE_OK);
   assert_int_equal(kit_send(&k, &waits, &ask_type, 1000, &data), CAFE_OK);
   kit_run(&k, 20);
-  for (uint64_t key = 1; key <= 20; key++) kit_add(&k, key, 1);
+  for (uint64_t key = 1; key <= 20; key++)
+    kit_add(&k, key, 1);
   assert_int_equal(k.running, 1);
   kit_answer(&k, 0, 1);
   kit_run(&k, 20);
@@ -66,7 +68,8 @@ static void a_retry_is_remembered_though_its_key_left_memory(void **state) {
     cafe_op_cancel(c.op);
     kit_run(&k, 10);
     uint32_t index = 0;
-    while (k.tasks[index]->key != key) index++;
+    while (k.tasks[index]->key != key)
+      index++;
     kit_fail_task(&k, index);
     kit_run(&k, 20);
     kit_add(&k, 1, 1); /* another key takes the room */
@@ -77,8 +80,10 @@ static void a_retry_is_remembered_though_its_key_left_memory(void **state) {
   assert_in_range(stats.cached, 0, 10);
   kit_run(&k, 20000);
   assert_int_equal(k.running, 10);
-  for (uint32_t i = 0; i < 10; i++) assert_int_equal(k.attempts[i], 2);
-  while (k.running) kit_answer(&k, 0, 1);
+  for (uint32_t i = 0; i < 10; i++)
+    assert_int_equal(k.attempts[i], 2);
+  while (k.running)
+    kit_answer(&k, 0, 1);
   kit_run(&k, 100);
   kit_close(&k);
 }

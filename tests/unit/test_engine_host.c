@@ -45,8 +45,10 @@ static void refuses(kit *k, const wrong *w, const char *words) {
   cafe_err err = {0, 0, ""};
   cafe_node *node = make_node(k);
   int code = cafe_node_host(node, &w->service, &err);
-  if (!code) code = cafe_node_start(node, &err);
-  if (code != CAFE_INVALID || !strstr(err.text, words)) print_error("\"%s\" instead of: %s\n", err.text, words);
+  if (!code)
+    code = cafe_node_start(node, &err);
+  if (code != CAFE_INVALID || !strstr(err.text, words))
+    print_error("\"%s\" instead of: %s\n", err.text, words);
   assert_int_equal(code, CAFE_INVALID);
   assert_non_null(strstr(err.text, words));
   cafe_node_destroy(node);
@@ -57,8 +59,10 @@ static void accepts(kit *k, const wrong *w) {
   cafe_err err = {0, 0, ""};
   cafe_node *node = make_node(k);
   int code = cafe_node_host(node, &w->service, &err);
-  if (!code) code = cafe_node_start(node, &err);
-  if (code) print_error("%s\n", err.text);
+  if (!code)
+    code = cafe_node_start(node, &err);
+  if (code)
+    print_error("%s\n", err.text);
   assert_int_equal(code, CAFE_OK);
   cafe_node_destroy(node);
 }

@@ -9,13 +9,15 @@ static int make_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *
   char text[64];
   uint32_t *calls = user;
   const box *state = outcome->state;
-  if (calls) ++*calls;
+  if (calls)
+    ++*calls;
   assert_int_equal(outcome->position.n, 0); /* op.h: pure, so it can't know where it will be written */
   *out = (cafe_slice){NULL, 0};
   if (outcome->verdict == CAFE_REFUSED) {
-    bool is_final = outcome->event ? ((const denied *)outcome->event->data)->for_ever
-                                   : strcmp(outcome->reason, "denied") == 0;
-    if (!is_final) return CAFE_OK;
+    bool is_final =
+        outcome->event ? ((const denied *)outcome->event->data)->for_ever : strcmp(outcome->reason, "denied") == 0;
+    if (!is_final)
+      return CAFE_OK;
     return cafe_arena_copy(out, arena, cafe_text("denied"));
   }
   snprintf(text, sizeof text, "%llu has %lld", (unsigned long long)outcome->key, (long long)state->total);
@@ -52,8 +54,10 @@ static void a_repeat_finds_the_first_answer(void **state) {
     assert_int_equal(first.verdict, CAFE_ACCEPTED);
     assert_string_equal(first.reply, "1 has 5");
     assert_false(first.replayed);
-    if (how == 2) kit_restart(&k);
-    if (how == 3) kit_crash(&k);
+    if (how == 2)
+      kit_restart(&k);
+    if (how == 3)
+      kit_crash(&k);
     kit_add(&k, 1, 7);
     call again = add_under(&k, "a", "body", 5);
     assert_int_equal(again.code, CAFE_OK);
@@ -85,7 +89,8 @@ static void another_scope_is_another_key(void **state) {
   call a, b;
   add data = {1, {NULL, 0}};
   cafe_submit submit = CAFE_SUBMIT_INIT;
-  cafe_client_key one = {cafe_text("one"), cafe_text("k"), {NULL, 0}}, two = {cafe_text("onek"), cafe_text("k"), {NULL, 0}};
+  cafe_client_key one = {cafe_text("one"), cafe_text("k"), {NULL, 0}},
+                  two = {cafe_text("onek"), cafe_text("k"), {NULL, 0}};
   kit_open(&k, true);
   submit.command = &add_type;
   submit.data = &data;
@@ -109,7 +114,8 @@ static void repeats_at_once_have_one_effect_and_one_answer(void **state) {
     kit_open(&k, is_threaded);
     for (int i = 0; i < 20; i++) {
       assert_int_equal(send(&k, &calls[i], &add_type, &data, "a", "body", 0), CAFE_OK);
-      if (i % 3 == 0) cafe_sim_step(k.loop);
+      if (i % 3 == 0)
+        cafe_sim_step(k.loop);
     }
     kit_run(&k, 100);
     uint32_t replayed = 0;
@@ -136,8 +142,10 @@ static void a_repeat_joins_what_is_pending(void **state) {
     kit_open(&k, true);
     for (int i = 0; i < 3; i++) {
       assert_int_equal(send(&k, &calls[i], &ask_type, &data, "a", "body", 0), CAFE_OK);
-      if (how == 0) kit_run(&k, 20);
-      if (how == 1) cafe_sim_step(k.loop);
+      if (how == 0)
+        kit_run(&k, 20);
+      if (how == 1)
+        cafe_sim_step(k.loop);
     }
     kit_run(&k, 50);
     assert_int_equal(k.started, 1);
@@ -210,7 +218,8 @@ static void repeats_at_once_of_what_came_to_nothing_begin_one_thing_anew(void **
   kit_run(&k, 50);
   kit_answer(&k, 0, 2);
   kit_run(&k, 50);
-  for (int i = 0; i < 5; i++) assert_int_equal(send(&k, &calls[i], &ask_type, &data, "a", "body", 0), CAFE_OK);
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(send(&k, &calls[i], &ask_type, &data, "a", "body", 0), CAFE_OK);
   kit_run(&k, 200);
   assert_int_equal(k.running, 1);
   kit_answer(&k, 0, 1);
@@ -265,8 +274,10 @@ static void whoever_gives_up_and_repeats_has_one_effect(void **state) {
       kit_open(&k, is_threaded);
       kit_run(&k, 10);
       assert_int_equal(send(&k, &first, &add_type, &data, "a", "body", 0), CAFE_OK);
-      for (int i = 0; i < steps; i++) cafe_sim_step(k.loop);
-      if (first.op) cafe_op_cancel(first.op);
+      for (int i = 0; i < steps; i++)
+        cafe_sim_step(k.loop);
+      if (first.op)
+        cafe_op_cancel(first.op);
       assert_int_equal(send(&k, &again, &add_type, &data, "a", "body", 0), CAFE_OK);
       kit_run(&k, 50);
       assert_int_equal(first.times, 1);

@@ -95,9 +95,9 @@ static const cafe_field bursted_fields[] = {CAFE_FIELD_OF(1, I64, bursted, count
 static const cafe_field spreaded_fields[] = {CAFE_FIELD_OF(1, U64, spreaded, first),
                                              CAFE_FIELD_OF(2, U64, spreaded, second),
                                              CAFE_FIELD_OF(3, I64, spreaded, times)};
-static const cafe_field box_fields[] = {CAFE_FIELD_OF(1, I64, box, total), CAFE_FIELD_OF(2, I64, box, adds),
+static const cafe_field box_fields[] = {CAFE_FIELD_OF(1, I64, box, total),    CAFE_FIELD_OF(2, I64, box, adds),
                                         CAFE_FIELD_OF(3, I64, box, question), CAFE_FIELD_OF(4, I64, box, questions),
-                                        CAFE_FIELD_OF(5, I64, box, denial), CAFE_FIELD_OF(6, TEXT, box, note)};
+                                        CAFE_FIELD_OF(5, I64, box, denial),   CAFE_FIELD_OF(6, TEXT, box, note)};
 static const cafe_field question_fields[] = {CAFE_FIELD_OF(1, I64, question_task, question)};
 
 static const cafe_schema add_type = CAFE_SCHEMA_OF("Add", add, add_fields);
@@ -115,15 +115,18 @@ static const cafe_schema box_type = CAFE_SCHEMA_OF("Box", box, box_fields);
 static const cafe_schema question_type = CAFE_SCHEMA_OF("QuestionTask", question_task, question_fields);
 
 static cafe_verdict box_add(cafe_decision *out, const add *wanted) {
-  if (wanted->amount < 0) return cafe_refuse(out, "negative", "%lld is negative", (long long)wanted->amount);
-  if (wanted->amount == 0) return CAFE_UNCHANGED;
+  if (wanted->amount < 0)
+    return cafe_refuse(out, "negative", "%lld is negative", (long long)wanted->amount);
+  if (wanted->amount == 0)
+    return CAFE_UNCHANGED;
   added event = {wanted->amount, wanted->note};
   cafe_emit(out, &added_type, &event);
   return wanted->amount > 1000 ? cafe_refuse(out, "too-much", "it was added, but don't do it again") : CAFE_ACCEPTED;
 }
 
 static cafe_verdict box_answer(cafe_decision *out, const box *state, const answer *said) {
-  if (!state->question) return CAFE_UNCHANGED;
+  if (!state->question)
+    return CAFE_UNCHANGED;
   if (said->yes == 1) {
     answered event = {false};
     cafe_emit(out, &answered_type, &event);
@@ -136,12 +139,17 @@ static cafe_verdict box_answer(cafe_decision *out, const box *state, const answe
 
 static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe_command *command) {
   const box *self = state;
-  if (command->type == &add_type) return box_add(out, command->data);
-  if (command->type == &answer_type) return box_answer(out, self, command->data);
+  if (command->type == &add_type)
+    return box_add(out, command->data);
+  if (command->type == &answer_type)
+    return box_answer(out, self, command->data);
   if (command->type == &ask_type) {
-    if (self->denial == 1) return cafe_refuse(out, "denied", "it was denied for ever");
-    if (self->denial == 2) return cafe_refuse(out, "dropped", "it was denied, but elsewhere it may be granted");
-    if (self->question) return CAFE_PENDING;
+    if (self->denial == 1)
+      return cafe_refuse(out, "denied", "it was denied for ever");
+    if (self->denial == 2)
+      return cafe_refuse(out, "dropped", "it was denied, but elsewhere it may be granted");
+    if (self->question)
+      return CAFE_PENDING;
     asked event = {((const ask *)command->data)->question};
     cafe_emit(out, &asked_type, &event);
     return CAFE_PENDING;
@@ -170,7 +178,8 @@ static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
     self->questions++;
   } else if (event->type == &answered_type || event->type == &denied_type) {
     self->question = 0;
-    if (event->type == &denied_type) self->denial = ((const denied *)event->data)->for_ever ? 1 : 2;
+    if (event->type == &denied_type)
+      self->denial = ((const denied *)event->data)->for_ever ? 1 : 2;
   }
   return CAFE_OK;
 }
@@ -178,14 +187,15 @@ static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
 static void box_tasks(cafe_tasks *out, const void *state) {
   const box *self = state;
   question_task task = {self->question};
-  if (self->question) cafe_want(out, (uint32_t)self->questions, &question_type, &task, 0);
+  if (self->question)
+    cafe_want(out, (uint32_t)self->questions, &question_type, &task, 0);
 }
 
-static const cafe_schema *const box_events[] = {&added_type,  &asked_type,   &answered_type, &denied_type,
-                                                &bursted_type, &spreaded_type, NULL};
+static const cafe_schema *const box_events[] = {
+    &added_type, &asked_type, &answered_type, &denied_type, &bursted_type, &spreaded_type, NULL};
 static const cafe_command_outcome ask_outcomes[] = {
     {&answered_type, CAFE_ACCEPTED}, {&denied_type, CAFE_REFUSED}, {NULL, (cafe_verdict)0}};
-static const cafe_command_type box_commands[] = {{&add_type, NULL},    {&ask_type, ask_outcomes}, {&answer_type, NULL},
+static const cafe_command_type box_commands[] = {{&add_type, NULL},   {&ask_type, ask_outcomes}, {&answer_type, NULL},
                                                  {&burst_type, NULL}, {&spread_type, NULL},      {NULL, NULL}};
 static const cafe_aggregate box_aggregate = {CAFE_AGGREGATE, "box",      &box_type,  box_events,
                                              box_commands,   box_decide, box_evolve, box_tasks};
@@ -195,7 +205,8 @@ static const cafe_aggregate box_aggregate = {CAFE_AGGREGATE, "box",      &box_ty
 static void burst_react(cafe_reaction *out, const cafe_event *event, const void *config) {
   add one = {1, {NULL, 0}};
   (void)config;
-  for (int64_t i = 0; i < ((const bursted *)event->data)->count; i++) cafe_react(out, &add_type, event->key, &one);
+  for (int64_t i = 0; i < ((const bursted *)event->data)->count; i++)
+    cafe_react(out, &add_type, event->key, &one);
 }
 
 static void spread_react(cafe_reaction *out, const cafe_event *event, const void *config) {
@@ -236,23 +247,25 @@ static cafe_fold box_fold(void *row, const cafe_event *event, cafe_arena *arena)
   self->total += data->amount;
   self->level = self->total < 100 ? FILL_SOME : FILL_MUCH;
   self->is_shown = self->total < 5000;
-  if (cafe_arena_copy(&self->note, arena, data->note)) return CAFE_FOLD_NOMEM;
+  if (cafe_arena_copy(&self->note, arena, data->note))
+    return CAFE_FOLD_NOMEM;
   return self->is_shown ? CAFE_FOLD_PUT : CAFE_FOLD_HIDE;
 }
 
 static const char *const box_sources[] = {"boxes", NULL};
 static const char *const box_indexes[] = {"level", NULL};
 static const cafe_schema *const box_row_events[] = {&added_type, NULL};
-static const cafe_view boxes_view = {CAFE_VIEW,  "boxes", 1,    true, box_sources, box_row_events, "box_id", NULL,
-                                     &box_row_type, box_indexes, NULL, NULL, box_fold};
-static const cafe_view totals_view = {CAFE_VIEW,  "totals", 1,    false, box_sources, box_row_events, "box_id", NULL,
-                                      &box_row_type, box_indexes, "is_shown", NULL, box_fold};
+static const cafe_view boxes_view = {CAFE_VIEW, "boxes",       1,           true, box_sources, box_row_events, "box_id",
+                                     NULL,      &box_row_type, box_indexes, NULL, NULL,        box_fold};
+static const cafe_view totals_view = {CAFE_VIEW,      "totals", 1,       false,         box_sources,
+                                      box_row_events, "box_id", NULL,    &box_row_type, box_indexes,
+                                      "is_shown",     NULL,     box_fold};
 
 static const cafe_aggregate *const box_aggregates[] = {&box_aggregate, NULL};
 static const cafe_policy *const box_policies[] = {&burst_policy, &spread_policy, NULL};
 static const cafe_view *const box_views[] = {&boxes_view, &totals_view, NULL};
-static const cafe_service box_service = {CAFE_SERVICE, "boxes", box_aggregates, NULL, box_policies, box_views,
-                                         NULL, NULL};
+static const cafe_service box_service = {CAFE_SERVICE, "boxes",   box_aggregates, NULL,
+                                         box_policies, box_views, NULL,           NULL};
 
 /* ---- the kit ---- */
 
@@ -294,7 +307,8 @@ typedef struct call {
 static inline int kit_task_start(void *user, cafe_task *task, cafe_err *err) {
   kit *k = user;
   k->started++;
-  if (k->start_fails) return cafe_fail(err, CAFE_UNAVAILABLE, "the worker is out");
+  if (k->start_fails)
+    return cafe_fail(err, CAFE_UNAVAILABLE, "the worker is out");
   assert_true(k->running < KIT_TASKS);
   k->attempts[k->running] = task->attempt;
   k->tasks[k->running++] = task;
@@ -303,7 +317,8 @@ static inline int kit_task_start(void *user, cafe_task *task, cafe_err *err) {
 
 static inline void kit_forget(kit *k, const cafe_task *task) {
   for (uint32_t i = 0; i < k->running; i++) {
-    if (k->tasks[i] != task) continue;
+    if (k->tasks[i] != task)
+      continue;
     k->running--;
     memmove(&k->tasks[i], &k->tasks[i + 1], (k->running - i) * sizeof k->tasks[0]);
     memmove(&k->attempts[i], &k->attempts[i + 1], (k->running - i) * sizeof k->attempts[0]);
@@ -348,7 +363,8 @@ static inline void kit_log(void *user, const cafe_log_record *record) {
 
 static inline bool kit_was_logged(const kit *k, const char *text) {
   for (uint32_t i = 0; i < k->line_count && i < KIT_LINES; i++)
-    if (strstr(k->lines[i], text)) return true;
+    if (strstr(k->lines[i], text))
+      return true;
   return false;
 }
 
@@ -362,10 +378,14 @@ static inline int kit_start(kit *k) {
   k->options.log.user = k;
   k->options.log.level = CAFE_LOG_WARN;
   int code = cafe_node_create(&k->node, &k->options, &err);
-  if (!code) code = cafe_node_host(k->node, &box_service, &err);
-  if (!code) code = cafe_node_employ(k->node, &worker, &err);
-  if (!code) code = cafe_node_start(k->node, &err);
-  if (code) print_error("%s\n", err.text);
+  if (!code)
+    code = cafe_node_host(k->node, &box_service, &err);
+  if (!code)
+    code = cafe_node_employ(k->node, &worker, &err);
+  if (!code)
+    code = cafe_node_start(k->node, &err);
+  if (code)
+    print_error("%s\n", err.text);
   return code;
 }
 
@@ -379,7 +399,8 @@ static inline void kit_init(kit *k, bool is_threaded) {
   k->options = options;
   k->retry = (cafe_retry){100, 100, 0, 0};
   assert_int_equal(cafe_sim_create(&k->loop, 7, NULL, NULL), CAFE_OK);
-  if (is_threaded) cafe_sim_set_job_delay(k->loop, 100, 400);
+  if (is_threaded)
+    cafe_sim_set_job_delay(k->loop, 100, 400);
   assert_int_equal(cafe_memory_create(&k->inner, &memory, NULL), CAFE_OK);
   assert_int_equal(cafe_faulty_store_create(&k->store, k->inner, NULL, NULL), CAFE_OK);
 }
@@ -436,9 +457,12 @@ static inline void call_done(const cafe_err *err, const cafe_outcome *outcome, v
   c->event = outcome->event ? outcome->event->type : NULL;
   c->replayed = outcome->replayed;
   c->has_state = outcome->state != NULL;
-  if (outcome->state) c->state = *(const box *)outcome->state;
-  if (outcome->reason) snprintf(c->reason, sizeof c->reason, "%s", outcome->reason);
-  if (outcome->text) snprintf(c->text, sizeof c->text, "%s", outcome->text);
+  if (outcome->state)
+    c->state = *(const box *)outcome->state;
+  if (outcome->reason)
+    snprintf(c->reason, sizeof c->reason, "%s", outcome->reason);
+  if (outcome->text)
+    snprintf(c->text, sizeof c->text, "%s", outcome->text);
   snprintf(c->reply, sizeof c->reply, "%.*s", (int)outcome->reply.size, outcome->reply.data ? outcome->reply.data : "");
 }
 
@@ -446,7 +470,8 @@ static inline int kit_submit(kit *k, call *c, const cafe_submit *submit) {
   cafe_err err = {0, 0, ""};
   memset(c, 0, sizeof *c);
   int code = cafe_node_submit(&c->op, k->node, submit, call_done, c, &err);
-  if (code) snprintf(c->text, sizeof c->text, "%s", err.text);
+  if (code)
+    snprintf(c->text, sizeof c->text, "%s", err.text);
   assert_int_equal(c->times, 0); /* never inside */
   return code;
 }

@@ -95,8 +95,10 @@ static void after_a_crash_at_any_commit_the_last_key_has_its_effect_once(void **
       kit_open(&k, n % 2);
       kit_run(&k, 20);
       cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
-      if (before) faults.die_before_commit = n;
-      else faults.die_after_commit = n;
+      if (before)
+        faults.die_before_commit = n;
+      else
+        faults.die_after_commit = n;
       cafe_faulty_store_set(k.store, &faults);
       assert_int_equal(kit_send(&k, &c, &spread_type, 1, &data), CAFE_OK);
       kit_run(&k, 50);
@@ -141,7 +143,8 @@ static void many_events_are_worked_through_and_a_restart_goes_on_where_it_was(vo
   for (uint64_t i = 0; i < 200; i++) {
     spread data = {500 + i % 7, 600 + i % 11, 1};
     assert_int_equal(kit_send(&k, &calls[i], &spread_type, 1 + i % 50, &data), CAFE_OK);
-    if (i == 100) kit_run(&k, 3);
+    if (i == 100)
+      kit_run(&k, 3);
     if (i == 150) {
       kit_run(&k, 1);
       kit_restart(&k);
@@ -149,9 +152,12 @@ static void many_events_are_worked_through_and_a_restart_goes_on_where_it_was(vo
   }
   kit_run(&k, 5000);
   int64_t first = 0, second = 0, accepted = 0;
-  for (uint64_t i = 0; i < 200; i++) accepted += calls[i].code == CAFE_OK;
-  for (uint64_t i = 0; i < 7; i++) first += state_of(&k, 500 + i).adds;
-  for (uint64_t i = 0; i < 11; i++) second += state_of(&k, 600 + i).adds;
+  for (uint64_t i = 0; i < 200; i++)
+    accepted += calls[i].code == CAFE_OK;
+  for (uint64_t i = 0; i < 7; i++)
+    first += state_of(&k, 500 + i).adds;
+  for (uint64_t i = 0; i < 11; i++)
+    second += state_of(&k, 600 + i).adds;
   assert_in_range(second, accepted, 200);
   assert_in_range(first, second, second + 64); /* one for each partition may have come again */
   kit_close(&k);

@@ -17,7 +17,8 @@ static void listed(const cafe_err *err, const cafe_row *rows, uint32_t count, bo
   listing *l = user;
   l->times++;
   l->code = err ? err->code : CAFE_OK;
-  if (err) memcpy(l->text, err->text, sizeof l->text);
+  if (err)
+    memcpy(l->text, err->text, sizeof l->text);
   l->count = count;
   l->more = more;
   for (uint32_t i = 0; i < count; i++) {
@@ -30,7 +31,8 @@ static int ask_list(kit *k, listing *l, const cafe_list *list) {
   cafe_err err = {0, 0, ""};
   memset(l, 0, sizeof *l);
   int code = cafe_node_list(NULL, k->node, list, listed, l, &err);
-  if (code) memcpy(l->text, err.text, sizeof l->text);
+  if (code)
+    memcpy(l->text, err.text, sizeof l->text);
   assert_int_equal(l->times, 0);
   return code;
 }
@@ -51,7 +53,8 @@ static listing list_by(kit *k, const cafe_view *view, const char *column, const 
 }
 
 static void fill_boxes(kit *k) {
-  for (uint64_t key = 1; key <= 10; key++) kit_add(k, key, (int64_t)key * 20);
+  for (uint64_t key = 1; key <= 10; key++)
+    kit_add(k, key, (int64_t)key * 20);
   kit_run(k, 50);
 }
 
@@ -134,7 +137,8 @@ static void pages_follow_each_other_without_gap_or_overlap(void **state) {
       list.after_key = seen;
       assert_int_equal(ask_list(&k, &l, &list), CAFE_OK);
       kit_run(&k, 20);
-      for (uint32_t i = 0; i < l.count; i++) assert_int_equal(l.keys[i], ++seen);
+      for (uint32_t i = 0; i < l.count; i++)
+        assert_int_equal(l.keys[i], ++seen);
       assert_int_equal(l.more, seen < 10);
     } while (l.more);
     assert_int_equal(seen, 10);
@@ -147,7 +151,8 @@ static void rows_that_are_hidden_are_not_listed(void **state) {
   kit k;
   kit_open(&k, true);
   fill_boxes(&k);
-  for (int i = 0; i < 6; i++) kit_add(&k, 5, 1000); /* beyond 5000: hidden by the fold, and by the column */
+  for (int i = 0; i < 6; i++)
+    kit_add(&k, 5, 1000); /* beyond 5000: hidden by the fold, and by the column */
   kit_run(&k, 50);
   assert_int_equal(list_by(&k, &boxes_view, NULL, NULL).count, 9);
   assert_int_equal(list_by(&k, &totals_view, NULL, NULL).count, 9);
@@ -313,9 +318,11 @@ static void waiting_for_a_view_ends_when_it_holds_the_position(void **state) {
       call c;
       add data = {7, {NULL, 0}};
       assert_int_equal(kit_send(&k, &c, &add_type, i, &data), CAFE_OK);
-      while (!c.times) cafe_sim_step(k.loop);
+      while (!c.times)
+        cafe_sim_step(k.loop);
       assert_int_equal(cafe_node_await(NULL, k.node, &totals_view, &c.position, 1000, caught_up, &w, &err), CAFE_OK);
-      while (!w.times) cafe_sim_step(k.loop);
+      while (!w.times)
+        cafe_sim_step(k.loop);
       assert_int_equal(w.code, CAFE_OK);
       assert_int_equal(list_by(&k, &totals_view, "total", "7").count, i);
     }
@@ -334,7 +341,8 @@ static void waiting_has_a_deadline_and_may_be_given_up(void **state) {
   cafe_sim_set_job_delay(k.loop, 500000, 500000); /* the view is far behind */
   add data = {7, {NULL, 0}};
   assert_int_equal(kit_send(&k, &c, &add_type, 1, &data), CAFE_OK);
-  while (!c.times) cafe_sim_step(k.loop);
+  while (!c.times)
+    cafe_sim_step(k.loop);
   assert_int_equal(cafe_node_await(NULL, k.node, &totals_view, &c.position, 100, caught_up, &late, NULL), CAFE_OK);
   assert_int_equal(cafe_node_await(&op, k.node, &totals_view, &c.position, 10000, caught_up, &gone, NULL), CAFE_OK);
   cafe_op_cancel(op);
@@ -390,9 +398,11 @@ static void a_view_is_the_fold_after_any_crash(void **state) {
     kit_run(&k, 1000);
     call now = kit_add(&k, 1, 0);
     assert_true(now.state.total == total || now.state.total == total + data.amount);
-    if (c.code == CAFE_OK) assert_int_equal(now.state.total, total + data.amount);
+    if (c.code == CAFE_OK)
+      assert_int_equal(now.state.total, total + data.amount);
     total = now.state.total;
-    if (!total) continue;
+    if (!total)
+      continue;
     assert_int_equal(list_by(&k, &boxes_view, NULL, NULL).totals[0], total);
     assert_int_equal(list_by(&k, &totals_view, NULL, NULL).totals[0], total);
   }

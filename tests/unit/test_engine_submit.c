@@ -177,19 +177,22 @@ static void giving_up_is_answered_once_in_a_later_turn(void **state) {
     call c, added_once;
     assert_int_equal(kit_send(&k, &c, &ask_type, 100 + (uint64_t)steps, &data), CAFE_OK);
     assert_int_equal(kit_send(&k, &added_once, &add_type, 200 + (uint64_t)steps, &one), CAFE_OK);
-    for (int i = 0; i < steps; i++) cafe_sim_step(k.loop);
+    for (int i = 0; i < steps; i++)
+      cafe_sim_step(k.loop);
     if (c.op) {
       cafe_op_cancel(c.op);
       cafe_op_cancel(c.op); /* harmless */
       assert_int_equal(c.times, 0);
     }
-    if (added_once.op) cafe_op_cancel(added_once.op);
+    if (added_once.op)
+      cafe_op_cancel(added_once.op);
     kit_run(&k, 50);
     assert_int_equal(c.times, 1);
     assert_int_equal(c.code, CAFE_CANCELED);
     assert_int_equal(added_once.times, 1);
     assert_true(added_once.code == CAFE_CANCELED || added_once.code == CAFE_OK);
-    while (k.running) kit_answer(&k, 0, 1);
+    while (k.running)
+      kit_answer(&k, 0, 1);
     kit_run(&k, 50);
     assert_in_range(kit_add(&k, 200 + (uint64_t)steps, 0).state.adds, added_once.code == CAFE_OK, 1);
   }
@@ -204,7 +207,8 @@ static void a_full_queue_says_so(void **state) {
   kit_init(&k, true);
   k.options.max_queued = 4;
   assert_int_equal(kit_start(&k), CAFE_OK);
-  for (uint64_t i = 0; i < 4; i++) assert_int_equal(kit_send(&k, &calls[i], &ask_type, i + 1, &data), CAFE_OK);
+  for (uint64_t i = 0; i < 4; i++)
+    assert_int_equal(kit_send(&k, &calls[i], &ask_type, i + 1, &data), CAFE_OK);
   assert_int_equal(kit_send(&k, &calls[4], &ask_type, 5, &data), CAFE_OVERLOADED);
   assert_non_null(strstr(calls[4].text, "later"));
   kit_run(&k, 50);
@@ -213,7 +217,8 @@ static void a_full_queue_says_so(void **state) {
   kit_run(&k, 50);
   assert_int_equal(kit_send(&k, &calls[4], &ask_type, 5, &data), CAFE_OK);
   kit_close(&k);
-  for (int i = 0; i < 5; i++) assert_int_equal(calls[i].times, 1);
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(calls[i].times, 1);
 }
 
 static void after_a_failed_commit_the_caller_is_told_and_the_next_command_finds_what_is_stored(void **state) {
@@ -244,7 +249,8 @@ static void new_keys_rise_without_gaps_within_a_node(void **state) {
   kit_init(&k, true);
   k.options.id_block = 4;
   assert_int_equal(kit_start(&k), CAFE_OK);
-  for (uint64_t i = 1; i <= 30; i++) assert_int_equal(new_key(&k), i);
+  for (uint64_t i = 1; i <= 30; i++)
+    assert_int_equal(new_key(&k), i);
   kit_close(&k);
 }
 
@@ -261,8 +267,10 @@ static void a_crash_leaves_a_gap_of_a_block_at_most_and_never_a_key_twice(void *
       assert_in_range(key, last + 1, last + 17); /* the block in hand and the one that was fetched early */
       last = key;
     }
-    if (i % 2) kit_crash(&k);
-    else kit_restart(&k);
+    if (i % 2)
+      kit_crash(&k);
+    else
+      kit_restart(&k);
   }
   kit_close(&k);
 }
@@ -275,7 +283,8 @@ static void many_new_keys_at_once_wait_for_their_block(void **state) {
   kit_init(&k, true);
   k.options.id_block = 4;
   assert_int_equal(kit_start(&k), CAFE_OK);
-  for (int i = 0; i < 40; i++) assert_int_equal(kit_send(&k, &calls[i], &add_type, 0, &data), CAFE_OK);
+  for (int i = 0; i < 40; i++)
+    assert_int_equal(kit_send(&k, &calls[i], &add_type, 0, &data), CAFE_OK);
   kit_run(&k, 100);
   for (int i = 0; i < 40; i++) {
     assert_int_equal(calls[i].times, 1);
@@ -295,9 +304,11 @@ static void that_no_key_can_be_reserved_is_told_to_all_who_wait(void **state) {
   cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
   faults.fail_call = 1;
   cafe_faulty_store_set(k.store, &faults);
-  for (int i = 0; i < 3; i++) assert_int_equal(kit_send(&k, &calls[i], &add_type, 0, &data), CAFE_OK);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(kit_send(&k, &calls[i], &add_type, 0, &data), CAFE_OK);
   kit_run(&k, 100);
-  for (int i = 0; i < 3; i++) assert_int_equal(calls[i].code, CAFE_UNAVAILABLE);
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(calls[i].code, CAFE_UNAVAILABLE);
   assert_int_equal(kit_add(&k, 0, 1).key, 1);
   kit_close(&k);
 }

@@ -4,7 +4,6 @@
  * attempt for what may have happened before. */
 #include "test_engine_kit.h"
 
-
 /* Nobody looks at its answer, which comes when it comes: so its memory stays. */
 static void want_task(kit *k, uint64_t key) {
   static call c;
@@ -69,7 +68,8 @@ static void a_failed_attempt_is_repeated_when_its_backoff_says(void **state) {
     assert_int_equal(k.attempts[0], attempt);
     kit_fail_task(&k, 0);
     int64_t from_us = cafe_sim_now_us(k.loop);
-    while (!k.running) assert_true(cafe_sim_step(k.loop));
+    while (!k.running)
+      assert_true(cafe_sim_step(k.loop));
     int64_t waited_ms = (cafe_sim_now_us(k.loop) - from_us) / 1000;
     assert_in_range(waited_ms, 0, ceiling_ms + 10); /* and what two commits take */
     ceiling_ms = ceiling_ms * 2 > 3000 ? 3000 : ceiling_ms * 2;
@@ -156,8 +156,10 @@ static void what_may_have_run_has_a_higher_attempt_after_a_restart(void **state)
       assert_int_equal(k.running, 1);
       assert_int_equal(k.attempts[0], attempt);
       assert_int_equal(k.tasks[0]->cause != NULL, attempt == 1); /* what no event holds is gone */
-      if (crashes) kit_crash(&k);
-      else kit_restart(&k);
+      if (crashes)
+        kit_crash(&k);
+      else
+        kit_restart(&k);
     }
     kit_run(&k, 3000);
     kit_answer(&k, 0, 1);
@@ -182,8 +184,10 @@ static void no_crash_loses_a_task_or_forgets_that_it_ran(void **state) {
       kit_open(&k, n % 2);
       kit_run(&k, 20);
       cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
-      if (before) faults.die_before_commit = n;
-      else faults.die_after_commit = n;
+      if (before)
+        faults.die_before_commit = n;
+      else
+        faults.die_after_commit = n;
       cafe_faulty_store_set(k.store, &faults);
       assert_int_equal(kit_send(&k, &c, &ask_type, 1, &data), CAFE_OK);
       for (int i = 0; i < 6; i++) {
@@ -194,7 +198,8 @@ static void no_crash_loses_a_task_or_forgets_that_it_ran(void **state) {
           kit_crash(&k);
           continue;
         }
-        if (!k.running) continue;
+        if (!k.running)
+          continue;
         assert_true(k.attempts[0] > highest);
         highest = k.attempts[0];
         kit_fail_task(&k, 0);
@@ -303,12 +308,15 @@ static void many_tasks_run_beside_each_other(void **state) {
   kit_open(&k, true);
   call calls[KIT_TASKS];
   ask data = {1};
-  for (uint64_t i = 0; i < KIT_TASKS; i++) assert_int_equal(kit_send(&k, &calls[i], &ask_type, i + 1, &data), CAFE_OK);
+  for (uint64_t i = 0; i < KIT_TASKS; i++)
+    assert_int_equal(kit_send(&k, &calls[i], &ask_type, i + 1, &data), CAFE_OK);
   kit_run(&k, 50);
   assert_int_equal(k.running, KIT_TASKS);
-  while (k.running) kit_answer(&k, k.running / 2, 1);
+  while (k.running)
+    kit_answer(&k, k.running / 2, 1);
   kit_run(&k, 50);
-  for (int i = 0; i < KIT_TASKS; i++) assert_int_equal(calls[i].verdict, CAFE_ACCEPTED);
+  for (int i = 0; i < KIT_TASKS; i++)
+    assert_int_equal(calls[i].verdict, CAFE_ACCEPTED);
   kit_close(&k);
 }
 

@@ -30,7 +30,8 @@ static void a_delay_is_anywhere_between_nothing_and_the_ceiling(void **state) {
     assert_in_range(delay, 0, 100);
     seen[delay] = true;
   }
-  for (int i = 0; i <= 100; i++) assert_true(seen[i]);
+  for (int i = 0; i <= 100; i++)
+    assert_true(seen[i]);
 }
 
 static void the_largest_numbers_do_not_overflow(void **state) {
