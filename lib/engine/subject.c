@@ -249,6 +249,12 @@ static int take_saga(struct subject *subject, const loaded_row *row, cafe_err *e
     return saga_load(instance, kept, err);
   }
   const saga_row *unknown = row->data;
+  if (unknown->phase == SAGA_ENDED || unknown->phase == SAGA_UNDONE) {
+    for (uint32_t i = 0; i < known->saga_count; i++)
+      if (known->sagas[i].number == row->sub)
+        subject->saga_versions[i] = row->version; /* without an instance: it is over */
+    return CAFE_OK;
+  }
   return cafe_fail(err, CAFE_UNSUPPORTED,
                    "the store holds a saga %.*s of version %lld, which nothing here knows: host "
                    "it beside the newer one until none of its sagas runs",

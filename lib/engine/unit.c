@@ -126,9 +126,11 @@ static int queue_reaction(execution *x, const cafe_reaction *reaction) {
   return CAFE_OK;
 }
 
-/* A key's saga goes on in the version it began with; a new one is of the newest. */
+/* A key's saga goes on in the version it began with; a new one is of the newest. Asked where there is no instance. */
 static bool is_of_other_version(const execution *x, uint32_t saga) {
   const registry *known = &x->node->registry;
+  if (x->subject->saga_versions[saga])
+    return true; /* it ended in one that isn't hosted any more */
   for (uint32_t i = 0; i < known->saga_count; i++) {
     if (i == saga || known->sagas[i].number != known->sagas[saga].number)
       continue;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Sagas across restarts: what an old version left behind, and what is due while much else is. */
+#include "test_review_kit.h"
+
+typedef struct memory {
+  int64_t heard;
+} memory;
+static const cafe_field memory_fields[] = {CAFE_FIELD_OF(1, I64, memory, heard)};
+static const cafe_schema memory_type = CAFE_SCHEMA_OF("Memory", memory, memory_fields);
+
+static int hear(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+  (void)event, (void)cause, (void)arena;
+  ((memory *)data)->heard++;
+  return CAFE_OK;
+}
+
+static const cafe_schema *const by_answer[] = {&Answered, NULL};
+static const cafe_saga_step waits[] = {{.name = "answered", .kind = CAFE_STEP_PIVOT, .completes = by_answer}};
+#define WAITING(version_)                                                                                             \
+  {                                                                                                                   \
+    .size = CAFE_SAGA, .name = "waiting", .version = (version_), .data = &memory_type, .starts = &Asked,              \
+    .steps = waits, .step_count = 1, .fold = hear                                                                     \
+  }
+static const cafe_saga waiting_1 = WAITING(1), waiting_2 = WAITING(2);
+static const cafe_saga *const old_sagas[] = {&waiting_1, NULL}, *const new_sagas[] = {&waiting_2, NULL};
+
+static void a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting, again;
+  k->service.sagas = old_sagas;
+  kitchen_up(k);
+  submit(k, &waiting, &Ask, 7, 1, NULL);
+  kitchen_run(k, 10000);
+  ask(k, &Answer, 7, 1, NULL);
+  assert_int_equal(waiting.verdict, CAFE_ACCEPTED);
+  kitchen_down(k);
+  k->service.sagas = new_sagas;
+  kitchen_up(k);
+  assert_int_equal(ask(k, &Fill, 7, 1, NULL).verdict, CAFE_ACCEPTED);
+  submit(k, &again, &Ask, 7, 1, NULL); /* the saga hears of it, and has ended */
+  kitchen_run(k, 10000);
+  assert_int_equal(ask(k, &Answer, 7, 1, NULL).verdict, CAFE_ACCEPTED);
+  assert_int_equal(again.verdict, CAFE_ACCEPTED);
+  kitchen_close(k);
+}
+
+static void a_key_whose_saga_runs_isnt_read_without_that_sagas_version(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting;
+  k->service.sagas = old_sagas;
+  kitchen_up(k);
+  submit(k, &waiting, &Ask, 7, 1, NULL);
+  kitchen_run(k, 10000);
+  kitchen_down(k);
+  k->service.sagas = new_sagas;
+  kitchen_up(k);
+  assert_int_equal(ask(k, &Fill, 7, 1, NULL).code, CAFE_UNSUPPORTED);
+  kitchen_close(k);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version),
+      cmocka_unit_test(a_key_whose_saga_runs_isnt_read_without_that_sagas_version),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
