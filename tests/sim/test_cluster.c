@@ -5,7 +5,8 @@
  *
  *   CAFE_SEED=<seed> test_sim_cluster
  *
- * replays it, step by step the same. CAFE_SEEDS=<n> says how many seeds are tried; CAFE_FULL=1 asks for the long form.
+ * replays it, step by step the same. CAFE_SEEDS=<n> says how many seeds are tried, CAFE_FIRST=<n> from which on;
+ * CAFE_FULL=1 asks for the long form.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -245,7 +246,8 @@ static void every_invariant_holds_whatever_happens(void **state) {
     return;
   }
   uint64_t count = cluster_setting("CAFE_SEEDS", cluster_setting("CAFE_FULL", 0) ? FULL_SEEDS : SHORT_SEEDS);
-  for (uint64_t i = 1; i <= count; i++)
+  uint64_t first = cluster_setting("CAFE_FIRST", 1);
+  for (uint64_t i = first; i < first + count; i++)
     run_seed(i);
   print_message(
       "%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
