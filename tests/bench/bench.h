@@ -106,7 +106,8 @@ typedef struct rows_entry {
 } rows_entry;
 
 typedef struct rows_value {
-  int32_t type; /* SQLITE_INTEGER, …; a text's or blob's bytes follow */
+  int16_t type;        /* SQLITE_INTEGER, …; a text's or blob's bytes follow */
+  int16_t has_changed; /* ROWS_UPDATE: it isn't what it was before */
   uint32_t size;
   int64_t number;
 } rows_value;

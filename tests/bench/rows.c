@@ -46,8 +46,21 @@ static void put(const void *bytes, size_t size) {
   }
 }
 
-static void put_value(sqlite3_value *from) {
-  rows_value value = {sqlite3_value_type(from), 0, 0};
+static bool is_same(sqlite3_value *a, sqlite3_value *b) {
+  if (sqlite3_value_type(a) != sqlite3_value_type(b)) {
+    return false;
+  }
+  if (sqlite3_value_type(a) == SQLITE_INTEGER) {
+    return sqlite3_value_int64(a) == sqlite3_value_int64(b);
+  }
+  const void *left = sqlite3_value_blob(a);
+  const void *right = sqlite3_value_blob(b);
+  int size = sqlite3_value_bytes(a);
+  return size == sqlite3_value_bytes(b) && (size == 0 || memcmp(left, right, (size_t)size) == 0);
+}
+
+static void put_value(sqlite3_value *from, bool has_changed) {
+  rows_value value = {(int16_t)sqlite3_value_type(from), has_changed, 0, 0};
   const void *bytes = NULL;
   if (value.type == SQLITE_INTEGER) {
     value.number = sqlite3_value_int64(from);
@@ -68,10 +81,14 @@ static void row_written(void *user, sqlite3 *db, int kind, const char *database,
   put(&entry, sizeof(entry));
   put(table, entry.name_size);
   for (int i = 0; i < entry.columns; i++) {
+    sqlite3_value *old = NULL;
     sqlite3_value *value = NULL;
-    int code = kind == SQLITE_DELETE ? sqlite3_preupdate_old(db, i, &value) : sqlite3_preupdate_new(db, i, &value);
+    int code = kind == SQLITE_INSERT ? SQLITE_OK : sqlite3_preupdate_old(db, i, &old);
+    if (code == SQLITE_OK && kind != SQLITE_DELETE) {
+      code = sqlite3_preupdate_new(db, i, &value);
+    }
     recording.has_failed = recording.has_failed || code != SQLITE_OK;
-    put_value(value);
+    put_value(value ? value : old, !old || !value || !is_same(old, value));
   }
 }
 
