@@ -119,8 +119,9 @@ typedef void (*cafe_history_cb)(const cafe_err *err, const cafe_event *events, u
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                                   cafe_history_cb done, void *user, cafe_err *err);
 
-/* Waits until the node's view (not inline) holds everything up to position: err is NULL then. CAFE_TIMEOUT.
- * CAFE_INVALID: a position of another log, or beyond its head. Since 0.1. */
+/* Waits until the node's view (not inline) holds everything up to position: err is NULL then. timeout_ms 0: without
+ * end. done gets CAFE_TIMEOUT or CAFE_CANCELED. CAFE_INVALID: a position of a log that the view doesn't read, or, for
+ * the node's own log, beyond its head; CAFE_OVERLOADED, CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                                 int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user,
                                 cafe_err *err);
