@@ -45,11 +45,14 @@ struct timer_state {
 
 static void look_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
   struct subject *subject = CONTAINER(act, struct subject, tick);
-  (void)err;
   subject->is_ticking = false;
   node->timers->looks--;
-  if (code && node->state <= NODE_DRAINING)
+  if (code && node->state <= NODE_DRAINING) {
+    if (code != CAFE_CONFLICT)
+      node_log(node, CAFE_LOG_WARN, subject->key, act->trace, "what is due can't be done: %s",
+               err ? err->text : cafe_code_name(code));
     timer_retry(subject);
+  }
   if (!subject->awaits_tick)
     return;
   subject->awaits_tick = false; /* it was canceled before it came to its key */
@@ -132,8 +135,8 @@ static void forget_far(cafe_node *node, far_wake *far) {
 
 static void remember(cafe_node *node, uint64_t key, int64_t due_ms) {
   struct timer_state *timers = node->timers;
-  if (due_ms >= timers->horizon_ms)
-    return; /* read when it is nearer */
+  if (due_ms >= timers->horizon_ms && !timers->scan)
+    return; /* read when it is nearer; but a scan under way may have passed its place, and moves the horizon */
   far_wake *far = node_alloc(node, sizeof *far);
   if (far && heap_push(timers->far, &far->due, due_ms) == CAFE_OK) {
     far->key = key;
@@ -220,8 +223,11 @@ static void scan(cafe_node *node) {
 }
 
 static bool wants_scan(const struct timer_state *timers) {
-  return !timers->scan && timers->horizon_ms != INT64_MAX && heap_count(timers->far) == 0 &&
-         timers->looks < LOOKS_AT_ONCE;
+  if (timers->scan || timers->horizon_ms == INT64_MAX || timers->looks >= LOOKS_AT_ONCE)
+    return false;
+  /* Beyond the horizon are only those that had room when others, due earlier, had none. */
+  const heap_item *far = heap_peek(timers->far);
+  return !far || far->due > timers->horizon_ms;
 }
 
 static int64_t scan_ms(const struct timer_state *timers) {

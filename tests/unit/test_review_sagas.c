@@ -17,10 +17,10 @@ static int hear(void *data, const cafe_event *event, const cafe_command *cause, 
 
 static const cafe_schema *const by_answer[] = {&Answered, NULL};
 static const cafe_saga_step waits[] = {{.name = "answered", .kind = CAFE_STEP_PIVOT, .completes = by_answer}};
-#define WAITING(version_)                                                                                             \
-  {                                                                                                                   \
-    .size = CAFE_SAGA, .name = "waiting", .version = (version_), .data = &memory_type, .starts = &Asked,              \
-    .steps = waits, .step_count = 1, .fold = hear                                                                     \
+#define WAITING(version_)                                                                                              \
+  {                                                                                                                    \
+    .size = CAFE_SAGA, .name = "waiting", .version = (version_), .data = &memory_type, .starts = &Asked,               \
+    .steps = waits, .step_count = 1, .fold = hear                                                                      \
   }
 static const cafe_saga waiting_1 = WAITING(1), waiting_2 = WAITING(2);
 static const cafe_saga *const old_sagas[] = {&waiting_1, NULL}, *const new_sagas[] = {&waiting_2, NULL};
@@ -59,10 +59,43 @@ static void a_key_whose_saga_runs_isnt_read_without_that_sagas_version(void **st
   kitchen_close(k);
 }
 
+static int64_t at_once(const void *data) { return ((const memory *)data)->heard; }
+
+static void ask_of_nobody(cafe_reaction *out, const void *data) {
+  const note odd = {1};
+  (void)data;
+  cafe_react(out, &Fill, 0, &odd);
+}
+
+static const cafe_saga_timeout odd_timeouts[] = {{"odd", at_once, ask_of_nobody}, {NULL, NULL, NULL}};
+static const cafe_saga_step odd_steps[] = {
+    {.name = "answered", .kind = CAFE_STEP_PIVOT, .completes = by_answer, .timeouts = odd_timeouts}};
+static const cafe_saga odd = {.size = CAFE_SAGA,
+                              .name = "odd",
+                              .version = 1,
+                              .data = &memory_type,
+                              .starts = &Asked,
+                              .steps = odd_steps,
+                              .step_count = 1,
+                              .fold = hear};
+static const cafe_saga *const odd_sagas[] = {&odd, NULL};
+
+static void what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting;
+  k->service.sagas = odd_sagas;
+  kitchen_up(k);
+  submit(k, &waiting, &Ask, 7, 1, NULL);
+  kitchen_run(k, 10000000);
+  assert_in_range(k->warnings, 5, 12);
+  kitchen_close(k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version),
       cmocka_unit_test(a_key_whose_saga_runs_isnt_read_without_that_sagas_version),
+      cmocka_unit_test(what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
