@@ -6,6 +6,7 @@ The notifications that appear in between are printed by cafe-shop itself, on its
 """
 
 import argparse
+import fcntl
 import glob
 import json
 import os
@@ -156,6 +157,17 @@ def is_listening(service):
         return False
 
 
+def refuse_used(store):
+    """A shop of another checkout's ports may run on this store: its files mustn't go from under it."""
+    try:
+        with open(store + "-lock", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
+        raise Unexpected(f"{store} is in use: end that shop first") from None
+
+
 def start(options):
     for service in range(APP, DASHBOARD + 1):
         if is_listening(service):  # or the demonstration would be played to somebody else's shop
@@ -163,6 +175,7 @@ def start(options):
     os.makedirs(options.folder, exist_ok=True)
     store = os.path.join(options.folder, "shop.db")
     if options.fresh:
+        refuse_used(store)
         for path in glob.glob(glob.escape(store) + "*"):
             os.unlink(path)
     # The flags win over whatever the environment says.

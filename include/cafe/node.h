@@ -59,7 +59,8 @@ typedef struct cafe_node_options {
 /* Makes a node. OWN: close it, then destroy it. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err);
 
-/* Hosts a service. Before start only. Everything in it is checked here: CAFE_INVALID names what is wrong. Since 0.1. */
+/* Hosts a service. Before start only. What can be checked of one service alone is checked here, the rest at
+ * start: CAFE_INVALID names what is wrong. Since 0.1. */
 CAFE_EXPORT int cafe_node_host(cafe_node *node, const cafe_service *service, cafe_err *err);
 
 /* Gives the node a worker for tasks of one type. COPY, its user BORROW until the node is closed. Before start only.

@@ -323,6 +323,7 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
     if (code)
       return code;
   }
+  node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
   cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
   int code = node->store->ops->open(node->store, &node->log_id, &setup, err);
   if (!code)
@@ -333,7 +334,6 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
     consume_destroy(node);
     return code;
   }
-  node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
   node_pump(node);
   if (!node->is_pump_due)
     code = cafe_fail(err, CAFE_NOMEM, "no memory to start");

@@ -99,6 +99,9 @@ static int deny(const sqlite_lock *lock, const sqlite_store *store, cafe_err *er
   ssize_t size = pread(lock->fd, holder, HOLDER_SIZE, 0);
   holder[size > 0 ? size : 0] = '\0';
   holder[strcspn(holder, "\n")] = '\0';
+  for (size_t end = strlen(holder); end && holder[end - 1] == ' '; end--) {
+    holder[end - 1] = '\0';
+  }
   return cafe_fail(err, CAFE_DENIED, "%s is in use by %s: stop it, or name another file.", sqlite_short(store->path),
                    holder[0] ? holder : "a process that is just starting");
 }
