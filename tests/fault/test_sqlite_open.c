@@ -82,7 +82,7 @@ static void a_second_process_is_told_who_has_the_store(void **state) {
   int in;
   char text[64];
   pid_t child = hold(&in);
-  snprintf(text, sizeof(text), "kit, process %ld", (long)child);
+  snprintf(text, sizeof(text), "in use by kit, process %ld: stop it", (long)child);
   expect_failure(path, CAFE_DENIED, text);
   expect_failure(path, CAFE_DENIED, text);
   assert_int_equal(symlink(path, "open-link.db"), 0);
