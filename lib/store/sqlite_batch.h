@@ -4,6 +4,8 @@
 
 #include "store/sqlite_store.h"
 
+enum { EVENTS_AT_ONCE = 16 };
+
 /* One commit on its way: sqlite_judge.c says which units may pass, sqlite_commit.c writes them. */
 typedef struct batch_run {
   sqlite_store *store;
@@ -12,7 +14,9 @@ typedef struct batch_run {
   bool asks;             /* no guesses */
   uint32_t unit;         /* counts from 1; never that of an earlier run, since items remember it */
   sqlite_item **touched; /* of the unit being judged: one for each event, row and checkpoint */
-  sqlite_item *first;    /* rows and checkpoints to write */
+  const cafe_stored_event *events[EVENTS_AT_ONCE]; /* of units that passed, to be written together */
+  uint32_t event_count;
+  sqlite_item *first; /* rows and checkpoints to write */
   sqlite_item *last;
 } batch_run;
 

@@ -6,8 +6,9 @@
  *   - A unit is judged whole before anything of it is written, so one that conflicts leaves nothing behind and needs no
  *     savepoint. Units after it are judged against what those before it wrote (sqlite_item.version), units themselves
  *     against what they have claimed so far (unit_version).
- *   - A row is written once, at the end, however often the batch changed it; so is a checkpoint. Events and clients'
- *     keys are written as their unit passes, since later units look them up in the file.
+ *   - A row is written once, at the end, however often the batch changed it; so is a checkpoint. Clients' keys are
+ *     written as their unit passes, since later units look them up in the file. Events wait for others, to be written
+ *     by one statement: a stream that the batch has touched is known, and never looked up.
  *   - Every write states what it replaces: an event by UNIQUE, a new row by its primary key, an old one by its version.
  *     That makes guessing safe. A unit that says "this is new" of something never met is taken at its word, without a
  *     SELECT; if a write then finds otherwise, the batch is rolled back and judged once more, by asking for everything.
@@ -20,6 +21,15 @@
  */
 #include "store/sqlite_batch.h"
 
+/* OR FAIL: one that is refused leaves those before it, so SQLite needn't be able to take them back. The batch is. */
+#define INSERT_EVENTS                                                                                                  \
+  "INSERT OR FAIL INTO events(position, \"key\", aggregate, version, type, time_ms, trace, data, checksum)"            \
+  " VALUES"
+#define EVENT_ROW       "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define FOUR_EVENT_ROWS EVENT_ROW ", " EVENT_ROW ", " EVENT_ROW ", " EVENT_ROW
+
+enum { EVENT_COLUMNS = 9 };
+
 static const char *const sql_of[WRITER_STATEMENTS] = {
     [WRITER_BEGIN] = "BEGIN IMMEDIATE",
     [WRITER_COMMIT] = "COMMIT",
@@ -27,8 +37,9 @@ static const char *const sql_of[WRITER_STATEMENTS] = {
     [WRITER_DATA_VERSION] = "PRAGMA data_version",
     [WRITER_HEAD] = "SELECT max(position) FROM events",
     [WRITER_STREAM] = "SELECT max(version) FROM events WHERE \"key\" = ?1 AND aggregate = ?2",
-    [WRITER_EVENT] = "INSERT INTO events(position, \"key\", aggregate, version, type, time_ms, trace, data, checksum)"
-                     " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [WRITER_EVENT] = INSERT_EVENTS EVENT_ROW,
+    [WRITER_EVENTS_4] = INSERT_EVENTS FOUR_EVENT_ROWS,
+    [WRITER_EVENTS_16] = INSERT_EVENTS FOUR_EVENT_ROWS ", " FOUR_EVENT_ROWS ", " FOUR_EVENT_ROWS ", " FOUR_EVENT_ROWS,
     [WRITER_KEY_FIND] = "SELECT fingerprint, stream_key, reply FROM client_keys WHERE scope = ?1 AND \"key\" = ?2",
     [WRITER_KEY_INSERT] = "INSERT INTO client_keys(scope, \"key\", fingerprint, stream_key, reply, time_ms)"
                           " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
@@ -92,37 +103,66 @@ static int fail_write(batch_run *r, int sqlite_code, const char *doing) {
 
 /* ---- writing ---- */
 
-static int write_event(batch_run *r, cafe_stored_event *event) {
-  sqlite_store *store = r->store;
-  sqlite3_stmt *statement;
-  int code = batch_statement(store, WRITER_EVENT, &statement, r->err);
-  if (code != CAFE_OK) {
-    return code;
-  }
-  event->shard = 0;
-  event->n = store->head + 1;
-  sqlite3_bind_int64(statement, 1, (sqlite3_int64)event->n);
-  sqlite3_bind_int64(statement, 2, (sqlite3_int64)event->key);
-  sqlite_bind_text(statement, 3, cafe_text(event->aggregate));
-  sqlite3_bind_int64(statement, 4, (sqlite3_int64)event->version);
-  sqlite_bind_text(statement, 5, cafe_text(event->type));
-  sqlite3_bind_int64(statement, 6, event->time_ms);
+/* Parameters from `first` on. */
+static int bind_event(batch_run *r, sqlite3_stmt *statement, int first, const cafe_stored_event *event) {
+  sqlite3_bind_int64(statement, first, (sqlite3_int64)event->n);
+  sqlite3_bind_int64(statement, first + 1, (sqlite3_int64)event->key);
+  sqlite_bind_text(statement, first + 2, cafe_text(event->aggregate));
+  sqlite3_bind_int64(statement, first + 3, (sqlite3_int64)event->version);
+  sqlite_bind_text(statement, first + 4, cafe_text(event->type));
+  sqlite3_bind_int64(statement, first + 5, event->time_ms);
   if (event->trace.size) {
-    sqlite_bind_text(statement, 7, event->trace);
+    sqlite_bind_text(statement, first + 6, event->trace);
   } else {
-    sqlite3_bind_null(statement, 7);
+    sqlite3_bind_null(statement, first + 6);
   }
-  if (sqlite_bind_blob(statement, 8, event->data) == SQLITE_TOOBIG) {
+  if (sqlite_bind_blob(statement, first + 7, event->data) == SQLITE_TOOBIG) {
     return cafe_fail(r->err, CAFE_INVALID, "An event of type %s has %zu bytes: SQLite can't hold so many.", event->type,
                      event->data.size);
   }
-  sqlite3_bind_int64(statement, 9, sqlite_checksum(event));
-  code = run(statement);
-  if (code != SQLITE_OK) {
-    return fail_write(r, code, "writing an event");
-  }
-  store->head++;
+  sqlite3_bind_int64(statement, first + 8, sqlite_checksum(event));
   return CAFE_OK;
+}
+
+static int insert_events(batch_run *r, sqlite_writer_statement which, const cafe_stored_event *const *events,
+                         uint32_t count) {
+  sqlite3_stmt *statement;
+  int code = batch_statement(r->store, which, &statement, r->err);
+  for (uint32_t i = 0; i < count && code == CAFE_OK; i++) {
+    code = bind_event(r, statement, (int)i * EVENT_COLUMNS + 1, events[i]);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  code = run(statement);
+  return code == SQLITE_OK ? CAFE_OK : fail_write(r, code, "writing events");
+}
+
+/* Writes the events that wait, by as few statements as there are sizes for. */
+static int flush_events(batch_run *r) {
+  uint32_t done = 0;
+  while (done < r->event_count) {
+    uint32_t left = r->event_count - done;
+    uint32_t count = left >= 16 ? 16 : left >= 4 ? 4 : 1;
+    int code = insert_events(r,
+                             count == 16  ? WRITER_EVENTS_16
+                             : count == 4 ? WRITER_EVENTS_4
+                                          : WRITER_EVENT,
+                             r->events + done, count);
+    if (code != CAFE_OK) {
+      return code;
+    }
+    done += count;
+  }
+  r->event_count = 0;
+  return CAFE_OK;
+}
+
+static int write_event(batch_run *r, cafe_stored_event *event) {
+  event->shard = 0;
+  event->n = ++r->store->head;
+  r->events[r->event_count++] = event;
+  return r->event_count == EVENTS_AT_ONCE ? flush_events(r) : CAFE_OK;
 }
 
 static int write_key(batch_run *r, const cafe_key_write *write, bool is_there) {
@@ -168,7 +208,8 @@ static void make_pending(batch_run *r, sqlite_item *item) {
   }
 }
 
-/* The unit passed: its events and its key go to the file, its rows and checkpoints into the list. */
+/* The unit passed: its key goes to the file, its events wait for others, its rows and checkpoints for the batch's end.
+ */
 static int apply(batch_run *r, cafe_unit *unit, bool key_is_there) {
   sqlite_item **touched = r->touched;
   for (uint32_t i = 0; i < unit->event_count; i++, touched++) {
@@ -297,7 +338,8 @@ static int write_batch(batch_run *r) {
       return code;
     }
   }
-  return put_pending(r);
+  int code = flush_events(r);
+  return code == CAFE_OK ? put_pending(r) : code;
 }
 
 /* Room for the items of the batch's largest unit. */
@@ -338,6 +380,7 @@ static int fail_unknown(cafe_err *err) {
 static int try_batch(batch_run *r) {
   sqlite_store *store = r->store;
   r->first = r->last = NULL;
+  r->event_count = 0;
   int code = run_plain(store, WRITER_BEGIN, "beginning to write", r->err);
   if (code == CAFE_OK) {
     code = notice_others(store, r->err);
