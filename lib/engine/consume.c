@@ -467,7 +467,7 @@ static bool is_hosted(const cafe_node *node, const char *service) {
 
 static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
                         uint32_t shard, const char **types, cafe_err *err) {
-  struct consumer *made = node_alloc(node, sizeof *made);
+  struct consumer *made = node_alloc(node, sizeof *made), *other;
   if (!made)
     goto no_memory;
   LL_APPEND(node->consumers, made);
@@ -482,6 +482,13 @@ static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, con
   made->name = arena_printf(node->registry_arena, "%s<%s", name, source);
   if (!made->arena || !made->name)
     goto no_memory;
+  LL_FOREACH(node->consumers, other) {
+    if (other != made && other->shard == shard && strcmp(other->name, made->name) == 0)
+      return cafe_fail(err, CAFE_INVALID,
+                       "two of the policies, sagas and views are named %s and read %s: each would skip what the other "
+                       "has read",
+                       name, source);
+  }
   return CAFE_OK;
 
 no_memory:

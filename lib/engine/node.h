@@ -225,8 +225,8 @@ struct subject {
   cafe_node *node;
   subject_state state;
   cafe_arena *arena;
-  struct stream *streams; /* by aggregate number */
-  saga_instance **sagas;  /* by saga number; NULL: none */
+  struct stream *streams;  /* by aggregate number */
+  saga_instance **sagas;   /* by saga number; NULL: none */
   uint64_t *saga_versions; /* of the rows; 0: none */
   view_slot *views;
   attempt_slot *attempts;

@@ -196,9 +196,10 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   int code = check_no_secret(view->row, "the view", err);
   if (code)
     return code;
-  if (!view->fold || !view->events || !view->key_name || (view->sub_name && !view->sub) || !view->sources)
-    return cafe_fail(err, CAFE_INVALID, "the view %s lacks fold, events, sources, key_name, or sub for its sub_name",
-                     view->name);
+  bool has_half = !view->sub_name != !view->sub;
+  if (!view->fold || !view->events || !view->key_name || has_half || !view->sources)
+    return cafe_fail(err, CAFE_INVALID,
+                     "the view %s lacks fold, events, sources, key_name, or one of sub and sub_name", view->name);
   if (view->shown_by) {
     int shown = cafe_schema_find(view->row, cafe_text(view->shown_by));
     if (shown < 0 || view->row->fields[shown].type != CAFE_FIELD_BOOL)
@@ -364,12 +365,27 @@ static int list_tables(cafe_node *node, cafe_err *err) {
   return CAFE_OK;
 }
 
+/* Its events would be heard neither within this node nor from another one. */
+static int check_remotes(const cafe_node *node, cafe_err *err) {
+  const registry *known = &node->registry;
+  for (uint32_t i = 0; i < known->aggregate_count; i++) {
+    const hosted_aggregate *at = &known->aggregates[i];
+    for (uint32_t j = 0; j < known->service_count && !at->is_local; j++)
+      if (strcmp(known->services[j]->name, at->service) == 0)
+        return cafe_fail(err, CAFE_INVALID, "the aggregate %s is said to live at %s, which is hosted here without it",
+                         at->type->name, at->service);
+  }
+  return CAFE_OK;
+}
+
 int registry_finish(cafe_node *node, cafe_err *err) {
   for (map_entry *entry = map_first(node->registry.events_by_name); entry; entry = map_next(entry)) {
     event_type *type = map_value(entry); /* an earlier start may have failed half way */
     type->policies.count = type->sagas.count = type->views.count = 0;
   }
-  int code = wire_policies(node, err);
+  int code = check_remotes(node, err);
+  if (!code)
+    code = wire_policies(node, err);
   if (!code)
     code = wire_sagas(node, err);
   if (!code)

@@ -609,12 +609,15 @@ void unit_execute(struct subject *subject, struct act *act) {
   int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? no_memory(&err) : begin(&x, act);
   if (!code)
     code = run_queue(&x);
+  /* A command changes nothing before its first event. */
+  bool is_as_before = code && act->kind == ACT_COMMAND && !x.touched;
   if (!code)
     code = seal(&x, act);
   if (code) {
     op_failed(subject, unit->seq);
     unit_free(node, unit);
-    subject_make_stale(subject);
+    if (!is_as_before)
+      subject_make_stale(subject);
     act->finish(node, act, code, &err);
     return;
   }

@@ -39,6 +39,7 @@ NOTE(Stir);   /* Stirred: says nothing */
 NOTE(Finish); /* BrewEnded; refused where nothing brews, or where n is below 0 */
 NOTE(Forget); /* BrewForgotten */
 NOTE(Close);  /* Closed, or unchanged */
+NOTE(Spoil);  /* what no jar can say: it fails */
 NOTE(Filled);
 NOTE(Asked);
 NOTE(Answered);
@@ -75,6 +76,8 @@ static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, con
     return say(out, &Filled, asked);
   if (command->type == &Stir)
     return say(out, &Stirred, asked);
+  if (command->type == &Spoil)
+    return say(out, &Closed, asked);
   if (command->type == &Answer)
     return say(out, &Answered, asked);
   if (command->type == &Brew)
@@ -128,8 +131,9 @@ static inline int lid_evolve(void *state, const cafe_event *event, cafe_arena *a
 }
 
 static const cafe_command_outcome ask_outcomes[] = {{&Answered, CAFE_ACCEPTED}, {NULL, 0}};
-static const cafe_command_type jar_commands[] = {{&Fill, NULL}, {&Ask, ask_outcomes}, {&Answer, NULL}, {&Brew, NULL},
-                                                 {&Stir, NULL}, {&Finish, NULL},      {&Forget, NULL}, {NULL, NULL}};
+static const cafe_command_type jar_commands[] = {{&Fill, NULL},  {&Ask, ask_outcomes}, {&Answer, NULL},
+                                                 {&Brew, NULL},  {&Stir, NULL},        {&Finish, NULL},
+                                                 {&Spoil, NULL}, {&Forget, NULL},      {NULL, NULL}};
 static const cafe_command_type lid_commands[] = {{&Close, NULL}, {NULL, NULL}};
 static const cafe_schema *const jar_events[] = {&Filled,  &Asked,     &Answered,      &BrewAsked,
                                                 &Stirred, &BrewEnded, &BrewForgotten, NULL};

@@ -165,6 +165,61 @@ static void a_start_that_lacked_a_service_can_be_made_again_with_it(void **state
   kitchen_close(k);
 }
 
+static void refuse_start(const cafe_service *service) {
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  int code = cafe_node_host(k->node, service, NULL);
+  if (!code)
+    code = cafe_node_start(k->node, NULL);
+  assert_int_equal(code, CAFE_INVALID);
+  kitchen_close(k);
+}
+
+static uint64_t one(const cafe_event *event) {
+  (void)event;
+  return 1;
+}
+
+static void what_would_lose_events_in_silence_is_refused_at_the_start(void **state) {
+  static const char *const here[] = {"kitchen"};
+  static const cafe_view shelf_too = {.size = CAFE_VIEW,
+                                      .name = "shelf",
+                                      .version = 1,
+                                      .sources = kitchen_sources,
+                                      .events = filled,
+                                      .key_name = "jar_id",
+                                      .row = &Shelf,
+                                      .fold = put};
+  static const cafe_policy shelf_policy = {CAFE_POLICY, "shelf", "kitchen", stirred, true, fill_too, NULL};
+  static const cafe_policy *const shelf_policies[] = {&shelf_policy, NULL};
+  static const cafe_view *const shelf_too_views[] = {&shelf_too, NULL};
+  static const cafe_view halved = {.size = CAFE_VIEW,
+                                   .name = "halved",
+                                   .version = 1,
+                                   .sources = kitchen_sources,
+                                   .events = filled,
+                                   .key_name = "jar_id",
+                                   .row = &Shelf,
+                                   .sub = one,
+                                   .fold = put};
+  static const cafe_view *const halved_views[] = {&halved, NULL};
+  cafe_service service = {.size = CAFE_SERVICE, .name = "kitchen", .aggregates = kitchen_aggregates};
+  service.policies = shelf_policies;
+  service.views = shelf_too_views; /* both would move the checkpoints of "shelf" */
+  refuse_start(&service);
+  service.policies = NULL;
+  service.views = halved_views; /* rows of different subs would be one */
+  refuse_start(&service);
+  service.views = NULL;
+  service.aggregates = jars;
+  service.remotes = lids; /* neither here nor elsewhere */
+  service.remote_services = here;
+  refuse_start(&service);
+}
+
 static void a_node_isnt_started_on_a_loop_that_cant_turn_it(void **state) {
   failing_alloc memory;
   kitchen *k = kitchen_open(0);
@@ -189,6 +244,7 @@ static void a_node_isnt_started_on_a_loop_that_cant_turn_it(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_start_that_lacked_a_service_can_be_made_again_with_it),
+      cmocka_unit_test(what_would_lose_events_in_silence_is_refused_at_the_start),
       cmocka_unit_test(a_node_isnt_started_on_a_loop_that_cant_turn_it),
       cmocka_unit_test(closing_answers_nobody_before_it_returns),
       cmocka_unit_test(a_node_that_is_closed_while_it_drains_says_both),

@@ -56,10 +56,27 @@ static void a_commands_own_key_is_written_though_its_unit_answers_another_one(vo
   kitchen_close(k);
 }
 
+static void a_command_that_cant_be_decided_takes_nothing_from_those_before_it(void **state) {
+  kitchen *k = kitchen_open(1000);
+  call brewed, spoiled;
+  kitchen_up(k);
+  ask(k, &Fill, 7, 1, NULL);
+  submit(k, &brewed, &Brew, 7, 1, NULL);
+  submit(k, &spoiled, &Spoil, 7, 1, NULL); /* while the brew is being written */
+  kitchen_run(k, 20000);
+  assert_int_equal(brewed.verdict, CAFE_ACCEPTED);
+  assert_int_equal(spoiled.code, CAFE_INVALID);
+  assert_int_equal(k->starts, 1);
+  assert_int_equal(k->attempt, 1);
+  assert_true(k->has_cause);
+  kitchen_close(k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_answer_that_rests_on_a_unit_of_its_batch_fails_with_it),
       cmocka_unit_test(who_waits_for_an_outcome_isnt_forgotten_when_another_unit_fails),
+      cmocka_unit_test(a_command_that_cant_be_decided_takes_nothing_from_those_before_it),
       cmocka_unit_test(a_commands_own_key_is_written_though_its_unit_answers_another_one),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
