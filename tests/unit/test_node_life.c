@@ -2,7 +2,7 @@
 
 /* A node's life: what closing it, calling it from within, and times without end do to those who wait. */
 #include "failing_alloc.h"
-#include "test_review_kit.h"
+#include "test_node_kit.h"
 
 static void closing_answers_nobody_before_it_returns(void **state) {
   kitchen *k = kitchen_open(1000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Sagas across restarts: what an old version left behind, and what is due while much else is. */
-#include "test_review_kit.h"
+#include "test_node_kit.h"
 
 typedef struct memory {
   int64_t heard;

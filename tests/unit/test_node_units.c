@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Answers: once each, and resting on what is stored, where units of one key are in flight together and some fail. */
-#include "test_review_kit.h"
+#include "test_node_kit.h"
 
 static void an_answer_that_rests_on_a_unit_of_its_batch_fails_with_it(void **state) {
   kitchen *k = kitchen_open(1000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TEST_REVIEW_KIT_H
-#define TEST_REVIEW_KIT_H
+#ifndef TEST_NODE_KIT_H
+#define TEST_NODE_KIT_H
 
 /*
  * A node with one small service, on a simulated loop and a store that can fail, for tests of single moments in the

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Subscriptions: each effect once, at rest where the store fails, and within bounds of memory. */
-#include "test_review_kit.h"
+#include "test_node_kit.h"
 
 /* ---- policies ---- */
 

@@ -2,7 +2,7 @@
 
 /* Tasks: begun only while they are wanted, never as if for the first time when they may have run, and tried again at a
  * pace. */
-#include "test_review_kit.h"
+#include "test_node_kit.h"
 
 static void brew(kitchen *k) {
   ask(k, &Brew, 7, 1, NULL);
