@@ -360,18 +360,20 @@ static int begin_tick(execution *x) {
     saga_instance *instance = x->subject->sagas[i];
     if (!instance)
       continue;
-    saga_asks asks = {NULL, NULL, 0};
+    saga_asks again = {NULL, NULL, 0}, due = {NULL, NULL, 0};
     bool resumed = false, ticked = false;
     int code = CAFE_OK;
     if (!x->subject->is_resumed)
-      code = saga_resume(instance, x->unit->now_ms, x->arena, &asks, &resumed, x->err);
+      code = saga_resume(instance, x->unit->now_ms, x->arena, &again, &resumed, x->err);
     if (!code)
-      code = saga_tick(instance, x->unit->now_ms, x->arena, &asks, &ticked, x->err);
+      code = queue_asks(x, i, &again);
+    if (!code)
+      code = saga_tick(instance, x->unit->now_ms, x->arena, &due, &ticked, x->err);
     if (code)
       return code;
     if (resumed || ticked)
       x->changed_sagas |= (uint64_t)1 << i;
-    code = queue_asks(x, i, &asks);
+    code = queue_asks(x, i, &due);
     if (code)
       return code;
   }
