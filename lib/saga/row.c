@@ -95,23 +95,22 @@ typedef struct record_writer {
   int code;
 } record_writer;
 
-static void write_record(record_writer *to, const cafe_schema *type, const void *record, cafe_err *err) {
-  codec_measure measure = {0, 0};
-  if (!to->code) {
-    to->code = codec_check(&measure, type, record, err);
-  }
-  if (!to->code) {
-    assert(measure.encoded_max <= RECORD_MAX);
-    char *start = to->bytes + to->size;
-    char *end = codec_pack(start + 1, type, record, &measure);
-    *start = (char)(end - start - 1);
-    to->size += (size_t)(end - start);
-  }
+/* Numbers are always within their type, so nothing is checked; `used` of them, and no zero behind those. */
+static void write_record(record_writer *to, const cafe_schema *type, const void *record, uint32_t used) {
+  assert(to->size + 1 + RECORD_MAX <= sizeof(to->bytes));
+  char *start = to->bytes + to->size;
+  char *end = codec_pack(start + 1, type, record, &(codec_measure){.encoded_max = RECORD_MAX, .used = used});
+  *start = (char)(end - start - 1);
+  to->size += (size_t)(end - start);
 }
 
-static void write_mark(record_writer *to, uint32_t id, int64_t value, cafe_err *err) {
-  saga_mark mark = {id, value};
-  write_record(to, &mark_type, &mark, err);
+static void write_step(record_writer *to, const saga_step_record *step) {
+  uint32_t used = step->retry_ms ? 6 : step->asked ? 5 : step->before ? 4 : step->attempt ? 3 : step->flags ? 2 : 1;
+  write_record(to, &step_type, step, used);
+}
+
+static void write_mark(record_writer *to, uint32_t id, int64_t value) {
+  write_record(to, &mark_type, &(saga_mark){id, value}, value ? 2 : 1);
 }
 
 /* The records so far as one list; the writer is empty again. */
@@ -152,24 +151,24 @@ static int encode_state(cafe_slice *out, const saga_instance *self, cafe_arena *
   state.guard = self->guard == SAGA_NO ? 0 : plan->interrupts[self->guard].id;
   for (uint32_t i = 0; i < plan->signal_count; i++) {
     if (self->versions[i]) {
-      write_mark(&records, plan->signal_ids[i], (int64_t)self->versions[i], err);
+      write_mark(&records, plan->signal_ids[i], (int64_t)self->versions[i]);
     }
   }
   end_records(&records, &state.signals, err);
   for (uint32_t i = 0; i < self->trail_count; i++) {
     const progress *p = &self->steps[self->trail[i]];
     saga_step_record record = {plan->steps[self->trail[i]].id, p->flags, p->attempt, p->before, p->asked, p->retry_ms};
-    write_record(&records, &step_type, &record, err);
+    write_step(&records, &record);
   }
   end_records(&records, &state.steps, err);
   for (uint32_t i = 0; i < plan->timeout_count; i++) {
     if (self->fired[i]) {
-      write_mark(&records, plan->timeout_ids[i], self->fired[i], err);
+      write_mark(&records, plan->timeout_ids[i], self->fired[i]);
     }
   }
   end_records(&records, &state.fired, err);
   for (uint32_t i = 0; i < self->pending_count; i++) {
-    write_mark(&records, plan->interrupts[self->pending[i]].id, 0, err);
+    write_mark(&records, plan->interrupts[self->pending[i]].id, 0);
   }
   end_records(&records, &state.pending, err);
   return records.code ? records.code : cafe_schema_encode(out, arena, &state_type, &state, err);

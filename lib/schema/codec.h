@@ -8,10 +8,15 @@
 typedef struct codec_measure {
   size_t encoded_max; /* the msgpack form has at most so many bytes */
   uint32_t used;      /* fields up to the last one that isn't zero */
+  size_t texts;       /* its texts and bytes, with a NUL behind each that isn't empty */
 } codec_measure;
 
 /* Whether the struct's values are within their types: CAFE_OK, or CAFE_INVALID, which names the field. */
 int codec_check(codec_measure *out, const cafe_schema *schema, const void *value, cafe_err *err);
+
+/* cafe_schema_copy of a struct that codec_check measured: its texts go to one piece of the arena. CAFE_OK or
+ * CAFE_NOMEM. */
+int codec_copy(void *to, const void *from, const cafe_schema *schema, size_t texts, cafe_arena *arena);
 
 /* Writes the msgpack form of a struct that codec_check took, where there is room for encoded_max bytes. Returns its
  * end. */

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 #include "schema/codec.h"
 
@@ -21,8 +22,8 @@ static collected *add(collector *to, const cafe_schema *type, const void *data) 
     return NULL;
   }
   collected *item = cafe_arena_alloc(to->arena, sizeof(*item));
-  void *copy = cafe_arena_alloc(to->arena, type->width);
-  if (!item || !copy || cafe_schema_copy(copy, data, type, to->arena)) {
+  void *copy = arena_take(to->arena, type->width);
+  if (!item || !copy || codec_copy(copy, data, type, measure.texts, to->arena)) {
     cafe_fail(&to->err, CAFE_NOMEM, "%s: no memory to keep it", type->name);
     return NULL;
   }

@@ -79,6 +79,7 @@ static bool check_value(size_t *size, const cafe_field *field, const char *at) {
 
 int codec_check(codec_measure *out, const cafe_schema *schema, const void *value, cafe_err *err) {
   size_t total = HEAD_MAX;
+  size_t texts = 0;
   uint32_t used = 0;
   for (uint32_t i = 0; i < schema->field_count; i++) {
     const cafe_field *field = &schema->fields[i];
@@ -88,11 +89,12 @@ int codec_check(codec_measure *out, const cafe_schema *schema, const void *value
     }
     if (size) {
       used = i + 1;
+      texts += field_is_slice(field) ? size - HEAD_MAX + 1 : 0;
     }
     /* One for nil. 65535 fields of 2^32 bytes at most: no overflow of 64 bits, and on 32 bits no such memory. */
     total += size ? size : 1;
   }
-  *out = (codec_measure){total, used};
+  *out = (codec_measure){total, used, texts};
   return CAFE_OK;
 }
 
@@ -175,7 +177,7 @@ int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, 
 
 int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                        cafe_err *err) {
-  codec_measure measure = {0, 0};
+  codec_measure measure;
   int code = codec_check(&measure, schema, value, err);
   return code ? code : codec_encode(out, arena, schema, value, &measure, err);
 }

@@ -246,22 +246,10 @@ int cafe_schema_find(const cafe_schema *schema, cafe_slice name) {
 
 /* ---- copy ---- */
 
-int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe_arena *arena) {
-  /* All texts in one piece of the arena, each with a NUL behind it. */
-  size_t total = 0;
-  for (uint32_t i = 0; i < schema->field_count; i++) {
-    const cafe_field *field = &schema->fields[i];
-    if (field_is_slice(field)) {
-      size_t size = field_slice((const char *)from + field->offset).size;
-      if (size >= SIZE_MAX - total) {
-        return CAFE_NOMEM;
-      }
-      total += size ? size + 1 : 0;
-    }
-  }
+int codec_copy(void *to, const void *from, const cafe_schema *schema, size_t texts, cafe_arena *arena) {
   char *next = NULL;
-  if (total) {
-    next = arena_take(arena, total);
+  if (texts) {
+    next = arena_take(arena, texts);
     if (!next) {
       return CAFE_NOMEM;
     }
@@ -273,11 +261,12 @@ int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe
       char *at = (char *)to + field->offset;
       cafe_slice slice = field_slice(at);
       if (slice.size) {
-        assert(next);
+        assert(next && texts > slice.size);
         memcpy(next, slice.data, slice.size);
         next[slice.size] = '\0';
         slice.data = next;
         next += slice.size + 1;
+        texts -= slice.size + 1;
       } else {
         slice.data = NULL;
       }
@@ -285,4 +274,19 @@ int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe
     }
   }
   return CAFE_OK;
+}
+
+int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe_arena *arena) {
+  size_t texts = 0;
+  for (uint32_t i = 0; i < schema->field_count; i++) {
+    const cafe_field *field = &schema->fields[i];
+    if (field_is_slice(field)) {
+      size_t size = field_slice((const char *)from + field->offset).size;
+      if (size >= SIZE_MAX - texts) {
+        return CAFE_NOMEM;
+      }
+      texts += size ? size + 1 : 0;
+    }
+  }
+  return codec_copy(to, from, schema, texts, arena);
 }
