@@ -289,12 +289,16 @@ static int keep_cause(execution *x, const work *item) {
       return no_memory(x->err);
     LL_PREPEND(x->unit->causes, cause);
   }
-  /* The act may be over, with its data, before the task begins. */
+  cause->command = item->command;
+  cause->data = item->data;
+  /* What the unit itself asked for lies in its arena. The act may be over, with its data, before the task begins. */
+  const struct act *act = x->unit->acts;
+  if (act->kind != ACT_EVENT && item->data != act->data)
+    return CAFE_OK;
   const cafe_schema *type = item->command->type->command;
   void *copy = cafe_arena_alloc(x->arena, type->width);
   if (!copy || cafe_schema_copy(copy, item->data, type, x->arena))
     return no_memory(x->err);
-  cause->command = item->command;
   cause->data = copy;
   return CAFE_OK;
 }
