@@ -109,8 +109,16 @@ static log_subject *find_subject(const memory_log *log, uint64_t key) {
   return found ? *found : NULL;
 }
 
+static log_record *record_at(const memory_log *log, uint64_t n) {
+  return &log->segments[(n - 1) / SEGMENT_RECORDS].records[(n - 1) % SEGMENT_RECORDS];
+}
+
+/* Events of one key come together, so mostly it is that of the last one. */
 static log_subject *get_subject(memory_log *log, uint64_t key) {
-  log_subject *subject = find_subject(log, key);
+  log_subject *subject = log->head ? record_at(log, log->head)->stream->subject : NULL;
+  if (!subject || subject->key != key) {
+    subject = find_subject(log, key);
+  }
   if (subject) {
     return subject;
   }
@@ -238,10 +246,6 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
   subject->last = record;
   stream->version = event->version;
   return CAFE_OK;
-}
-
-static log_record *record_at(const memory_log *log, uint64_t n) {
-  return &log->segments[(n - 1) / SEGMENT_RECORDS].records[(n - 1) % SEGMENT_RECORDS];
 }
 
 log_mark memory_log_mark(const memory_log *log) {
