@@ -100,12 +100,11 @@ void cafe_arena_destroy(cafe_arena *arena) {
 }
 
 void cafe_arena_reset(cafe_arena *arena) {
-  block *b = &arena->first;
-  do {
+  /* Those behind `current` are free already. */
+  for (block *b = &arena->first; b != arena->current->next; b = b->next) {
     b->used = 0;
     ASAN_POISON_MEMORY_REGION(data_of(b), b->capacity);
-    b = b->next;
-  } while (b);
+  }
   arena->current = &arena->first;
 }
 
