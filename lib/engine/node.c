@@ -127,7 +127,7 @@ static void take_act(cafe_node *node, struct act *taken) {
       return;
     taken->is_new_key = true;
   }
-  struct subject *subject = subject_get(node, taken->key, &err);
+  struct subject *subject = taken->subject ? taken->subject : subject_get(node, taken->key, &err);
   if (subject)
     subject_take(subject, taken);
   else

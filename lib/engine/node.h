@@ -149,7 +149,8 @@ struct act {
   struct act *prev, *next; /* in one of: node->acts, subject->queue, unit->acts */
   act_kind kind;
   uint64_t key;
-  bool is_new_key; /* nothing is stored under it: no load */
+  struct subject *subject; /* of the key, which the act keeps in memory; NULL: to be looked up */
+  bool is_new_key;         /* nothing is stored under it: no load */
   uint32_t tries;
   cafe_slice trace;
 
@@ -252,10 +253,21 @@ struct subject {
   bool is_ticking;  /* tick is under way */
   bool awaits_tick; /* it is on its way here, and nothing is decided before it */
 
-  struct subject *lru_prev, *lru_next; /* in node->idle, while nothing needs it */
-  bool is_idle;
+  struct idle_list *idle; /* while nothing needs it; NULL: it is needed */
+  struct subject *lru_prev, *lru_next;
 };
 
+/* Subjects that nothing needs, the oldest first. */
+typedef struct idle_list {
+  struct subject *first;
+  uint32_t count;
+} idle_list;
+
+/* Of those that are over so many are kept: for a repeated command, which comes soon or never. */
+enum { OVER_CACHED = 256 };
+
+/* Its sagas have all ended, and it has some: nothing comes of it by itself. */
+bool subject_is_over(const struct subject *subject);
 struct subject *subject_find(cafe_node *node, uint64_t key);
 struct subject *subject_get(cafe_node *node, uint64_t key, cafe_err *err); /* creates it; NULL: no memory */
 void subject_load(struct subject *subject);
@@ -481,8 +493,7 @@ struct cafe_node {
   uint32_t jobs;          /* under way */
 
   map *subjects;
-  struct subject *idle;
-  uint32_t idle_count;
+  idle_list idle, idle_over;
   heap *due;       /* subjects and far wakes, by UTC ms */
   heap *deadlines; /* ops, by monotonic us */
   heap *retries;   /* tasks: timeouts, by monotonic us */

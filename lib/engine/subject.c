@@ -381,12 +381,42 @@ static void execute_queue(struct subject *subject) {
   }
 }
 
+bool subject_is_over(const struct subject *subject) {
+  bool has_saga = false;
+  for (uint32_t i = 0; i < subject->node->registry.saga_count; i++) {
+    if (!subject->sagas[i])
+      continue;
+    saga_phase phase = saga_instance_phase(subject->sagas[i]);
+    if (phase != SAGA_ENDED && phase != SAGA_UNDONE)
+      return false;
+    has_saga = true;
+  }
+  return has_saga;
+}
+
+/* ---- what nothing needs now, the oldest first ---- */
+
+static void lay_down(struct subject *subject) {
+  cafe_node *node = subject->node;
+  /* What is over comes back only if somebody asks for it: to keep it would cost the others their place. */
+  bool is_over = subject->due.due == INT64_MAX && subject_is_over(subject);
+  subject->idle = is_over ? &node->idle_over : &node->idle;
+  DL_APPEND2(subject->idle->first, subject, lru_prev, lru_next);
+  subject->idle->count++;
+  uint32_t most = is_over && node->max_cached > OVER_CACHED ? OVER_CACHED : node->max_cached;
+  while (subject->idle->count > most) {
+    struct subject *oldest = subject->idle->first; /* another one: at least one is kept */
+    timer_remember(oldest);
+    subject_drop(oldest);
+  }
+}
+
 void subject_rouse(struct subject *subject) {
-  if (!subject->is_idle)
+  if (!subject->idle)
     return;
-  DL_DELETE2(subject->node->idle, subject, lru_prev, lru_next);
-  subject->node->idle_count--;
-  subject->is_idle = false;
+  DL_DELETE2(subject->idle->first, subject, lru_prev, lru_next);
+  subject->idle->count--;
+  subject->idle = NULL;
 }
 
 void subject_take(struct subject *subject, struct act *act) {
@@ -413,7 +443,6 @@ void subject_take(struct subject *subject, struct act *act) {
 void subject_make_stale(struct subject *subject) { subject->state = SUBJECT_STALE; }
 
 void subject_settle(struct subject *subject) {
-  cafe_node *node = subject->node;
   if (subject->in_flight || subject->state == SUBJECT_LOADING || subject->holds)
     return;
   if (subject->queue && !subject->awaits_tick) {
@@ -432,19 +461,12 @@ void subject_settle(struct subject *subject) {
       timer_retry(subject);
     return;
   }
-  if (subject->is_idle)
+  if (subject->idle)
     return;
   if (subject->state == SUBJECT_STALE) {
     timer_remember(subject);
     subject_drop(subject);
     return;
   }
-  DL_APPEND2(node->idle, subject, lru_prev, lru_next);
-  node->idle_count++;
-  subject->is_idle = true;
-  while (node->idle_count > node->max_cached) {
-    struct subject *oldest = node->idle;
-    timer_remember(oldest);
-    subject_drop(oldest);
-  }
+  lay_down(subject);
 }

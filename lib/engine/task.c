@@ -246,6 +246,7 @@ static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, 
   memset(&task->act, 0, sizeof task->act);
   task->act.kind = ACT_ROWS;
   task->act.key = subject->key;
+  task->act.subject = subject;
   task->act.row.table = &engine_tables[TABLE_ATTEMPTS];
   task->act.row.key = subject->key;
   task->act.row.sub = owner->number << 32 | task->task.id;
@@ -377,6 +378,7 @@ static int settle(running_task *task, const cafe_schema *command, const void *da
   task->act.trace = task->trace;
   task->act.kind = ACT_COMMAND;
   task->act.key = task->subject->key;
+  task->act.subject = task->subject;
   task->act.command = type;
   task->act.data = copy;
   task->act.task = task;

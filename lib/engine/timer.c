@@ -74,6 +74,7 @@ static bool prepare_look(struct subject *subject) {
   memset(&subject->tick, 0, sizeof subject->tick);
   subject->tick.kind = ACT_TICK;
   subject->tick.key = subject->key;
+  subject->tick.subject = subject;
   subject->tick.finish = look_finished;
   return true;
 }

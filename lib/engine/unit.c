@@ -480,7 +480,8 @@ static int seal_sagas(execution *x, cafe_row_write *rows) {
 }
 
 /* The row in `wakes` may be early, never late: a crash then finds the key in time. It is brought exactly up to date by
- * ticks only, so that an order that runs through needs one row, not one a step. */
+ * ticks only, and goes with the last thing that was due to a key that is over, so that an order that runs through needs
+ * one row, not one a step. */
 static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
   struct subject *subject = x->subject;
   struct unit *unit = x->unit;
@@ -499,7 +500,9 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
     due = due && due < now ? due : now;
   bool is_earlier = due && (!subject->wake_written_ms || due < subject->wake_written_ms);
   bool is_late = subject->wake_written_ms && (!due || (due > subject->wake_written_ms && due > now));
-  if (!is_earlier && !(is_exact && is_late))
+  /* Rows of attempts go after this unit: until then a crash must find the key. */
+  bool is_last = !due && unit->looked_at_tasks && !subject->attempts && subject_is_over(subject);
+  if (!is_earlier && !(is_late && (is_exact || is_last)))
     return CAFE_OK;
   wake_row *row = NULL;
   if (due) {
