@@ -222,12 +222,8 @@ void commit_nothing(cafe_node *node, struct unit *nothing) {
   struct subject *subject = nothing->subject;
   struct unit *last = subject->last_unit;
   if (last) {
-    for (cafe_op *op = subject->waiters; op; op = op->next_waiter) {
-      if (op->answered_by == nothing->seq)
-        op->answered_by = last->seq;
-      if (op->seq == nothing->seq)
-        op->seq = last->seq;
-    }
+    if (nothing->acts->op)
+      op_rest_on(nothing->acts->op, subject, last->seq);
     DL_CONCAT(last->acts, nothing->acts);
     nothing->acts = NULL;
   } else {

@@ -232,8 +232,9 @@ struct subject {
   view_slot *views;
   attempt_slot *attempts;
 
-  struct act *queue; /* waiting for the load, or for a fresh start */
-  struct cafe_op *waiters;
+  struct act *queue;        /* waiting for the load, or for a fresh start */
+  struct cafe_op *waiters;  /* for what isn't decided yet */
+  struct cafe_op *answered; /* once the units that answer them are committed, in the order of those */
   running_task *tasks;
   struct unit *last_unit;     /* in flight; NULL: none */
   uint64_t unit_seq;          /* of the last one decided, written or not: whoever waits names his unit by it */
@@ -356,8 +357,8 @@ void commit_turn(cafe_node *node);
 struct cafe_op {
   struct act act;
   cafe_node *node;
-  cafe_op *prev, *next; /* in node->ops */
-  cafe_op *next_waiter; /* in subject->waiters */
+  cafe_op *prev, *next;               /* in node->ops */
+  cafe_op *prev_waiter, *next_waiter; /* in subject->waiters, or ->answered */
   cafe_arena *arena;
   const cafe_schema *command;
   bool wants_new_key;
@@ -372,7 +373,7 @@ struct cafe_op {
   void (*served)(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
   void *serves;
   heap_item deadline;
-  bool is_waiting;  /* in subject->waiters */
+  bool is_waiting;  /* in subject->waiters or ->answered */
   bool is_acting;   /* its act is under way */
   bool is_detached; /* answered already: freed when its act finishes */
   bool is_canceled;
@@ -397,8 +398,8 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text);
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq);
 void op_leave(cafe_op *op, struct subject *subject);
-/* Whether somebody waits for what isn't decided yet. */
-bool op_is_awaited(const struct subject *subject);
+/* Its unit writes nothing: it is done, or fails, with unit seq. */
+void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err);
 /* Unit seq is committed, or failed: those that it answers are answered, or wait on. */

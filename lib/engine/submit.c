@@ -61,36 +61,35 @@ static void op_fail(cafe_op *op, int code, const cafe_err *err) {
 
 /* ---- waiting for the outcome ---- */
 
+static cafe_op **list_of(const cafe_op *op, struct subject *subject) {
+  return op->answered_by ? &subject->answered : &subject->waiters;
+}
+
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq) {
   op->seq = seq;
   op->answered_by = 0;
-  if (op->is_waiting || op->is_detached)
-    return;
   op->is_waiting = true;
-  op->next_waiter = NULL;
-  cafe_op **end = &subject->waiters;
-  while (*end)
-    end = &(*end)->next_waiter;
-  *end = op;
+  DL_APPEND2(subject->waiters, op, prev_waiter, next_waiter);
 }
 
 void op_leave(cafe_op *op, struct subject *subject) {
   if (!op->is_waiting)
     return;
   op->is_waiting = false;
-  for (cafe_op **at = &subject->waiters; *at; at = &(*at)->next_waiter) {
-    if (*at != op)
-      continue;
-    *at = op->next_waiter;
-    return;
-  }
+  DL_DELETE2(*list_of(op, subject), op, prev_waiter, next_waiter);
 }
 
-bool op_is_awaited(const struct subject *subject) {
-  for (const cafe_op *op = subject->waiters; op; op = op->next_waiter)
-    if (!op->answered_by)
-      return true;
-  return false;
+/* seq 0: by none. At the end of its list, so that those who are answered stand in the order of their units. */
+static void set_answered_by(cafe_op *op, struct subject *subject, uint64_t seq) {
+  DL_DELETE2(*list_of(op, subject), op, prev_waiter, next_waiter);
+  op->answered_by = seq;
+  DL_APPEND2(*list_of(op, subject), op, prev_waiter, next_waiter);
+}
+
+void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq) {
+  op->seq = seq;
+  if (op->is_waiting && op->answered_by)
+    set_answered_by(op, subject, seq);
 }
 
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text) {
@@ -145,8 +144,6 @@ static void fill_outcome(cafe_outcome *out, const cafe_op *op) {
 }
 
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err) {
-  if (op->answered_by)
-    return CAFE_OK;
   cafe_verdict verdict = op->verdict;
   const cafe_event *event = NULL;
   if (verdict == CAFE_PENDING) {
@@ -174,7 +171,7 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
   op->event = event;
   op->state = copy;
   op->version = unit->subject->streams[aggregate].version;
-  op->answered_by = unit->seq;
+  set_answered_by(op, unit->subject, unit->seq);
   if (op->client_key.key.size == 0)
     return CAFE_OK;
   cafe_outcome outcome;
@@ -184,12 +181,8 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
 }
 
 void op_committed(struct subject *subject, uint64_t seq) {
-  cafe_op *op = subject->waiters;
-  while (op) {
-    if (op->answered_by != seq) {
-      op = op->next_waiter;
-      continue;
-    }
+  cafe_op *op;
+  while ((op = subject->answered) && op->answered_by == seq) {
     cafe_outcome outcome;
     fill_outcome(&outcome, op);
     if (op->is_joined && op->wants_new_key && op->verdict == CAFE_REFUSED && !op->event && !op->reply_bytes.size) {
@@ -203,23 +196,30 @@ void op_committed(struct subject *subject, uint64_t seq) {
     } else {
       op_answer(op, NULL, &outcome);
     }
-    op = subject->waiters; /* the completion may have changed the list */
+  }
+}
+
+static void fail_unit_of(cafe_op *op, struct subject *subject, uint64_t seq) {
+  if (op->seq == seq) {
+    op_leave(op, subject);
+    if (op->claimed_by == seq)
+      op->has_claimed = false;
+  } else if (op->answered_by == seq) {
+    op->verdict = op->pending_verdict;
+    op->event = NULL;
+    set_answered_by(op, subject, 0);
   }
 }
 
 void op_failed(struct subject *subject, uint64_t seq) {
-  cafe_op *next;
-  for (cafe_op *op = subject->waiters; op; op = next) {
+  cafe_op *op, *next;
+  for (op = subject->waiters; op; op = next) {
     next = op->next_waiter;
-    if (op->seq == seq) {
-      op_leave(op, subject);
-      if (op->claimed_by == seq)
-        op->has_claimed = false;
-    } else if (op->answered_by == seq) {
-      op->verdict = op->pending_verdict;
-      op->answered_by = 0;
-      op->event = NULL;
-    }
+    fail_unit_of(op, subject, seq);
+  }
+  for (op = subject->answered; op; op = next) {
+    next = op->next_waiter;
+    fail_unit_of(op, subject, seq);
   }
 }
 

@@ -61,7 +61,7 @@ static void look_finished(cafe_node *node, struct act *act, int code, const cafe
 
 bool timer_is_for(const struct subject *subject) {
   node_state state = subject->node->state;
-  return state == NODE_RUNNING || (state == NODE_DRAINING && op_is_awaited(subject));
+  return state == NODE_RUNNING || (state == NODE_DRAINING && subject->waiters);
 }
 
 static bool prepare_look(struct subject *subject) {

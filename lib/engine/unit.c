@@ -544,9 +544,12 @@ static int seal_answers(execution *x, struct act *act) {
   cafe_key_write *key = NULL;
   /* Its own first: a unit has room for one client's key, and nobody else would write this one. */
   int code = act->op ? op_prepare(act->op, unit, true, &key, x->err) : CAFE_OK;
-  for (cafe_op *op = x->subject->waiters; op && !code; op = op->next_waiter)
+  cafe_op *next;
+  for (cafe_op *op = x->subject->waiters; op && !code; op = next) {
+    next = op->next_waiter;
     if (op != act->op)
       code = op_prepare(op, unit, false, &key, x->err);
+  }
   unit->store.client_key = key;
   return code;
 }
