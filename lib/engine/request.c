@@ -78,7 +78,7 @@ static void answer_finished(cafe_node *node, struct act *act, int code, const ca
 }
 
 static void answer_saga(request_out *out, int code, cafe_verdict verdict) {
-  if (out->node->state > NODE_DRAINING || out->act.ask_kind == SAGA_ASK_OTHER) {
+  if (out->node->state > NODE_DRAINING) {
     request_free(out);
     return;
   }

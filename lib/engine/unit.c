@@ -59,31 +59,39 @@ void unit_free(cafe_node *node, struct unit *unit) { node_arena_free(node, unit-
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to decide a command"); }
 
+/* A request is sent again for what a saga's row says is asked, and for that only. */
+static int queue_remote(execution *x, const cafe_schema *schema, uint32_t saga, const saga_ask *ask) {
+  if (!ask)
+    return cafe_fail(x->err, CAFE_INVALID,
+                     "a policy asks for %s, whose aggregate lives on another node: host the policy there",
+                     schema->name);
+  if (ask->kind == SAGA_ASK_OTHER)
+    return cafe_fail(x->err, CAFE_INVALID,
+                     "%s is asked by a guard, a timeout, or as an answer to one: its aggregate must live on this node",
+                     schema->name);
+  remote_ask *remote = cafe_arena_alloc(x->arena, sizeof *remote);
+  if (!remote)
+    return no_memory(x->err);
+  remote->saga = saga;
+  remote->ask = ask;
+  remote_ask **end = &x->unit->asks;
+  while (*end)
+    end = &(*end)->next;
+  *end = remote;
+  return CAFE_OK;
+}
+
 static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, const void *data, uint32_t saga,
                          const saga_ask *ask) {
   const command_type *command = registry_command(x->node, schema);
   if (!command)
     return cafe_fail(x->err, CAFE_INVALID, "nobody takes the command %s: host its aggregate, or list it as a remote",
                      schema->name);
-  if (!x->node->registry.aggregates[command->aggregate].is_local) {
-    remote_ask *remote = ask ? cafe_arena_alloc(x->arena, sizeof *remote) : NULL;
-    if (!ask)
-      return cafe_fail(x->err, CAFE_INVALID,
-                       "a policy asks for %s, whose aggregate lives on another node: host the policy there",
-                       schema->name);
-    if (!remote)
-      return no_memory(x->err);
-    remote->saga = saga;
-    remote->ask = ask;
-    remote_ask **end = &x->unit->asks;
-    while (*end)
-      end = &(*end)->next;
-    *end = remote;
-    return CAFE_OK;
-  }
   if (key != x->subject->key)
     return cafe_fail(x->err, CAFE_INVALID, "%s is asked for key %llu in a unit of key %llu: mark the policy other_key",
                      schema->name, (unsigned long long)key, (unsigned long long)x->subject->key);
+  if (!x->node->registry.aggregates[command->aggregate].is_local)
+    return queue_remote(x, schema, saga, ask);
   if (++x->commands > COMMANDS_MAX)
     return cafe_fail(x->err, CAFE_INVALID,
                      "one command caused more than %d others: do the policies of %s go in a circle?", COMMANDS_MAX,

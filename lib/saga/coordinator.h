@@ -53,7 +53,7 @@ typedef enum saga_ask_kind {
   SAGA_ASK_ACTION = 1,
   SAGA_ASK_COMPENSATION = 2,
   SAGA_ASK_OTHER = 3 /* timeouts, guards, grant, refuse, unavailable: nobody waits for the answer, and none is asked
-                        again (but a guard, by saga_resume): to another node the request is the engine's to repeat */
+                        again (but a guard, by saga_resume): for local aggregates only */
 } saga_ask_kind;
 
 /* A command that the saga wants decided: by a local aggregate in this unit, or by request. */
@@ -101,9 +101,9 @@ int saga_answer(saga_instance *instance, saga_ask_kind kind, uint32_t step, uint
 int saga_tick(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga_asks *out, bool *changed,
               cafe_err *err);
 
-/* After a restart: asks again every action or compensation that was asked and not answered and whose command is for
- * another node (the engine drops those for local aggregates: their asking and answering was one unit); the guard that
- * is asked, likewise; and what an operator is needed for, since a corrected program may have been started. */
+/* After a restart: asks again every action or compensation that was asked and not answered (its command was for another
+ * node: to local aggregates asking and answering is one unit); the guard that is asked; and what an operator is needed
+ * for, since a corrected program may have been started. */
 int saga_resume(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, saga_asks *out, bool *changed,
                 cafe_err *err);
 

@@ -91,11 +91,50 @@ static void what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace(void 
   kitchen_close(k);
 }
 
+static void ask_elsewhere(cafe_reaction *out, const void *data) {
+  const note any = {1};
+  (void)data;
+  cafe_react(out, &Close, 7, &any);
+}
+
+static const cafe_saga_timeout far_timeouts[] = {{"far", at_once, ask_elsewhere}, {NULL, NULL, NULL}};
+static const cafe_saga_step far_steps[] = {
+    {.name = "answered", .kind = CAFE_STEP_PIVOT, .completes = by_answer, .timeouts = far_timeouts}};
+static const cafe_saga far = {.size = CAFE_SAGA,
+                              .name = "far",
+                              .version = 1,
+                              .data = &memory_type,
+                              .starts = &Asked,
+                              .steps = far_steps,
+                              .step_count = 1,
+                              .fold = hear};
+static const cafe_saga *const far_sagas[] = {&far, NULL};
+static const cafe_aggregate *const jars[] = {&jar_aggregate, NULL};
+static const cafe_aggregate *const lids[] = {&lid_aggregate, NULL};
+static const char *const elsewhere[] = {"elsewhere", NULL};
+
+/* Nobody would ask again, if it were lost on the way. */
+static void what_a_timeout_asks_of_another_node_is_refused_and_told(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting;
+  k->service.sagas = far_sagas;
+  k->service.aggregates = jars;
+  k->service.remotes = lids;
+  k->service.remote_services = elsewhere;
+  kitchen_up(k);
+  k->warnings = 0;
+  submit(k, &waiting, &Ask, 7, 1, NULL);
+  kitchen_run(k, 10000000);
+  assert_in_range(k->warnings, 5, 12);
+  kitchen_close(k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version),
       cmocka_unit_test(a_key_whose_saga_runs_isnt_read_without_that_sagas_version),
       cmocka_unit_test(what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace),
+      cmocka_unit_test(what_a_timeout_asks_of_another_node_is_refused_and_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
