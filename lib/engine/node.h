@@ -432,6 +432,8 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
 
 /* ---- request.c ---- */
 
+/* What goes between nodes. */
+extern const cafe_schema wire_request_type, wire_answer_type;
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace);
 void request_serve(cafe_node *node, cafe_incoming *incoming);
 void request_forget(cafe_node *node, cafe_incoming *incoming);

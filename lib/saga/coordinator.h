@@ -45,6 +45,8 @@ typedef struct saga_row {
 } saga_row;
 
 extern const cafe_schema saga_row_type;
+/* What the column `state` is made of (row.c). */
+extern const cafe_schema saga_state_type, saga_mark_type, saga_step_type;
 
 /* A stable number above 0 for a saga's name (the row's sub). */
 uint64_t saga_number(const char *name);

@@ -68,20 +68,20 @@ static const cafe_field state_fields[] = {
     CAFE_FIELD_OF(6, BYTES, saga_state, fired),
     CAFE_FIELD_OF(7, BYTES, saga_state, pending),
 };
-static const cafe_schema state_type = CAFE_SCHEMA_OF("SagaState", saga_state, state_fields);
+const cafe_schema saga_state_type = CAFE_SCHEMA_OF("SagaState", saga_state, state_fields);
 
 static const cafe_field mark_fields[] = {
     CAFE_FIELD_OF(1, I64, saga_mark, id),
     CAFE_FIELD_OF(2, I64, saga_mark, value),
 };
-static const cafe_schema mark_type = CAFE_SCHEMA_OF("SagaMark", saga_mark, mark_fields);
+const cafe_schema saga_mark_type = CAFE_SCHEMA_OF("SagaMark", saga_mark, mark_fields);
 
 static const cafe_field step_fields[] = {
     CAFE_FIELD_OF(1, I64, saga_step_record, id),      CAFE_FIELD_OF(2, I64, saga_step_record, flags),
     CAFE_FIELD_OF(3, I64, saga_step_record, attempt), CAFE_FIELD_OF(4, I64, saga_step_record, before),
     CAFE_FIELD_OF(5, I64, saga_step_record, asked),   CAFE_FIELD_OF(6, TIME, saga_step_record, retry_ms),
 };
-static const cafe_schema step_type = CAFE_SCHEMA_OF("SagaStep", saga_step_record, step_fields);
+const cafe_schema saga_step_type = CAFE_SCHEMA_OF("SagaStep", saga_step_record, step_fields);
 
 /* ---- lists of records ---- */
 
@@ -106,11 +106,11 @@ static void write_record(record_writer *to, const cafe_schema *type, const void 
 
 static void write_step(record_writer *to, const saga_step_record *step) {
   uint32_t used = step->retry_ms ? 6 : step->asked ? 5 : step->before ? 4 : step->attempt ? 3 : step->flags ? 2 : 1;
-  write_record(to, &step_type, step, used);
+  write_record(to, &saga_step_type, step, used);
 }
 
 static void write_mark(record_writer *to, uint32_t id, int64_t value) {
-  write_record(to, &mark_type, &(saga_mark){id, value}, value ? 2 : 1);
+  write_record(to, &saga_mark_type, &(saga_mark){id, value}, value ? 2 : 1);
 }
 
 /* The records so far as one list; the writer is empty again. */
@@ -171,7 +171,7 @@ static int encode_state(cafe_slice *out, const saga_instance *self, cafe_arena *
     write_mark(&records, plan->interrupts[self->pending[i]].id, 0);
   }
   end_records(&records, &state.pending, err);
-  return records.code ? records.code : cafe_schema_encode(out, arena, &state_type, &state, err);
+  return records.code ? records.code : cafe_schema_encode(out, arena, &saga_state_type, &state, err);
 }
 
 /* The steps where it stands, main's first: "await_started+capture". While it is undone, the one being undone. */
@@ -270,7 +270,7 @@ static int load_signals(const loader *l, cafe_slice list) {
   saga_instance *self = l->self;
   saga_mark mark;
   int more;
-  while ((more = read_record(&mark, &list, &mark_type)) > 0) {
+  while ((more = read_record(&mark, &list, &saga_mark_type)) > 0) {
     if (mark.value <= 0) {
       return corrupt(l, "a signal's version");
     }
@@ -331,7 +331,7 @@ static int load_step(const loader *l, const saga_step_record *record) {
 static int load_steps(const loader *l, cafe_slice list) {
   saga_step_record record;
   int more;
-  while ((more = read_record(&record, &list, &step_type)) > 0) {
+  while ((more = read_record(&record, &list, &saga_step_type)) > 0) {
     int code = load_step(l, &record);
     if (code) {
       return code;
@@ -343,7 +343,7 @@ static int load_steps(const loader *l, cafe_slice list) {
 static int load_fired(const loader *l, cafe_slice list) {
   saga_mark mark;
   int more;
-  while ((more = read_record(&mark, &list, &mark_type)) > 0) {
+  while ((more = read_record(&mark, &list, &saga_mark_type)) > 0) {
     for (uint32_t i = 0; i < l->self->plan->timeout_count; i++) {
       if (l->self->plan->timeout_ids[i] == mark.id) {
         l->self->fired[i] = mark.value;
@@ -357,7 +357,7 @@ static int load_pending(const loader *l, cafe_slice list) {
   saga_instance *self = l->self;
   saga_mark mark;
   int more;
-  while ((more = read_record(&mark, &list, &mark_type)) > 0) {
+  while ((more = read_record(&mark, &list, &saga_mark_type)) > 0) {
     uint32_t interrupt = find_interrupt(self->plan, mark.id);
     if (interrupt == SAGA_NO) {
       return unknown(l, "an interrupt that waits");
@@ -396,7 +396,7 @@ static int check_position(const loader *l, const saga_state *state) {
 static int load_state(const loader *l) {
   saga_instance *self = l->self;
   saga_state state;
-  if (cafe_schema_decode(&state, &state_type, l->row->state, NULL) || state.phase == SAGA_PARKED) {
+  if (cafe_schema_decode(&state, &saga_state_type, l->row->state, NULL) || state.phase == SAGA_PARKED) {
     return corrupt(l, "its state");
   }
   self->phase = state.phase;
