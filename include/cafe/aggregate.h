@@ -95,6 +95,10 @@ typedef struct cafe_aggregate {
 
   /* OPTIONAL. Names the tasks that this state wants. */
   void (*tasks)(cafe_tasks *out, const void *state);
+
+  /* OPTIONAL. Whoever waited for this pending command gave up (cafe_op_cancel), and nobody else waits for one of its
+   * type: names by cafe_react (policy.h) the command to the same stream that takes it back, or none. Pure. */
+  void (*give_up)(struct cafe_reaction *out, const cafe_command *command);
 } cafe_aggregate;
 
 #define CAFE_AGGREGATE sizeof(cafe_aggregate)

@@ -65,8 +65,10 @@ typedef struct cafe_submit {
 CAFE_EXPORT int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, cafe_op_cb done, void *user,
                                  cafe_err *err);
 
-/* Stops waiting: the completion comes with CAFE_CANCELED, unless the answer was faster. What was submitted may still
- * happen. Since 0.1. */
+/* Stops waiting: the completion comes with CAFE_CANCELED, unless the answer was faster. A pending command is then taken
+ * back, if its aggregate knows how (give_up) and nobody else waits for one: an order whose payment is in flight becomes
+ * none, and the approval is voided. Anything else may still happen, and that too where a crash or the store comes in
+ * between. Since 0.1. */
 CAFE_EXPORT void cafe_op_cancel(cafe_op *op);
 
 /* The blocking form. *out stays valid until the next blocking call on the node. Must not be called from a completion.

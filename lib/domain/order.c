@@ -444,6 +444,13 @@ static const cafe_command_type commands[] = {
     {NULL, NULL},
 };
 
+/* An approval that nobody waits for would be a coffee that nobody knows of. A cancel stays asked for. */
+static void give_up(cafe_reaction *out, const cafe_command *command) {
+  if (command->type == &cafe_place_order_type) {
+    cafe_react(out, &cafe_drop_draft_type, command->key, &(cafe_drop_draft){CAFE_DROP_ABANDONED, 0});
+  }
+}
+
 const cafe_aggregate cafe_order_aggregate = {
     .size = CAFE_AGGREGATE,
     .name = "order",
@@ -452,4 +459,5 @@ const cafe_aggregate cafe_order_aggregate = {
     .commands = commands,
     .decide = decide,
     .evolve = evolve,
+    .give_up = give_up,
 };

@@ -379,6 +379,76 @@ void cafe_op_cancel(cafe_op *op) {
   node_pump(op->node);
 }
 
+/* ---- giving up ---- */
+
+/* The command that takes a pending one back. It lies in its arena. */
+typedef struct give_up {
+  struct act act;
+  cafe_arena *arena;
+} give_up;
+
+static void give_up_finished(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  give_up *self = act->user;
+  if (code == CAFE_CONFLICT && ++act->tries < TRIES_MAX && node->state <= NODE_DRAINING) {
+    act_submit(node, act);
+    return;
+  }
+  if (code && node->state <= NODE_DRAINING)
+    node_log(node, CAFE_LOG_WARN, act->key, act->trace, "what was given up goes on: %s",
+             err && err->code ? err->text : cafe_code_name(code));
+  node_arena_free(node, self->arena);
+}
+
+/* Whether somebody else waits for a command of the same type. */
+static bool is_shared(const cafe_op *op, const struct subject *subject) {
+  const cafe_op *other;
+  DL_FOREACH2(subject->waiters, other, next_waiter) {
+    if (other != op && other->act.command == op->act.command && other->verdict == CAFE_PENDING)
+      return true;
+  }
+  return false;
+}
+
+static int ask_back(const cafe_op *op, const cafe_aggregate *owner, cafe_arena *arena) {
+  cafe_node *node = op->node;
+  give_up *self = cafe_arena_alloc(arena, sizeof *self);
+  cafe_command given_up = {op->act.command->type->command, op->act.key, node_utc_ms(node), op->act.data};
+  cafe_reaction said = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+  owner->give_up(&said, &given_up);
+  const collected *asked = said.commands.first;
+  if (!self || said.commands.err.code || cafe_arena_copy(&self->act.trace, arena, op->act.trace))
+    return CAFE_NOMEM;
+  if (!asked)
+    return CAFE_NOT_FOUND;
+  self->arena = arena;
+  self->act.kind = ACT_COMMAND;
+  self->act.key = op->act.key;
+  self->act.command = registry_command(node, asked->type);
+  self->act.data = asked->data;
+  self->act.finish = give_up_finished;
+  self->act.user = self;
+  if (!self->act.command)
+    return CAFE_INVALID;
+  act_submit(node, &self->act);
+  return CAFE_OK;
+}
+
+static void take_back(const cafe_op *op) {
+  cafe_node *node = op->node;
+  const cafe_aggregate *owner = node->registry.aggregates[op->act.command->aggregate].type;
+  const struct subject *subject = subject_find(node, op->act.key);
+  if (!owner->give_up || !subject || is_shared(op, subject))
+    return;
+  cafe_arena *arena = node_arena(node);
+  int code = arena ? ask_back(op, owner, arena) : CAFE_NOMEM;
+  if (!code)
+    return;
+  node_arena_free(node, arena);
+  if (code != CAFE_NOT_FOUND)
+    node_log(node, CAFE_LOG_WARN, op->act.key, op->act.trace, "what was given up goes on: %s",
+             cafe_code_name((cafe_code)code));
+}
+
 /* ---- the turn's share ---- */
 
 static void answer_canceled(cafe_node *node) {
@@ -389,6 +459,8 @@ static void answer_canceled(cafe_node *node) {
   while (op) {
     cafe_op *next = op->next;
     if (op->is_canceled) {
+      if (op->is_waiting && op->verdict == CAFE_PENDING)
+        take_back(op);
       cafe_err err;
       cafe_fail(&err, CAFE_CANCELED, "the caller gave up waiting");
       op_answer(op, &err, NULL);

@@ -156,6 +156,8 @@ static int front_start(cafe_gateway *self, cafe_gateway_call *outer, cafe_err *e
   return CAFE_OK;
 }
 
+bool cluster_is_paying(const cluster *c) { return c->front->calls != NULL; }
+
 static void front_let_go(front_call *call) {
   cluster *c = call->cluster;
   DL_DELETE(c->front->calls, call);

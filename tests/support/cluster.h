@@ -204,6 +204,8 @@ cluster_order *cluster_find(cluster *c, uint64_t key);
 /* How many of its events have that type. */
 uint32_t cluster_count(const cluster_order *order, const cafe_schema *type);
 cafe_sandbox_entry cluster_money(cluster *c, uint64_t key);
+/* Whether the gateway is asked for something, and hasn't answered yet. */
+bool cluster_is_paying(const cluster *c);
 
 /* Faults end: all nodes up, no chances, no cuts, the hub's faults gone. */
 void cluster_heal(cluster *c);

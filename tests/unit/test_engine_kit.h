@@ -197,8 +197,16 @@ static const cafe_command_outcome ask_outcomes[] = {
     {&answered_type, CAFE_ACCEPTED}, {&denied_type, CAFE_REFUSED}, {NULL, (cafe_verdict)0}};
 static const cafe_command_type box_commands[] = {{&add_type, NULL},   {&ask_type, ask_outcomes}, {&answer_type, NULL},
                                                  {&burst_type, NULL}, {&spread_type, NULL},      {NULL, NULL}};
-static const cafe_aggregate box_aggregate = {CAFE_AGGREGATE, "box",      &box_type,  box_events,
-                                             box_commands,   box_decide, box_evolve, box_tasks};
+static const cafe_aggregate box_aggregate = {
+    .size = CAFE_AGGREGATE,
+    .name = "box",
+    .state = &box_type,
+    .events = box_events,
+    .commands = box_commands,
+    .decide = box_decide,
+    .evolve = box_evolve,
+    .tasks = box_tasks,
+};
 
 /* ---- its policies ---- */
 

@@ -102,8 +102,15 @@ static const cafe_command_type vault_commands[] = {{&Reserve_type, reserve_outco
                                                    {&Withdraw_type, NULL},
                                                    {&Pay_type, NULL},
                                                    {NULL, NULL}};
-static const cafe_aggregate vault_aggregate = {CAFE_AGGREGATE, "vault",      &vault_type,  vault_events,
-                                               vault_commands, vault_decide, vault_evolve, NULL};
+static const cafe_aggregate vault_aggregate = {
+    .size = CAFE_AGGREGATE,
+    .name = "vault",
+    .state = &vault_type,
+    .events = vault_events,
+    .commands = vault_commands,
+    .decide = vault_decide,
+    .evolve = vault_evolve,
+};
 
 /* ---- the loan, at the service desk ---- */
 
@@ -148,8 +155,15 @@ static int loan_evolve(void *state, const cafe_event *event, cafe_arena *arena) 
 static const cafe_schema *const loan_events[] = {&Opened_type, &Closed_type, &GivenUp_type, &Stopped_type, NULL};
 static const cafe_command_type loan_commands[] = {
     {&Open_type, NULL}, {&Close_type, NULL}, {&GiveUp_type, NULL}, {&Stop_type, NULL}, {NULL, NULL}};
-static const cafe_aggregate loan_aggregate = {CAFE_AGGREGATE, "loan",      &loan_type,  loan_events,
-                                              loan_commands,  loan_decide, loan_evolve, NULL};
+static const cafe_aggregate loan_aggregate = {
+    .size = CAFE_AGGREGATE,
+    .name = "loan",
+    .state = &loan_type,
+    .events = loan_events,
+    .commands = loan_commands,
+    .decide = loan_decide,
+    .evolve = loan_evolve,
+};
 
 typedef struct loan_memory {
   uint64_t key;

@@ -138,10 +138,25 @@ static const cafe_command_type lid_commands[] = {{&Close, NULL}, {NULL, NULL}};
 static const cafe_schema *const jar_events[] = {&Filled,  &Asked,     &Answered,      &BrewAsked,
                                                 &Stirred, &BrewEnded, &BrewForgotten, NULL};
 static const cafe_schema *const lid_events[] = {&Closed, NULL};
-static const cafe_aggregate jar_aggregate = {CAFE_AGGREGATE, "jar",      &jar_type,  jar_events,
-                                             jar_commands,   jar_decide, jar_evolve, jar_tasks};
-static const cafe_aggregate lid_aggregate = {CAFE_AGGREGATE, "lid",      &lid_type,  lid_events,
-                                             lid_commands,   lid_decide, lid_evolve, NULL};
+static const cafe_aggregate jar_aggregate = {
+    .size = CAFE_AGGREGATE,
+    .name = "jar",
+    .state = &jar_type,
+    .events = jar_events,
+    .commands = jar_commands,
+    .decide = jar_decide,
+    .evolve = jar_evolve,
+    .tasks = jar_tasks,
+};
+static const cafe_aggregate lid_aggregate = {
+    .size = CAFE_AGGREGATE,
+    .name = "lid",
+    .state = &lid_type,
+    .events = lid_events,
+    .commands = lid_commands,
+    .decide = lid_decide,
+    .evolve = lid_evolve,
+};
 static const cafe_aggregate *const kitchen_aggregates[] = {&jar_aggregate, &lid_aggregate, NULL};
 
 /* ---- the worker: what it is handed waits in the kitchen until the test answers ---- */
