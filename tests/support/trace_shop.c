@@ -404,6 +404,7 @@ static int make_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *
 static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *user) {
   shop_call *call = user;
   trace_answer(call->shop->trace, place_of(call->shop, call->node)->name, err, outcome);
+  call->op = NULL;
   call->is_done = true;
   call->code = err ? err->code : CAFE_OK;
   if (err) {
@@ -436,7 +437,7 @@ static shop_call *submit(shop *s, shop_node node, const cafe_schema *command, ui
   if (!p->node) {
     trace_say(s->trace, p->name, "answer", "unavailable", "nobody is there");
     call->is_lost = true;
-  } else if (cafe_node_submit(NULL, p->node, &submit, call_done, call, &err)) {
+  } else if (cafe_node_submit(&call->op, p->node, &submit, call_done, call, &err)) {
     fail_msg("%s", err.text);
   }
   return call;
@@ -474,6 +475,11 @@ shop_call *shop_cancel(shop *s, uint64_t key) {
   snprintf(subject, sizeof(subject), "cancel %llu", (unsigned long long)key);
   trace_say(s->trace, place_of(s, SHOP_APP)->name, "command", subject, "by the customer");
   return submit(s, SHOP_APP, &cafe_request_cancel_type, key, &cancel, NULL);
+}
+
+void shop_give_up(shop *s, shop_call *call) {
+  trace_say(s->trace, place_of(s, call->node)->name, "command", "give up", "the caller waits no longer");
+  cafe_op_cancel(call->op);
 }
 
 shop_call *shop_withdraw(shop *s, uint64_t key) {

@@ -26,6 +26,7 @@ typedef struct shop_call {
   struct shop_call *next;
   shop *shop;
   shop_node node;
+  cafe_op *op;  /* while it is under way */
   bool is_done; /* answered */
   bool is_lost; /* its node was killed */
   int code;
@@ -55,6 +56,8 @@ void shop_rest(shop *s);
 shop_call *shop_place(shop *s, const char *token, const char *client_key);
 shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action);
 shop_call *shop_cancel(shop *s, uint64_t key);
+/* The caller gives up waiting. */
+void shop_give_up(shop *s, shop_call *call);
 /* What the store asks itself when it hears of a cancel, handed to it by hand. */
 shop_call *shop_withdraw(shop *s, uint64_t key);
 

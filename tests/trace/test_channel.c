@@ -11,6 +11,7 @@
 
 #include "trace_shop.h"
 
+/* C1: a failing order as golden text. */
 static void a_channel_that_is_out_is_tried_again(void **state) {
   shop *s = shop_open(false);
   shop_channel_fails(s, 3, CAFE_UNAVAILABLE);
@@ -29,6 +30,7 @@ static void a_channel_that_is_out_is_tried_again(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_message_that_can_never_be_delivered_is_a_dead_letter(void **state) {
   shop *s = shop_open(false);
   shop_channel_fails(s, 1, CAFE_INVALID);

@@ -35,8 +35,10 @@ static void crash_after_commit(uint64_t n, const char *name) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_crash_before_the_gateway_is_called(void **state) { crash_after_commit(1, "after commit 1"); }
 
+/* C1: a failing order as golden text. */
 static void a_crash_before_the_answer(void **state) { crash_after_commit(2, "after commit 2"); }
 
 /* ---- every n ---- */
@@ -170,8 +172,10 @@ static void crash_everywhere(int nodes) {
   print_message("%llu crashes\n", (unsigned long long)crashes);
 }
 
+/* X7: crash mid-saga, at each commit: resumes by itself. */
 static void one_node_ends_the_same_after_a_crash_at_any_commit(void **state) { crash_everywhere(1); }
 
+/* X7: crash mid-saga, at each commit: resumes by itself. */
 static void five_nodes_end_the_same_after_a_crash_of_one_at_any_commit(void **state) { crash_everywhere(SHOP_NODES); }
 
 int main(void) {

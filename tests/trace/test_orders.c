@@ -49,12 +49,14 @@ static void check_and_close(shop *s, const char *name) {
   shop_close(s);
 }
 
+/* C1: a happy order as golden text. */
 static void an_order_goes_its_way_in_one_node(void **state) {
   shop *s = shop_open(false);
   play_happy(s, 20, 40);
   check_and_close(s, "one node");
 }
 
+/* C1: a happy order as golden text. */
 static void an_order_goes_its_way_over_five_nodes(void **state) {
   shop *s = shop_open(true);
   play_happy(s, 20, 45);

@@ -11,6 +11,7 @@
 
 #include "trace_shop.h"
 
+/* C1: a failing order as golden text. */
 static void a_declined_payment_leaves_no_order(void **state) {
   shop *s = shop_open(false);
   shop_place(s, "decline", "k1");
@@ -23,6 +24,57 @@ static void a_declined_payment_leaves_no_order(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
+static void a_refused_payment_leaves_no_order(void **state) {
+  shop *s = shop_open(false);
+  shop_gateway(s, CAFE_SANDBOX_ERROR, 37);
+  shop_place(s, "token", "k1");
+  shop_run(s, 5000);
+  trace_next(shop_trace(s));
+  shop_gateway(s, CAFE_SANDBOX_APPROVE, 37);
+  shop_place(s, "token", "k1");
+  shop_run(s, 5039);
+  trace_end(shop_trace(s));
+  shop_rest(s);
+  trace_check(shop_trace(s), "orders/unavailable.md", "unavailable");
+  assert_int_equal(shop_money(s, SHOP_ORDER).authorizations, 0);
+  shop_close(s);
+}
+
+/* C1: a failing order as golden text. */
+static void what_the_caller_takes_back_is_voided(void **state) {
+  shop *s = shop_open(false);
+  shop_call *call = shop_place(s, "token", "k1");
+  shop_run(s, 20);
+  trace_next(shop_trace(s));
+  shop_give_up(s, call);
+  shop_rest(s);
+  trace_check(shop_trace(s), "orders/taken-back.md", "taken back");
+  assert_int_equal(call->code, CAFE_CANCELED);
+  assert_int_equal(shop_money(s, SHOP_ORDER).voided_minor, 4500);
+  shop_close(s);
+}
+
+/* C1: a failing order as golden text. */
+static void money_that_the_gateway_keeps_is_an_operators(void **state) {
+  shop *s = shop_open(false);
+  trace_end(shop_trace(s));
+  shop_place(s, "token", NULL);
+  shop_run(s, 10000);
+  trace_resume(shop_trace(s));
+  shop_gateway(s, CAFE_SANDBOX_ERROR, 37);
+  shop_cancel(s, SHOP_ORDER);
+  shop_run(s, 10200);
+  trace_next(shop_trace(s));
+  trace_end(shop_trace(s));
+  shop_run(s, 195550);
+  trace_resume(shop_trace(s));
+  shop_rest(s);
+  trace_check(shop_trace(s), "orders/void-fails.md", "void fails");
+  assert_int_equal(shop_money(s, SHOP_ORDER).voided_minor, 0);
+  shop_close(s);
+}
+
 /* The gateway takes longer than the caller waits. */
 static shop *place_with_a_slow_gateway(void) {
   shop *s = shop_open(false);
@@ -31,6 +83,7 @@ static shop *place_with_a_slow_gateway(void) {
   return s;
 }
 
+/* C1: a failing order as golden text. */
 static void a_late_approval_is_taken_by_who_comes_back(void **state) {
   shop *s = place_with_a_slow_gateway();
   shop_run(s, 700);
@@ -46,6 +99,7 @@ static void a_late_approval_is_taken_by_who_comes_back(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_late_approval_that_nobody_takes_is_voided(void **state) {
   shop *s = place_with_a_slow_gateway();
   trace_end(shop_trace(s));
@@ -59,6 +113,7 @@ static void a_late_approval_that_nobody_takes_is_voided(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_payment_without_an_answer_is_asked_for_until_it_has_one(void **state) {
   shop *s = shop_open(false);
   shop_gateway(s, CAFE_SANDBOX_HANG, 0);
@@ -72,6 +127,7 @@ static void a_payment_without_an_answer_is_asked_for_until_it_has_one(void **sta
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_retry_joins_the_draft(void **state) {
   shop *s = shop_open(false);
   shop_gateway(s, CAFE_SANDBOX_APPROVE, 400);
@@ -90,6 +146,7 @@ static void a_retry_joins_the_draft(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void the_log_brings_the_approval_whose_reply_was_lost(void **state) {
   shop *s = shop_open(true);
   shop_place(s, "token", "k1");
@@ -109,6 +166,9 @@ static void the_log_brings_the_approval_whose_reply_was_lost(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_declined_payment_leaves_no_order),
+      cmocka_unit_test(a_refused_payment_leaves_no_order),
+      cmocka_unit_test(what_the_caller_takes_back_is_voided),
+      cmocka_unit_test(money_that_the_gateway_keeps_is_an_operators),
       cmocka_unit_test(a_late_approval_is_taken_by_who_comes_back),
       cmocka_unit_test(a_late_approval_that_nobody_takes_is_voided),
       cmocka_unit_test(a_payment_without_an_answer_is_asked_for_until_it_has_one),

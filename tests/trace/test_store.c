@@ -40,6 +40,7 @@ static void check_money(shop *s, int64_t captured, int64_t voided, int64_t refun
   assert_int_equal(money.refunded_minor, refunded);
 }
 
+/* C1: a failing order as golden text. */
 static void the_store_rejects_the_ticket(void **state) {
   shop *s = open_with_order(false, nothing);
   shop_act(s, SHOP_ORDER, CAFE_TICKET_REJECT);
@@ -49,6 +50,7 @@ static void the_store_rejects_the_ticket(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void the_store_gives_up_after_it_has_started(void **state) {
   shop *s = open_with_order(false, CAFE_TICKET_START);
   shop_act(s, SHOP_ORDER, CAFE_TICKET_FAIL);
@@ -58,6 +60,7 @@ static void the_store_gives_up_after_it_has_started(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void nobody_accepts_in_time(void **state) {
   shop *s = open_with_order(false, nothing);
   shop_rest(s);
@@ -66,6 +69,7 @@ static void nobody_accepts_in_time(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_cancel_wins(void **state) {
   shop *s = open_with_order(false, CAFE_TICKET_ACCEPT);
   shop_cancel(s, SHOP_ORDER);
@@ -78,6 +82,7 @@ static void a_cancel_wins(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_cancel_wins_over_five_nodes(void **state) {
   shop *s = open_with_order(true, nothing);
   shop_cancel(s, SHOP_ORDER);
@@ -87,7 +92,7 @@ static void a_cancel_wins_over_five_nodes(void **state) {
   shop_close(s);
 }
 
-/* The owner starts while the cancel is on its way to the store. */
+/* C1: a failing order as golden text. The owner starts while the cancel is on its way to the store. */
 static void a_cancel_loses(void **state) {
   shop *s = open_with_order(true, CAFE_TICKET_ACCEPT);
   shop_cancel(s, SHOP_ORDER);
@@ -100,6 +105,7 @@ static void a_cancel_loses(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void a_cancel_comes_too_late(void **state) {
   shop *s = open_with_order(false, CAFE_TICKET_START);
   shop_cancel(s, SHOP_ORDER);
@@ -109,7 +115,7 @@ static void a_cancel_comes_too_late(void **state) {
   shop_close(s);
 }
 
-/* The store is out when the order comes, and hears of the withdrawal first. */
+/* C1: a failing order as golden text. The store is out when the order comes, and hears of the withdrawal first. */
 static void a_cancel_comes_before_its_ticket(void **state) {
   shop *s = shop_open(true);
   shop_cut(s, "store", true);
@@ -128,6 +134,7 @@ static void a_cancel_comes_before_its_ticket(void **state) {
   shop_close(s);
 }
 
+/* C1: a failing order as golden text. */
 static void the_store_is_out_while_an_order_is_canceled(void **state) {
   shop *s = shop_open(true);
   trace_end(shop_trace(s));
