@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The pure layers call nothing but themselves, the layers above, and a short list of harmless functions.
+"""C16: the pure layers call nothing but themselves, the layers above, and a short list of harmless functions.
 
 A socket, a file, a clock or a thread can't be reached without a symbol, so the symbols that a layer's objects
 leave undefined prove that it has none. This looks at a plain Release build: that is what is shipped.
