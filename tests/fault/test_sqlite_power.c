@@ -96,7 +96,8 @@ static void check_moment(uint64_t moment, disk_loss loss, uint64_t seed) {
   cafe_store_destroy(store);
 }
 
-/* Small batches, with a close and an open in between. */
+/* X16: power loss: unsynced writes are dropped, torn and reordered at every write n: every acknowledged unit is
+ * there. Small batches, with a close and an open in between. */
 static void every_moment_keeps_what_was_acknowledged(void **state) {
   for (unsigned round = 0; round < 2; round++) {
     cafe_store *store = must_open();
@@ -116,7 +117,8 @@ static void every_moment_keeps_what_was_acknowledged(void **state) {
   }
 }
 
-/* Batches until the WAL was copied into the file, then some more, in the WAL's next round. */
+/* X16: the same while the WAL is copied. Batches until the WAL was copied into the file, then some more, in the
+ * WAL's next round. */
 static void a_checkpoint_keeps_what_was_acknowledged(void **state) {
   enum { BATCH = 60, SIZE = 5000 };
   cafe_store *store = must_open();

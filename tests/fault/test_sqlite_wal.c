@@ -113,6 +113,7 @@ static void what_a_kill_leaves_is_whole(void **state) {
   assert_int_equal(expect_opened("without witness", 0), UNITS);
 }
 
+/* X9: a bad frame in the middle of the WAL is refused, with a clear message. */
 static void every_damaged_frame_is_refused(void **state) {
   /* Page number, commit mark, both salts, both sums, the page's begin, middle and end. */
   static const size_t places[] = {3, 7, 8, 15, 16, 23, 24, 24 + 2048, FRAME - 1};
@@ -207,6 +208,7 @@ static void a_wal_that_was_cut_is_refused(void **state) {
   free(bytes);
 }
 
+/* X9: a torn tail is recovered. */
 static void a_tail_that_was_never_acknowledged_is_dropped(void **state) {
   size_t size = 0;
   unsigned char *bytes = sqlite_file_read("wal-origin.db-wal", &size);
