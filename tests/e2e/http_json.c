@@ -5,6 +5,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -189,6 +193,30 @@ static void a_struct_is_read_by_its_field_table(void **state) {
   cafe_arena_destroy(arena);
 }
 
+/* X14: ids past 127 and 2^31, up to 2^53 - 1, JSON included: who reads numbers as doubles reads each of them exactly.
+ */
+static void x14_every_id_is_written_as_a_number_that_every_reader_takes_exactly(void **state) {
+  static const uint64_t ids[] = {
+      1, 127, 128, UINT64_C(2147483647), UINT64_C(2147483648), UINT64_C(4294967296), CAFE_KEY_MAX - 1, CAFE_KEY_MAX};
+  for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+    char wanted[64];
+    buffer out = {0};
+    snprintf(wanted, sizeof wanted, "{\"orderId\":%llu}", (unsigned long long)ids[i]);
+    json_open(&out, NULL, '{');
+    json_integer(&out, "orderId", (int64_t)ids[i]);
+    json_close(&out, '}');
+    buffer_add(&out, "", 1);
+    assert_string_equal(out.data, wanted);
+    cafe_arena *arena = cafe_arena_create(NULL);
+    json_object object = read_object(arena, out.data);
+    const json_member *found = json_find(&object, "orderId");
+    assert_int_equal(found->kind, JSON_NUMBER);
+    assert_true((uint64_t)strtod(found->text.data, NULL) == ids[i]);
+    cafe_arena_destroy(arena);
+    buffer_reset(&out);
+  }
+}
+
 static void moments_are_read_exactly_or_not_at_all(void **state) {
   static const struct {
     const char *text;
@@ -232,9 +260,13 @@ static void moments_are_read_exactly_or_not_at_all(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(members_keep_their_source_text),      cmocka_unit_test(other_texts_are_refused),
-      cmocka_unit_test(a_text_cut_off_anywhere_is_refused),  cmocka_unit_test(a_struct_is_written_by_its_field_table),
-      cmocka_unit_test(a_struct_is_read_by_its_field_table), cmocka_unit_test(moments_are_read_exactly_or_not_at_all),
+      cmocka_unit_test(members_keep_their_source_text),
+      cmocka_unit_test(other_texts_are_refused),
+      cmocka_unit_test(a_text_cut_off_anywhere_is_refused),
+      cmocka_unit_test(a_struct_is_written_by_its_field_table),
+      cmocka_unit_test(a_struct_is_read_by_its_field_table),
+      cmocka_unit_test(moments_are_read_exactly_or_not_at_all),
+      cmocka_unit_test(x14_every_id_is_written_as_a_number_that_every_reader_takes_exactly),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

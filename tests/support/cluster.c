@@ -25,6 +25,7 @@
 #include "cafe/sys/transport.h"
 #include "channel/channel.h"
 #include "gateway/gateway.h"
+#include "repeats.h"
 
 enum {
   STEPS_MAX = 1000000,
@@ -419,7 +420,8 @@ static void create_loop(cluster_node *n) {
   assert_int_equal(cafe_sim_join(&n->loop, n->cluster->world, NULL), CAFE_OK);
   assert_int_equal(cafe_memory_create(&n->inner, &memory, NULL), CAFE_OK);
   assert_int_equal(cafe_faulty_store_create(&n->store, n->inner, NULL, NULL), CAFE_OK);
-  assert_int_equal(cafe_inproc_join(&n->transport, n->cluster->hub, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&n->port, n->cluster->hub, NULL), CAFE_OK);
+  n->transport = n->cluster->options.repeats ? repeats_create(n->port, n->cluster->world) : n->port;
   n->touched = map_create(NULL, MAP_U64);
   assert_non_null(n->touched);
 }
@@ -474,7 +476,9 @@ void cluster_destroy(cluster *c) {
     cluster_stop(c, i);
   for (int i = 0; i < c->node_count; i++) {
     cluster_node *n = &c->nodes[i];
-    cafe_transport_destroy(n->transport);
+    if (n->transport != n->port)
+      cafe_transport_destroy(n->transport);
+    cafe_transport_destroy(n->port);
     cafe_store_destroy(n->store);
     cafe_store_destroy(n->inner);
     map_destroy(n->touched);

@@ -29,6 +29,7 @@ typedef struct cluster_options {
   uint64_t seed;
   bool is_split;                                        /* five nodes over a hub; else one */
   bool is_threaded;                                     /* the stores run on the loop's lanes; else within the loop */
+  bool repeats;                                         /* what comes over the hub comes again (repeats.h) */
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
   cafe_retry gateway_retry, channel_retry;              /* zeroed: short ones */
@@ -56,7 +57,7 @@ typedef struct cluster_node {
   unsigned services;
   cafe_loop *loop;
   cafe_store *inner, *store;
-  cafe_transport *transport;
+  cafe_transport *port, *transport; /* the hub's, and the node's over it */
   cluster_heap heap;
   cafe_node *node; /* NULL: it is down */
   cafe_shop *shop;
