@@ -77,8 +77,6 @@ static void conflict_text(cafe_err *err, const struct unit *unit) {
 static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
   struct subject *subject = unit->subject;
   cafe_node *node = subject->node;
-  subject_make_stale(subject);
-  subject->failed_seq = subject->unit_seq;
   op_failed(subject, unit->seq);
   struct act *own = unit->acts;
   if (code == CAFE_OK && own && own->is_new_key)
@@ -105,52 +103,59 @@ static void finish_projection(struct unit *unit, int code, const cafe_err *err) 
     unit->finished(unit, CAFE_OK, NULL);
 }
 
-static void commit_done(storage_job *base) {
-  commit_job *job = CONTAINER(base, commit_job, job);
-  cafe_node *node = base->node;
-  node->is_committing = false;
-  node->stats.batches++;
-  node->stats.commit_us_total += node_now_us(node) - job->begun_us;
-  if (base->code)
-    node_log(node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "a batch of %u units was not written: %s",
-             job->batch.unit_count, base->err.text);
-  for (uint32_t i = 0; i < job->batch.unit_count; i++) {
-    struct unit *unit = job->units[i];
-    struct subject *subject = unit->subject;
-    if (!subject) {
-      finish_projection(unit, base->code, &base->err);
-      unit_free(node, unit);
-      continue;
-    }
-    subject->holds++;
-    subject->in_flight--;
-    if (subject->last_unit == unit)
-      subject->last_unit = NULL;
-    if (base->code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE)
-      unit_committed(unit);
-    else
-      unit_failed(unit, base->code, &base->err);
-    unit_free(node, unit);
-    subject->holds--;
-    subject_settle(subject);
-  }
-  cafe_arena_reset(job->arena);
+static bool is_written(const commit_job *job, const struct unit *unit) {
+  return job->job.code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE;
 }
 
-/* What it rests on was not written. */
-static void abandon(cafe_node *node, struct unit *unit) {
+/* Before anything else is decided or written: what rests on a unit that failed must not be. */
+static void mark_failed(cafe_node *node, const commit_job *job) {
+  for (uint32_t i = 0; i < job->batch.unit_count; i++) {
+    struct subject *subject = job->units[i]->subject;
+    if (!subject || is_written(job, job->units[i]))
+      continue;
+    subject_make_stale(subject);
+    subject->failed_seq = subject->unit_seq;
+    node->has_failed = true;
+  }
+}
+
+static bool is_abandoned(const struct unit *unit) { return unit->subject && unit->seq <= unit->subject->failed_seq; }
+
+/* The subject's unit is over, one way or the other. */
+static void leave(cafe_node *node, struct unit *unit, bool is_done, int code, const cafe_err *err) {
   struct subject *subject = unit->subject;
-  cafe_err err;
-  cafe_fail(&err, CAFE_CONFLICT, "what was decided before it for key %llu was not written",
-            (unsigned long long)subject->key);
   subject->holds++;
   subject->in_flight--;
   if (subject->last_unit == unit)
     subject->last_unit = NULL;
-  unit_failed(unit, CAFE_CONFLICT, &err);
+  if (is_done)
+    unit_committed(unit);
+  else
+    unit_failed(unit, code, err);
   unit_free(node, unit);
   subject->holds--;
   subject_settle(subject);
+}
+
+/* What rests on a unit that was not written. */
+static void abandon_failed(cafe_node *node) {
+  struct unit *unit, *next, *failed = NULL;
+  node->has_failed = false;
+  DL_FOREACH_SAFE(node->ready, unit, next) {
+    if (!is_abandoned(unit))
+      continue;
+    DL_DELETE(node->ready, unit);
+    node->ready_count--;
+    DL_APPEND(failed, unit);
+  }
+  while (failed) {
+    unit = failed;
+    DL_DELETE(failed, unit);
+    cafe_err err;
+    cafe_fail(&err, CAFE_CONFLICT, "what was decided before it for key %llu was not written",
+              (unsigned long long)unit->subject->key);
+    leave(node, unit, false, CAFE_CONFLICT, &err);
+  }
 }
 
 /* Whether it goes into the batch that is being made. */
@@ -167,34 +172,30 @@ static bool may_join(cafe_node *node, const struct unit *unit) {
   return true;
 }
 
-static uint32_t fill_batch(cafe_node *node) {
-  commit_job *job = node->commit;
+static uint32_t fill_batch(cafe_node *node, commit_job *job) {
   uint32_t count = 0;
   struct unit *unit, *next;
   node->batch_number++;
   DL_FOREACH_SAFE(node->ready, unit, next) {
     if (count == node->max_batch)
       break;
-    bool is_abandoned = unit->subject && unit->seq <= unit->subject->failed_seq;
-    if (!is_abandoned && !may_join(node, unit))
+    if (is_abandoned(unit) || !may_join(node, unit))
       continue;
     DL_DELETE(node->ready, unit);
     node->ready_count--;
-    if (is_abandoned) {
-      abandon(node, unit);
-      continue;
-    }
     job->units[count] = unit;
     job->stores[count++] = &unit->store;
   }
   return count;
 }
 
-void commit_turn(cafe_node *node) {
-  commit_job *job = node->commit;
+static void commit_done(storage_job *base);
+
+static void start_batch(cafe_node *node) {
+  commit_job *job = &node->commits[node->next_commit];
   if (node->is_committing || !node->ready)
     return;
-  uint32_t count = fill_batch(node);
+  uint32_t count = fill_batch(node, job);
   if (!count)
     return;
   if (count > node->stats.max_batch_seen)
@@ -209,7 +210,38 @@ void commit_turn(cafe_node *node) {
   job->job.done = commit_done;
   job->job.lane = CAFE_LANE_WRITE;
   node->is_committing = true;
+  node->next_commit = (node->next_commit + 1) % COMMIT_JOBS;
   storage_submit(node, &job->job);
+}
+
+/* The next batch is on its way before anybody is told of this one: the store isn't kept waiting. */
+static void commit_done(storage_job *base) {
+  commit_job *job = CONTAINER(base, commit_job, job);
+  cafe_node *node = base->node;
+  node->is_committing = false;
+  node->stats.batches++;
+  node->stats.commit_us_total += node_now_us(node) - job->begun_us;
+  if (base->code)
+    node_log(node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "a batch of %u units was not written: %s",
+             job->batch.unit_count, base->err.text);
+  mark_failed(node, job);
+  start_batch(node);
+  for (uint32_t i = 0; i < job->batch.unit_count; i++) {
+    struct unit *unit = job->units[i];
+    if (unit->subject) {
+      leave(node, unit, is_written(job, unit), base->code, &base->err);
+    } else {
+      finish_projection(unit, base->code, &base->err);
+      unit_free(node, unit);
+    }
+  }
+  cafe_arena_reset(job->arena);
+}
+
+void commit_turn(cafe_node *node) {
+  if (node->has_failed)
+    abandon_failed(node);
+  start_batch(node);
 }
 
 void commit_push(cafe_node *node, struct unit *unit) {
@@ -241,22 +273,26 @@ void commit_nothing(cafe_node *node, struct unit *nothing) {
 }
 
 int commit_create(cafe_node *node) {
-  commit_job *job = node_alloc(node, sizeof *job);
-  node->commit = job;
-  if (!job)
-    return CAFE_NOMEM;
-  job->arena = cafe_arena_create(&node->allocator);
-  job->units = node_alloc(node, node->max_batch * sizeof(struct unit *));
-  job->stores = node_alloc(node, node->max_batch * sizeof(cafe_unit *));
-  return job->arena && job->units && job->stores ? CAFE_OK : CAFE_NOMEM;
+  node->commits = node_alloc(node, COMMIT_JOBS * sizeof *node->commits);
+  for (uint32_t i = 0; node->commits && i < COMMIT_JOBS; i++) {
+    commit_job *job = &node->commits[i];
+    job->arena = cafe_arena_create(&node->allocator);
+    job->units = node_alloc(node, node->max_batch * sizeof(struct unit *));
+    job->stores = node_alloc(node, node->max_batch * sizeof(cafe_unit *));
+    if (!job->arena || !job->units || !job->stores)
+      return CAFE_NOMEM;
+  }
+  return node->commits ? CAFE_OK : CAFE_NOMEM;
 }
 
 void commit_destroy(cafe_node *node) {
-  if (!node->commit)
+  if (!node->commits)
     return;
-  cafe_arena_destroy(node->commit->arena);
-  node_free(node, node->commit->units);
-  node_free(node, node->commit->stores);
-  node_free(node, node->commit);
-  node->commit = NULL;
+  for (uint32_t i = 0; i < COMMIT_JOBS; i++) {
+    cafe_arena_destroy(node->commits[i].arena);
+    node_free(node, node->commits[i].units);
+    node_free(node, node->commits[i].stores);
+  }
+  node_free(node, node->commits);
+  node->commits = NULL;
 }

@@ -4,7 +4,10 @@
 
 #include "engine/node.h"
 
-/* The batch in flight. There is one, made with the node, so that committing needs no memory of its own. */
+/* One is in flight while those of the one before it are told. Made with the node, so that committing needs no memory of
+ * its own. */
+enum { COMMIT_JOBS = 2 };
+
 typedef struct commit_job {
   storage_job job;
   cafe_batch batch;

@@ -489,8 +489,10 @@ struct cafe_node {
   struct act *acts;   /* submitted, not looked at yet */
   struct unit *ready; /* decided, waiting for the next batch */
   uint32_t ready_count;
-  struct commit_job *commit;
+  struct commit_job *commits;
+  uint32_t next_commit; /* the one that the next batch takes */
   bool is_committing;
+  bool has_failed; /* there may be units in `ready` that rest on one that failed */
   uint64_t batch_number;
   storage_job *jobs_done; /* inline jobs, to be finished in the turn */
   uint32_t jobs;          /* under way */
