@@ -46,6 +46,7 @@ void cafe_gateway_answer(cafe_gateway_call *call, cafe_gateway_result result, ca
 }
 
 static const char *operation_name(cafe_payment_operation operation) {
+  assert(operation != CAFE_PAYMENT_NO_OPERATION);
   switch (operation) {
   case CAFE_PAYMENT_AUTHORIZE:
     return "authorize";
@@ -58,7 +59,6 @@ static const char *operation_name(cafe_payment_operation operation) {
   case CAFE_PAYMENT_NO_OPERATION:
     break;
   }
-  assert(!"a payment task without an operation");
   return "none";
 }
 

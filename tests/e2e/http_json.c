@@ -100,8 +100,7 @@ static void other_texts_are_refused(void **state) {
       "{\"a\":1,\"a\":1}",
       "{\"a\":1,\"\\u0061\":1}",
       "// c\n1",
-      "\xef\xbb\xbf"
-      "1",
+      "\xef\xbb\xbf{}",
   };
   for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
     cafe_arena *arena = cafe_arena_create(NULL);

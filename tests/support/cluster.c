@@ -315,10 +315,11 @@ void cluster_stop(cluster *c, int service) {
   bool is_closed = false;
   int64_t from_us = cafe_sim_now_us(c->world);
   assert_int_equal(cafe_node_close(n->node, node_closed, &is_closed, NULL), CAFE_OK);
-  for (uint64_t steps = 0; !is_closed; steps++) {
+  uint64_t steps = 0;
+  while (!is_closed) {
     bool happened = cafe_sim_step(c->world);
     cluster_look(c);
-    if (!is_closed && (!happened || steps > STEPS_MAX || cafe_sim_now_us(c->world) > from_us + CLOSE_MAX_US))
+    if (!is_closed && (!happened || ++steps > STEPS_MAX || cafe_sim_now_us(c->world) > from_us + CLOSE_MAX_US))
       cluster_violation(c, "close", 0, "node %d is still not closed", service);
   }
   cafe_node_destroy(n->node);
