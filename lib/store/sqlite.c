@@ -126,6 +126,19 @@ int sqlite_prepare(const sqlite_store *store, sqlite3 *db, sqlite3_stmt **kept, 
   return CAFE_OK;
 }
 
+int sqlite_step(sqlite3_stmt *statement) {
+  /* A reader that meets a commit half shown looks again, a hundred times in ten seconds, and then it is SQLITE_PROTOCOL:
+   * the writer has lost the processor for all that time, or the lock's holder is stopped. Nothing has been read or
+   * written yet, since only the beginning of a transaction fails so. */
+  enum { ROUNDS = 3 };
+  int code = sqlite3_step(statement);
+  for (int round = 1; (code & 0xff) == SQLITE_PROTOCOL && round < ROUNDS; round++) {
+    sqlite3_reset(statement);
+    code = sqlite3_step(statement);
+  }
+  return code;
+}
+
 int sqlite_exec(const sqlite_store *store, sqlite3 *db, const char *sql, cafe_err *err) {
   return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? CAFE_OK : sqlite_fail(store, db, err, "opening it");
 }
@@ -134,7 +147,7 @@ int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64
   sqlite3_stmt *statement = NULL;
   int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
   if (code == SQLITE_OK) {
-    code = sqlite3_step(statement);
+    code = sqlite_step(statement);
   }
   *found = code == SQLITE_ROW;
   *out = *found ? sqlite3_column_int64(statement, 0) : 0;

@@ -65,7 +65,7 @@ int batch_statement(sqlite_store *store, sqlite_writer_statement which, sqlite3_
 
 /* Runs a statement without rows. SQLITE_OK or the failure. */
 static int run(sqlite3_stmt *statement) {
-  int code = sqlite3_step(statement);
+  int code = sqlite_step(statement);
   int reset = sqlite3_reset(statement);
   return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : reset;
 }

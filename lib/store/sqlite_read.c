@@ -35,7 +35,7 @@ static int statement_of(sqlite_store *store, sqlite_reader_statement which, sqli
 /* *has_row, or the statement's end, or a failure; `what` and `number` then tell how far the reading got. */
 static int step_at(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, const char *what, uint64_t number,
                    cafe_err *err) {
-  int code = sqlite3_step(statement);
+  int code = sqlite_step(statement);
   *has_row = code == SQLITE_ROW;
   if (code == SQLITE_ROW || code == SQLITE_DONE) {
     return CAFE_OK;
@@ -46,7 +46,7 @@ static int step_at(const sqlite_store *store, sqlite3_stmt *statement, bool *has
 }
 
 static int step(const sqlite_store *store, sqlite3_stmt *statement, bool *has_row, cafe_err *err) {
-  int code = sqlite3_step(statement);
+  int code = sqlite_step(statement);
   *has_row = code == SQLITE_ROW;
   return code == SQLITE_ROW || code == SQLITE_DONE ? CAFE_OK : sqlite_fail(store, store->reader, err, "reading");
 }

@@ -156,6 +156,8 @@ const char *sqlite_short(const char *path);
 
 /* Prepares the statement on its first use. */
 int sqlite_prepare(const sqlite_store *store, sqlite3 *db, sqlite3_stmt **kept, const char *sql, cafe_err *err);
+/* sqlite3_step for whatever may begin a transaction: patient with others who do so. */
+int sqlite_step(sqlite3_stmt *statement);
 /* Runs SQL that returns nothing of interest. */
 int sqlite_exec(const sqlite_store *store, sqlite3 *db, const char *sql, cafe_err *err);
 /* The integer that a query's first row begins with; *found is false without a row. */

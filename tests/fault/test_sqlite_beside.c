@@ -2,6 +2,7 @@
 
 /* Other programs on the file while a node has it, a store that knows more than it can keep, and the edges of its
  * numbers. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -113,6 +114,7 @@ static void a_write_lock_of_another_program_is_told(void **state) {
   sqlite3 *db = open_beside();
   must_commit(store, 1, 1);
   exec(db, "BEGIN IMMEDIATE");
+  disk_hurry(true);
   assert_int_equal(kit_commit(store, 2, 1, 100, &err), CAFE_UNAVAILABLE);
   assert_non_null(strstr(err.text, "another program"));
   assert_int_equal(err.detail & 0xff, SQLITE_BUSY);
@@ -122,6 +124,59 @@ static void a_write_lock_of_another_program_is_told(void **state) {
   exec(db, "ROLLBACK");
   must_commit(store, 2, 1);
   sqlite3_close(db);
+  cafe_store_destroy(store);
+}
+
+/* The write lane, on a thread of its own: unit 2. */
+static void *commit_second(void *user) {
+  cafe_err err;
+  return kit_commit(user, 2, 1, 100, &err) == CAFE_OK ? user : NULL;
+}
+
+static void begin_held_commit(pthread_t *thread, cafe_store *store, uint64_t naps) {
+  disk_hurry(true);
+  disk_hold(naps);
+  assert_int_equal(pthread_create(thread, NULL, commit_second, store), 0);
+  assert_true(disk_await_hold());
+}
+
+static void end_held_commit(pthread_t thread, cafe_store *store) {
+  void *result = NULL;
+  disk_hold(0);
+  assert_int_equal(pthread_join(thread, &result), 0);
+  assert_ptr_equal(result, store);
+}
+
+/* On a machine with too much to do the writer may lose the processor while it shows a commit to readers. SQLite looks a
+ * hundred times whether it is back. */
+static void a_commit_that_is_shown_slowly_is_waited_for(void **state) {
+  cafe_err err;
+  pthread_t thread;
+  uint64_t units;
+  cafe_store *store = must_open();
+  must_commit(store, 1, 1);
+  begin_held_commit(&thread, store, 150);
+  if (kit_read(store, &units, &err) != CAFE_OK) {
+    fail_msg("%s", err.text);
+  }
+  assert_int_equal(units, 2);
+  end_held_commit(thread, store);
+  cafe_store_destroy(store);
+}
+
+static void a_commit_that_is_never_shown_is_told(void **state) {
+  cafe_err err;
+  pthread_t thread;
+  uint64_t units;
+  cafe_store *store = must_open();
+  must_commit(store, 1, 1);
+  begin_held_commit(&thread, store, UINT64_MAX);
+  assert_int_equal(kit_read(store, &units, &err), CAFE_UNAVAILABLE);
+  assert_int_equal(err.detail & 0xff, SQLITE_PROTOCOL);
+  assert_non_null(strstr(err.text, "Try again"));
+  end_held_commit(thread, store);
+  assert_int_equal(kit_read(store, &units, &err), CAFE_OK);
+  assert_int_equal(units, 2);
   cafe_store_destroy(store);
 }
 
@@ -273,6 +328,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_another_program_wrote_is_seen, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_write_lock_of_another_program_is_told, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_commit_that_is_shown_slowly_is_waited_for, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_commit_that_is_never_shown_is_told, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_reader_that_never_ends_does_no_harm, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_was_forgotten_is_looked_up_again, set_up, tear_down),
       cmocka_unit_test_setup_teardown(what_a_conflict_believed_is_not_believed_any_more, set_up, tear_down),

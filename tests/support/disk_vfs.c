@@ -21,9 +21,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, FILES = 3, PATH_SIZE = 1024 };
+enum {
+  SECTOR = 512,
+  FILES = 3,
+  PATH_SIZE = 1024,
+  WAL_WRITE_LOCK = 0, /* which of the WAL-index's locks is the writer's: SQLite's file format, section 2.3.1 */
+  HOLD_SECONDS = 30
+};
 
 static const char *const suffixes[FILES] = {"", "-wal", "-journal"};
 
@@ -46,7 +53,8 @@ typedef struct image {
 
 typedef struct disk_file {
   sqlite3_file base;
-  int file; /* -1: not watched */
+  int file;    /* -1: not watched */
+  bool writes; /* has the WAL's write lock */
   /* the inner file follows */
 } disk_file;
 
@@ -68,6 +76,12 @@ static struct {
   bool failed;
   uint64_t fail_read_at;
   uint64_t reads;
+
+  pthread_cond_t changed; /* naps, hold_naps, is_held */
+  bool hurries;
+  uint64_t naps;
+  uint64_t hold_naps; /* 0: no commit is held */
+  bool is_held;
 
   bool remembers;
   image begin[FILES];
@@ -288,9 +302,42 @@ static int disk_shm_map(sqlite3_file *file, int region, int size, int extend, vo
   return inner_of(file)->pMethods->xShmMap(inner_of(file), region, size, extend, out);
 }
 static int disk_shm_lock(sqlite3_file *file, int offset, int n, int flags) {
-  return inner_of(file)->pMethods->xShmLock(inner_of(file), offset, n, flags);
+  int code = inner_of(file)->pMethods->xShmLock(inner_of(file), offset, n, flags);
+  if (code == SQLITE_OK && offset == WAL_WRITE_LOCK) {
+    ((disk_file *)(void *)file)->writes = (flags & SQLITE_SHM_LOCK) != 0;
+  }
+  return code;
 }
-static void disk_shm_barrier(sqlite3_file *file) { inner_of(file)->pMethods->xShmBarrier(inner_of(file)); }
+
+/* Under the mutex. False: the deadline has passed. */
+static bool wait_changed(const struct timespec *deadline) {
+  return pthread_cond_timedwait(&disk.changed, &disk.mutex, deadline) == 0;
+}
+
+static struct timespec deadline_of(void) {
+  struct timespec deadline;
+  clock_gettime(CLOCK_REALTIME, &deadline);
+  deadline.tv_sec += HOLD_SECONDS;
+  return deadline;
+}
+
+/* While it holds the write lock SQLite calls this between the two copies of the WAL-index's header, and nowhere else as
+ * long as the WAL doesn't begin anew. */
+static void disk_shm_barrier(sqlite3_file *file) {
+  pthread_mutex_lock(&disk.mutex);
+  if (disk.hold_naps && ((disk_file *)(void *)file)->writes) {
+    struct timespec deadline = deadline_of();
+    disk.is_held = true;
+    disk.naps = 0;
+    pthread_cond_broadcast(&disk.changed);
+    while (disk.naps < disk.hold_naps && wait_changed(&deadline)) {
+    }
+    disk.hold_naps = 0;
+    disk.is_held = false;
+  }
+  pthread_mutex_unlock(&disk.mutex);
+  inner_of(file)->pMethods->xShmBarrier(inner_of(file));
+}
 static int disk_shm_unmap(sqlite3_file *file, int delete) {
   return inner_of(file)->pMethods->xShmUnmap(inner_of(file), delete);
 }
@@ -355,11 +402,14 @@ static int disk_random(sqlite3_vfs *vfs, int size, char *out) {
   (void)vfs;
   return disk.inner->xRandomness(disk.inner, size, out);
 }
-/* Nobody waits long in a test: what SQLite waits for by seconds is not going to happen. A little it must be, since it
- * gives up after so many naps when two threads begin to read and write at once. */
 static int disk_sleep(sqlite3_vfs *vfs, int us) {
   (void)vfs;
-  disk.inner->xSleep(disk.inner, us < 1000 ? us : 1000);
+  pthread_mutex_lock(&disk.mutex);
+  bool hurries = disk.hurries;
+  disk.naps++;
+  pthread_cond_broadcast(&disk.changed);
+  pthread_mutex_unlock(&disk.mutex);
+  disk.inner->xSleep(disk.inner, hurries && us > 1000 ? 1000 : us);
   return us;
 }
 static int disk_time(sqlite3_vfs *vfs, double *out) {
@@ -377,6 +427,7 @@ void disk_begin(const char *path) {
   assert(disk.inner);
   disk.inner->xFullPathname(disk.inner, path, PATH_SIZE, disk.path);
   pthread_mutex_init(&disk.mutex, NULL);
+  pthread_cond_init(&disk.changed, NULL);
   disk.vfs = (sqlite3_vfs){
       .iVersion = 1,
       .szOsFile = (int)sizeof(disk_file) + disk.inner->szOsFile,
@@ -401,6 +452,7 @@ void disk_end(void) {
   forget();
   free(disk.ops);
   free(disk.locks);
+  pthread_cond_destroy(&disk.changed);
   pthread_mutex_destroy(&disk.mutex);
 }
 
@@ -420,6 +472,29 @@ void disk_arm_read(uint64_t n) {
 uint64_t disk_calls(void) { return disk.calls; }
 uint64_t disk_reads(void) { return disk.reads; }
 bool disk_failed(void) { return disk.failed; }
+
+void disk_hurry(bool hurries) {
+  pthread_mutex_lock(&disk.mutex);
+  disk.hurries = hurries;
+  pthread_mutex_unlock(&disk.mutex);
+}
+
+void disk_hold(uint64_t naps) {
+  pthread_mutex_lock(&disk.mutex);
+  disk.hold_naps = naps;
+  pthread_cond_broadcast(&disk.changed);
+  pthread_mutex_unlock(&disk.mutex);
+}
+
+bool disk_await_hold(void) {
+  struct timespec deadline = deadline_of();
+  pthread_mutex_lock(&disk.mutex);
+  while (!disk.is_held && wait_changed(&deadline)) {
+  }
+  bool is_held = disk.is_held;
+  pthread_mutex_unlock(&disk.mutex);
+  return is_held;
+}
 
 void disk_remember(void) {
   char path[PATH_SIZE + 16];

@@ -36,6 +36,15 @@ void disk_arm_read(uint64_t n);
 /* Reads since it was armed. */
 uint64_t disk_reads(void);
 
+/* SQLite's naps are cut short: for tests in which what it waits for never comes. Without that they last as long as it
+ * means them to, because it counts naps, not time. */
+void disk_hurry(bool hurries);
+
+/* The next commit stops where readers see half of it, until SQLite has napped so often elsewhere. 0: it goes on. */
+void disk_hold(uint64_t naps);
+/* Waits until it stands there. False: it doesn't come. */
+bool disk_await_hold(void);
+
 /* Begins to remember, with the files as they are now for durable. */
 void disk_remember(void);
 /* How much happened since: moment m is after the m-th call. */
