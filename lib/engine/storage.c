@@ -29,9 +29,12 @@ void storage_submit(cafe_node *node, storage_job *job) {
   if (!node->store->ops->is_inline) {
     job->job.run = run_on_lane;
     job->job.done = done_on_loop;
-    job->code = node->loop->ops->work(node->loop, job->lane, &job->job, &job->err);
-    if (job->code == CAFE_OK)
-      return;
+    cafe_err err;
+    int code = node->loop->ops->work(node->loop, job->lane, &job->job, &err);
+    if (code == CAFE_OK)
+      return; /* it is the lane's, which may have set code and err by now */
+    job->code = code;
+    job->err = err;
   } else {
     job->code = job->run(job, &job->err);
   }
