@@ -6,10 +6,16 @@ target_compile_options(cafe_warnings INTERFACE
   -Wshadow -Wconversion -Wsign-conversion -Wdouble-promotion
   -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wredundant-decls
   -Wformat=2 -Wundef -Wcast-qual -Wcast-align -Wpointer-arith -Wwrite-strings -Wvla
+  -Wfloat-equal -Wdate-time -Wunused-macros
   # C99 promises only 4095 characters in a literal; a schema in SQL is longer, and both compilers take it.
   -Wno-overlength-strings)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-  target_compile_options(cafe_warnings INTERFACE -Wlogical-op -Wduplicated-cond -Wtrampolines)
+  target_compile_options(cafe_warnings INTERFACE
+    -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines
+    -Wformat-signedness -Warith-conversion -Walloc-zero -Wjump-misses-init)
+elseif(CMAKE_C_COMPILER_ID MATCHES "Clang")
+  target_compile_options(cafe_warnings INTERFACE
+    -Wassign-enum -Wcomma -Wunreachable-code-aggressive -Wmissing-variable-declarations)
 endif()
 if(CAFE_WERROR)
   target_compile_options(cafe_warnings INTERFACE -Werror)

@@ -201,6 +201,12 @@ static int64_t draw_delay_us(const sandbox *self) {
   return self->settings.delay_ms * 1000 + extra_us;
 }
 
+static int start_delay(pending *p, cafe_err *err) {
+  cafe_loop *loop = p->sandbox->loop;
+  int64_t delay_us = p->is_over_capacity ? 0 : draw_delay_us(p->sandbox);
+  return loop->ops->timer_start(loop, &p->timer, loop->ops->now_us(loop) + delay_us, err);
+}
+
 static int sandbox_start(cafe_gateway *base, cafe_gateway_call *call, cafe_err *err) {
   sandbox *self = (sandbox *)base;
   self->figures.calls++;
@@ -233,8 +239,7 @@ static int sandbox_start(cafe_gateway *base, cafe_gateway_call *call, cafe_err *
   if (self->settings.mode == CAFE_SANDBOX_HANG && !p->is_over_capacity) {
     return CAFE_OK;
   }
-  int64_t due_us = self->loop->ops->now_us(self->loop) + (p->is_over_capacity ? 0 : draw_delay_us(self));
-  code = self->loop->ops->timer_start(self->loop, &p->timer, due_us, err);
+  code = start_delay(p, err);
   if (code != CAFE_OK) {
     goto fail; /* the caller takes it as unknown, and it may be done: so it is */
   }
