@@ -424,8 +424,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
                      view->name);
   cafe_op *made = make_op(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
-  if (!waiting ||
-      (timeout_ms > 0 && heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms)))) {
+  if (!waiting || (timeout_ms > 0 && heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms)))) {
     if (made)
       op_discard(made);
     return cafe_fail(err, CAFE_NOMEM, "no memory to wait");

@@ -198,8 +198,8 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
     return code;
   bool has_half = !view->sub_name != !view->sub;
   if (!view->fold || !view->events || !view->key_name || has_half || !view->sources)
-    return cafe_fail(err, CAFE_INVALID,
-                     "the view %s lacks fold, events, sources, key_name, or one of sub and sub_name", view->name);
+    return cafe_fail(err, CAFE_INVALID, "the view %s lacks fold, events, sources, key_name, or one of sub and sub_name",
+                     view->name);
   if (view->shown_by) {
     int shown = cafe_schema_find(view->row, cafe_text(view->shown_by));
     if (shown < 0 || view->row->fields[shown].type != CAFE_FIELD_BOOL)

@@ -127,9 +127,9 @@ int sqlite_prepare(const sqlite_store *store, sqlite3 *db, sqlite3_stmt **kept, 
 }
 
 int sqlite_step(sqlite3_stmt *statement) {
-  /* A reader that meets a commit half shown looks again, a hundred times in ten seconds, and then it is SQLITE_PROTOCOL:
-   * the writer has lost the processor for all that time, or the lock's holder is stopped. Nothing has been read or
-   * written yet, since only the beginning of a transaction fails so. */
+  /* A reader that meets a commit half shown looks again, a hundred times in ten seconds, and then it is
+   * SQLITE_PROTOCOL: the writer has lost the processor for all that time, or the lock's holder is stopped. Nothing has
+   * been read or written yet, since only the beginning of a transaction fails so. */
   enum { ROUNDS = 3 };
   int code = sqlite3_step(statement);
   for (int round = 1; (code & 0xff) == SQLITE_PROTOCOL && round < ROUNDS; round++) {
