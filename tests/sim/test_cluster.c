@@ -5,8 +5,8 @@
  *
  *   CAFE_SEED=<seed> test_sim_cluster
  *
- * replays it, step by step the same. CAFE_SEEDS=<n> says how many seeds are tried, CAFE_FIRST=<n> from which on;
- * CAFE_FULL=1 asks for the long form.
+ * replays it, step by step the same. CAFE_SEEDS=<n> says how many seeds are tried, CAFE_FIRST=<n> from which on, on
+ * SQLite files with CAFE_SQLITE=1; CAFE_FULL=1 asks for the long form.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,8 +19,6 @@
 #include <cmocka.h>
 
 #include "cluster.h"
-
-enum { SHORT_SEEDS = 300, FULL_SEEDS = 10000 };
 
 static const char *const service_names[] = {"app", "pay", "store", "customer", "dashboard"};
 
@@ -132,7 +130,9 @@ static void jump_clock(cluster *c) {
 static void end_node(cluster *c) {
   int service = (int)cluster_random(c, CLUSTER_SERVICES);
   uint64_t dice = cluster_random(c, 100);
-  if (dice < 60)
+  if (c->options.is_sqlite && !c->options.is_split && dice < 40)
+    cluster_lose_power(c);
+  else if (dice < 60)
     cluster_kill(c, service);
   else if (dice < 85)
     cluster_break(c, service);
@@ -195,11 +195,13 @@ static cluster_options options_of(uint64_t seed) {
 /* What came about, over all seeds: a run in which nothing goes wrong proves nothing. */
 static struct {
   uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected,
-      messages_failed, tombstones, lost, errors, replayed;
+      messages_failed, tombstones, starts, lost, errors, replayed;
 } tally;
 
 static void count_up(cluster *c) {
   tally.steps += c->steps;
+  for (int i = 0; i < c->node_count; i++)
+    tally.starts += c->nodes[i].starts;
   for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
     const cluster_order *order = map_value(entry);
     tally.orders++;
@@ -221,10 +223,11 @@ static void count_up(cluster *c) {
   }
 }
 
-static uint64_t run_seed(uint64_t seed) {
+static uint64_t run_seed(uint64_t seed, bool is_sqlite) {
   cluster_options options = options_of(seed);
+  options.is_sqlite = is_sqlite;
   cluster *c = cluster_create(&options);
-  c->program = "test_sim_cluster";
+  c->program = is_sqlite ? "CAFE_SQLITE=1 test_sim_cluster" : "test_sim_cluster";
   for (int i = 0; i < 200; i++) {
     happen(c);
     pause_a_while(c);
@@ -238,43 +241,65 @@ static uint64_t run_seed(uint64_t seed) {
   return digest;
 }
 
-static void every_invariant_holds_whatever_happens(void **state) {
-  (void)state;
-  uint64_t seed = cluster_setting("CAFE_SEED", UINT64_MAX);
-  if (seed != UINT64_MAX) {
-    run_seed(seed);
-    return;
-  }
-  uint64_t count = cluster_setting("CAFE_SEEDS", cluster_setting("CAFE_FULL", 0) ? FULL_SEEDS : SHORT_SEEDS);
-  uint64_t first = cluster_setting("CAFE_FIRST", 1);
-  for (uint64_t i = first; i < first + count; i++)
-    run_seed(i);
+static void print_tally(const char *stores, uint64_t count) {
   print_message(
-      "%llu seeds, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
-      "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu calls "
-      "lost, %llu errors, %llu replayed\n",
-      (unsigned long long)count, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
+      "%llu seeds on %s, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
+      "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu starts, %llu "
+      "calls lost, %llu errors, %llu replayed\n",
+      (unsigned long long)count, stores, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
       (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped, (unsigned long long)tally.canceled,
       (unsigned long long)tally.rejected, (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
       (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
-      (unsigned long long)tally.messages_failed, (unsigned long long)tally.lost, (unsigned long long)tally.errors,
-      (unsigned long long)tally.replayed);
-  if (count < 100)
+      (unsigned long long)tally.messages_failed, (unsigned long long)tally.starts, (unsigned long long)tally.lost,
+      (unsigned long long)tally.errors, (unsigned long long)tally.replayed);
+}
+
+/* Whoever asks for certain seeds asks for one kind of store. */
+static void run_seeds(bool is_sqlite, uint64_t count) {
+  uint64_t seed = cluster_setting("CAFE_SEED", UINT64_MAX);
+  uint64_t first = cluster_setting("CAFE_FIRST", 1);
+  bool is_asked = seed != UINT64_MAX || getenv("CAFE_SEEDS") || getenv("CAFE_FIRST");
+  if (is_asked && is_sqlite != (cluster_setting("CAFE_SQLITE", 0) != 0))
     return;
-  assert_true(tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.refunded &&
-              tally.payment_failed && tally.cancel_rejected && tally.tombstones && tally.messages_failed &&
-              tally.lost && tally.errors && tally.replayed);
+  if (seed != UINT64_MAX) {
+    run_seed(seed, is_sqlite);
+    return;
+  }
+  count = cluster_setting("CAFE_SEEDS", count);
+  memset(&tally, 0, sizeof tally);
+  for (uint64_t i = first; i < first + count; i++)
+    run_seed(i, is_sqlite);
+  print_tally(is_sqlite ? "SQLite" : "memory", count);
+  assert_true(count < 20 || (tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.lost &&
+                             tally.errors && tally.replayed));
+  assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.cancel_rejected && tally.tombstones &&
+                              tally.messages_failed));
+}
+
+static bool is_full(void) { return cluster_setting("CAFE_FULL", 0) != 0; }
+
+static void every_invariant_holds_whatever_happens(void **state) {
+  (void)state;
+  run_seeds(false, is_full() ? 10000 : 300);
+}
+
+static void every_invariant_holds_on_files_that_outlive_their_processes(void **state) {
+  (void)state;
+  run_seeds(true, is_full() ? 1000 : 25);
 }
 
 static void a_seed_does_the_same_each_time(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= 6; seed++)
-    assert_int_equal(run_seed(seed), run_seed(seed));
+    assert_int_equal(run_seed(seed, false), run_seed(seed, false));
+  for (uint64_t seed = 1; seed <= 2; seed++)
+    assert_int_equal(run_seed(seed, true), run_seed(seed, true));
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_invariant_holds_whatever_happens),
+      cmocka_unit_test(every_invariant_holds_on_files_that_outlive_their_processes),
       cmocka_unit_test(a_seed_does_the_same_each_time),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,9 @@
  * The cluster's nodes, its faults and its clients. What is kept here: a node that is killed leaves nothing but what its
  * store holds. All its memory is one heap, its timers and jobs are one loop's, its calls of the gateway and its
  * messages go through ends that are let go of with it; so whatever reaches into a dead node is found by
- * AddressSanitizer.
+ * AddressSanitizer. A SQLite file is put back as it was at that moment, with its WAL, after its store was closed: that
+ * is what the system keeps of a process that dies. SQLite runs in the loop's jobs, one at a time, so that a seed does
+ * the same each time.
  */
 #include "cluster.h"
 
@@ -21,11 +23,14 @@
 
 #include "base/hash.h"
 #include "cafe/store/memory.h"
+#include "cafe/store/sqlite.h"
 #include "cafe/sys/store.h"
 #include "cafe/sys/transport.h"
 #include "channel/channel.h"
+#include "disk_vfs.h"
 #include "gateway/gateway.h"
 #include "repeats.h"
+#include "sqlite_file.h"
 
 enum {
   STEPS_MAX = 1000000,
@@ -265,6 +270,66 @@ static void channel_destroy(cafe_channel *self) { free(self); }
 
 static const cafe_channel_ops channel_ops = {sizeof channel_ops, channel_send, channel_stop, channel_destroy};
 
+/* ---- stores ---- */
+
+static void file_name(char out[64], const cluster_node *n, const char *suffix) {
+  snprintf(out, 64, "cluster-%d%s", (int)(n - n->cluster->nodes), suffix);
+}
+
+static void open_store(cluster_node *n) {
+  cafe_memory_options memory = CAFE_MEMORY_OPTIONS_INIT;
+  char path[64];
+  memory.is_threaded = n->cluster->options.is_threaded;
+  file_name(path, n, ".db");
+  cafe_sqlite_options sqlite = CAFE_SQLITE_OPTIONS_INIT;
+  sqlite.vfs = DISK_VFS;
+  if (n->cluster->options.is_sqlite)
+    assert_int_equal(cafe_sqlite_create(&n->inner, path, &sqlite, NULL), CAFE_OK);
+  else
+    assert_int_equal(cafe_memory_create(&n->inner, &memory, NULL), CAFE_OK);
+  assert_int_equal(cafe_faulty_store_create(&n->store, n->inner, NULL, NULL), CAFE_OK);
+}
+
+static void close_store(cluster_node *n) {
+  cafe_store_destroy(n->store);
+  cafe_store_destroy(n->inner);
+  n->store = n->inner = NULL;
+}
+
+typedef enum node_end { END_CLOSED, END_KILLED, END_POWER_LOST } node_end;
+
+/* A file's store serves one life of its node. */
+static void end_store(cluster_node *n, node_end how) {
+  cluster *c = n->cluster;
+  char path[64], kept[64];
+  if (!c->options.is_sqlite)
+    return;
+  uint64_t moment = how == END_POWER_LOST ? disk_moment() : 0;
+  file_name(path, n, ".db");
+  file_name(kept, n, ".killed");
+  if (how == END_KILLED)
+    sqlite_file_copy(path, kept);
+  close_store(n);
+  if (how == END_KILLED)
+    sqlite_file_copy(kept, path);
+  if (how == END_CLOSED)
+    return;
+  if (how == END_POWER_LOST)
+    disk_lose_power(moment, (disk_loss)(1 + cluster_random(c, DISK_LOSSES - 1)), cluster_random(c, UINT64_MAX), NULL);
+  if (!c->options.is_split)
+    disk_remember();
+}
+
+static void remove_files(const cluster_node *n) {
+  char path[64];
+  if (!n->cluster->options.is_sqlite)
+    return;
+  file_name(path, n, ".db");
+  sqlite_file_remove(path);
+  file_name(path, n, ".killed");
+  sqlite_file_remove(path);
+}
+
 /* ---- nodes ---- */
 
 static void keep_line(void *user, const cafe_log_record *record) {
@@ -287,8 +352,8 @@ static void let_go(cluster_node *n) {
       delivery_free(c->channel->deliveries);
 }
 
-void cluster_kill(cluster *c, int service) {
-  cluster_node *n = cluster_node_of(c, service);
+static void end_life(cluster_node *n, node_end how) {
+  cluster *c = n->cluster;
   if (!n->node)
     return;
   cafe_sim_crash(n->loop);
@@ -301,9 +366,17 @@ void cluster_kill(cluster *c, int service) {
     call->op = NULL;
     call->is_lost = true;
   }
+  end_store(n, how);
   heap_drop(&n->heap);
   n->node = NULL;
   n->shop = NULL;
+}
+
+void cluster_kill(cluster *c, int service) { end_life(cluster_node_of(c, service), END_KILLED); }
+
+void cluster_lose_power(cluster *c) {
+  assert_true(c->options.is_sqlite && !c->options.is_split);
+  end_life(c->nodes, END_POWER_LOST);
 }
 
 static void node_closed(void *user) { *(bool *)user = true; }
@@ -334,10 +407,13 @@ void cluster_stop(cluster *c, int service) {
       cluster_violation(c, "answers", call->key, "%s was never answered by a node that is closed", call->command->name);
   }
   cluster_look(c);
+  end_store(n, END_CLOSED);
 }
 
 void cluster_break(cluster *c, int service) {
-  cafe_faulty_store_kill(cluster_node_of(c, service)->store);
+  cluster_node *n = cluster_node_of(c, service);
+  if (n->store)
+    cafe_faulty_store_kill(n->store);
   cluster_stop(c, service);
 }
 
@@ -372,6 +448,8 @@ static int create_node(cluster_node *n, cafe_err *err) {
 
 void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults) {
   cluster_node *n = cluster_node_of(c, service);
+  if (!n->store)
+    return;
   cafe_faulty_store_set(n->store, faults);
   n->read_calls = UINT64_MAX; /* its calls are counted anew */
 }
@@ -380,6 +458,8 @@ int cluster_start(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);
   if (n->node)
     return CAFE_OK;
+  if (!n->store)
+    open_store(n);
   cafe_faulty_store_revive(n->store);
   cluster_set_faults(c, service, n->starts || n != c->nodes ? NULL : c->options.faults);
   n->starts++;
@@ -397,6 +477,7 @@ int cluster_start(cluster *c, int service) {
   cafe_faulty_store_count(n->store, &counts);
   if (code != CAFE_NOMEM && !counts.faults)
     cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
+  end_store(n, END_CLOSED);
   return code;
 }
 
@@ -404,8 +485,10 @@ bool cluster_bury(cluster *c) {
   bool is_any = false;
   for (int i = 0; i < c->node_count; i++) {
     cafe_store_counts counts = {.size = sizeof counts};
+    if (!c->nodes[i].node)
+      continue;
     cafe_faulty_store_count(c->nodes[i].store, &counts);
-    if (!counts.is_dead || !c->nodes[i].node)
+    if (!counts.is_dead)
       continue;
     cluster_kill(c, i);
     is_any = true;
@@ -416,11 +499,9 @@ bool cluster_bury(cluster *c) {
 /* ---- the whole ---- */
 
 static void create_loop(cluster_node *n) {
-  cafe_memory_options memory = CAFE_MEMORY_OPTIONS_INIT;
-  memory.is_threaded = n->cluster->options.is_threaded;
   assert_int_equal(cafe_sim_join(&n->loop, n->cluster->world, NULL), CAFE_OK);
-  assert_int_equal(cafe_memory_create(&n->inner, &memory, NULL), CAFE_OK);
-  assert_int_equal(cafe_faulty_store_create(&n->store, n->inner, NULL, NULL), CAFE_OK);
+  remove_files(n);
+  open_store(n);
   assert_int_equal(cafe_inproc_join(&n->port, n->cluster->hub, NULL), CAFE_OK);
   n->transport = n->cluster->options.repeats ? repeats_create(n->port, n->cluster->world) : n->port;
   n->touched = map_create(NULL, MAP_U64);
@@ -460,6 +541,8 @@ cluster *cluster_create(const cluster_options *options) {
   c->arena = cafe_arena_create(NULL);
   assert_true(c->orders && c->client_keys && c->arena);
   c->node_count = options->is_split ? CLUSTER_SERVICES : 1;
+  if (options->is_sqlite)
+    disk_begin("cluster-0.db"); /* it needs no real disk's time */
   for (int i = 0; i < c->node_count; i++) {
     cluster_node *n = &c->nodes[i];
     n->cluster = c;
@@ -467,6 +550,8 @@ cluster *cluster_create(const cluster_options *options) {
     heap_init(&n->heap, options->allocator);
     create_loop(n);
   }
+  if (options->is_sqlite && !options->is_split)
+    disk_remember();
   for (int i = 0; i < c->node_count; i++)
     cluster_start(c, i);
   return c;
@@ -480,8 +565,8 @@ void cluster_destroy(cluster *c) {
     if (n->transport != n->port)
       cafe_transport_destroy(n->transport);
     cafe_transport_destroy(n->port);
-    cafe_store_destroy(n->store);
-    cafe_store_destroy(n->inner);
+    close_store(n);
+    remove_files(n);
     map_destroy(n->touched);
   }
   cafe_inproc_destroy(c->hub);
@@ -491,6 +576,8 @@ void cluster_destroy(cluster *c) {
   for (int i = 0; i < c->node_count; i++)
     cafe_loop_destroy(c->nodes[i].loop);
   cafe_loop_destroy(c->world);
+  if (c->options.is_sqlite)
+    disk_end();
   while (c->calls) {
     cluster_call *call = c->calls;
     DL_DELETE(c->calls, call);

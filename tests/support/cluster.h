@@ -14,11 +14,11 @@
 #include "cafe/transport/inproc.h"
 
 /*
- * The coffee shop in one seeded world: one node or five, memory stores that can fail, the sandbox gateway, a channel
- * that records, clients, and an oracle. The oracle reads every log as it grows and keeps a model of each order; it
- * checks the invariants I1 to I8 after every step as far as they hold at every moment, and by cluster_check those that
- * hold at rest. A violation prints the seed, the step, the invariant, and all that is known of the order, and fails the
- * test.
+ * The coffee shop in one seeded world: one node or five, stores that can fail (in memory, or SQLite files), the sandbox
+ * gateway, a channel that records, clients, and an oracle. The oracle reads every log as it grows and keeps a model of
+ * each order; it checks the invariants I1 to I8 after every step as far as they hold at every moment, and by
+ * cluster_check those that hold at rest. A violation prints the seed, the step, the invariant, and all that is known of
+ * the order, and fails the test.
  */
 typedef struct cluster cluster;
 
@@ -29,6 +29,7 @@ typedef struct cluster_options {
   uint64_t seed;
   bool is_split;                                        /* five nodes over a hub; else one */
   bool is_threaded;                                     /* the stores run on the loop's lanes; else within the loop */
+  bool is_sqlite;                                       /* files in the working folder, on lanes; else in memory */
   bool repeats;                                         /* what comes over the hub comes again (repeats.h) */
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
@@ -56,7 +57,7 @@ typedef struct cluster_node {
   cluster *cluster;
   unsigned services;
   cafe_loop *loop;
-  cafe_store *inner, *store;
+  cafe_store *inner, *store;        /* NULL: a file that isn't open */
   cafe_transport *port, *transport; /* the hub's, and the node's over it */
   cluster_heap heap;
   cafe_node *node; /* NULL: it is down */
@@ -178,6 +179,8 @@ void cluster_rest(cluster *c);
 
 /* kill -9: the node's memory, timers and jobs are gone; what its store holds stays. Its calls are lost. */
 void cluster_kill(cluster *c, int service);
+/* The same, and its disk loses some of what wasn't synced. One node on SQLite only. */
+void cluster_lose_power(cluster *c);
 /* Its store dies first, then the node is closed; every call is answered, and no memory is left. */
 void cluster_break(cluster *c, int service);
 /* In order. */
