@@ -51,6 +51,7 @@ int main(void) {
   cafe_ticket_action owner[] = {CAFE_TICKET_ACCEPT, CAFE_TICKET_START, CAFE_TICKET_FINISH, CAFE_TICKET_HAND_OUT};
   for (int i = 0; i < 4; i++) step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = owner[i]});
 
+  must(cafe_node_finish(node, 5000, &err)); /* what is on its way gets there */
   cafe_node_destroy(node);
   cafe_shop_destroy(shop);
   cafe_channel_destroy(console);

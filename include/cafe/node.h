@@ -81,11 +81,20 @@ CAFE_EXPORT int cafe_node_turn(cafe_node *node);
 /* The blocking form: turns the node, sleeping between, until *until is not 0. Since 0.1. */
 CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
 
-/* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done. Tasks, timers and retries
- * begin only where an operation waits for what they bring, subscriptions go on while any does; the rest goes on at the
- * next start. An operation without a timeout may wait for long: close ends it. CAFE_INVALID: it isn't running.
- * Since 0.1. */
+/* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done, in a later turn. In flight is
+ * what was submitted, and what runs already: a task that was started is waited for, and its answer is committed. Tasks,
+ * timers and retries begin only where an operation waits for what they bring, subscriptions go on while any does; the
+ * rest goes on at the next start. An operation without a timeout may wait for long: close ends it. done may be NULL; it
+ * also runs, once, where the node is closed before. CAFE_INVALID: it isn't running. Loop thread. Since 0.1. */
 CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
+
+/* The blocking form: drains the node, turning it for at most timeout_ms (0: as long as it takes). A node that is
+ * draining already is waited for. CAFE_TIMEOUT: it isn't drained yet; it goes on draining, so that the call may be
+ * repeated, and cafe_node_close or cafe_node_destroy ends it as it stands. What isn't finished then isn't lost: what
+ * was committed goes on at the next start, where a task that was running is started again, with a higher attempt (a
+ * message may so be sent twice, under one id). CAFE_INVALID: it is neither running nor draining, or this is a
+ * completion. CAFE_CANCELED: it was closed meanwhile. Loop thread. Since 0.1. */
+CAFE_EXPORT int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *err);
 
 /* Stops now: every operation in flight completes with CAFE_CANCELED (or its real end), then done runs. What was
  * committed stays. CAFE_INVALID: it is neither running nor draining. Since 0.1. */

@@ -182,10 +182,12 @@ static void finish_phases(cafe_node *node) {
     consume_close(node);
   if (!is_quiet(node))
     return;
-  if (node->state == NODE_DRAINING && node->drained) {
+  if (node->state == NODE_DRAINING && !node->is_drained) {
     void (*drained)(void *user) = node->drained;
+    node->is_drained = true;
     node->drained = NULL;
-    drained(node->drained_user);
+    if (drained)
+      drained(node->drained_user);
   } else if (node->state == NODE_CLOSING) {
     close_finished(node);
   }
@@ -378,6 +380,24 @@ int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_
   node->drained_user = user;
   node_pump(node);
   return CAFE_OK;
+}
+
+int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *err) {
+  int code = node_may_block(node, err);
+  if (!code && node->state != NODE_DRAINING)
+    code = cafe_node_drain(node, NULL, NULL, err);
+  int64_t until_us = timeout_ms > 0 ? node_after_us(node, timeout_ms) : INT64_MAX;
+  while (!code && node->state == NODE_DRAINING && !node->is_drained) {
+    int64_t left_us = until_us - node_now_us(node);
+    if (left_us <= 0)
+      return cafe_fail(err, CAFE_TIMEOUT,
+                       "the node isn't drained yet: wait on, or close it; what is left goes on at "
+                       "its next start");
+    code = node->loop->ops->turn(node->loop, until_us == INT64_MAX ? -1 : (left_us + 999) / 1000);
+  }
+  if (!code && !node->is_drained)
+    code = cafe_fail(err, CAFE_CANCELED, "the node was closed while it was drained");
+  return code;
 }
 
 int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {

@@ -521,6 +521,7 @@ struct cafe_node {
 
   void (*drained)(void *user);
   void *drained_user;
+  bool is_drained;
   void (*closed)(void *user);
   void *closed_user;
   cafe_arena *call_arena;

@@ -73,6 +73,11 @@ class Play(unittest.TestCase):
             self.assertEqual((run.returncode, run.stderr), (0, ""), run.stdout)
             self.assertEqual(re.findall(r"^order \d+ is (\w+)$", run.stdout, re.MULTILINE),
                              ["Ordered", "Accepted", "Preparing", "CoffeeDone", "PickedUp"])
+            # What it sent it doesn't send again at its next start.
+            order = re.search(r"^order (\d+) is", run.stdout, re.MULTILINE)[1]
+            self.assertEqual(re.findall(r"^(\d+-\d+) to cdgri: (\w+): ", run.stdout, re.MULTILINE),
+                             [(f"{order}-{number}", event) for number, event in
+                              enumerate(["Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp"], 1)])
 
 
 if __name__ == "__main__":

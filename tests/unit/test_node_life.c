@@ -38,9 +38,99 @@ static void a_node_that_is_closed_while_it_drains_says_both(void **state) {
   kitchen_close(k);
 }
 
+/* Answers the task that runs, at a time of its own. */
+static void brewed(cafe_timer *timer) {
+  kitchen *k = timer->user;
+  note said = {7};
+  cafe_task *task = k->task;
+  k->task = NULL;
+  cafe_task_settle(task, &Finish, &said);
+}
+
+static void finishing_waits_for_what_runs_so_that_nothing_is_done_again(void **state) {
+  for (int64_t job_us = 0; job_us <= 1000; job_us += 1000) {
+    kitchen *k = kitchen_open(job_us);
+    cafe_timer timer = {.fire = brewed, .user = k};
+    kitchen_up(k);
+    ask(k, &Brew, 7, 7, NULL);
+    assert_int_equal(k->starts, 1);
+    int64_t due_us = cafe_sim_now_us(k->loop) + 300000;
+    assert_int_equal(k->loop->ops->timer_start(k->loop, &timer, due_us, NULL), CAFE_OK);
+    assert_int_equal(cafe_node_finish(k->node, 5000, NULL), CAFE_OK);
+    assert_true(cafe_sim_now_us(k->loop) >= due_us);
+    assert_true(cafe_sim_now_us(k->loop) < due_us + 100000); /* and no longer */
+    assert_int_equal(stored(k, 7, &BrewEnded), 1);
+    assert_int_equal(cafe_node_finish(k->node, 5000, NULL), CAFE_OK); /* it is so already */
+    kitchen_down(k);
+    kitchen_up(k);
+    kitchen_run(k, 5000000);
+    assert_int_equal(k->starts, 1);
+    kitchen_close(k);
+  }
+}
+
+static void finishing_ends_with_its_time_and_can_be_gone_on_with(void **state) {
+  kitchen *k = kitchen_open(1000);
+  cafe_timer timer = {.fire = brewed, .user = k};
+  cafe_submit late = CAFE_SUBMIT_INIT;
+  cafe_err err;
+  note data = {1};
+  kitchen_up(k);
+  ask(k, &Brew, 7, 7, NULL);
+  int64_t began_us = cafe_sim_now_us(k->loop);
+  assert_int_equal(cafe_node_finish(k->node, 2000, &err), CAFE_TIMEOUT);
+  assert_non_null(strstr(err.text, "next start"));
+  assert_true(cafe_sim_now_us(k->loop) >= began_us + 2000000 && cafe_sim_now_us(k->loop) < began_us + 2100000);
+  late.command = &Fill;
+  late.key = 8;
+  late.data = &data;
+  assert_int_equal(cafe_node_submit(NULL, k->node, &late, NULL, NULL, NULL), CAFE_UNAVAILABLE);
+  assert_non_null(k->task); /* it goes on */
+  assert_int_equal(k->loop->ops->timer_start(k->loop, &timer, cafe_sim_now_us(k->loop) + 1000, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_finish(k->node, 0, NULL), CAFE_OK);
+  assert_int_equal(stored(k, 7, &BrewEnded), 1);
+  kitchen_close(k);
+}
+
+static void what_is_not_finished_in_time_goes_on_at_the_next_start(void **state) {
+  kitchen *k = kitchen_open(1000);
+  kitchen_up(k);
+  ask(k, &Brew, 7, 7, NULL);
+  assert_int_equal(cafe_node_finish(k->node, 2000, NULL), CAFE_TIMEOUT);
+  kitchen_down(k);
+  assert_int_equal(k->stops, 1);
+  kitchen_up(k);
+  kitchen_run(k, 5000000);
+  assert_int_equal(k->starts, 2);
+  assert_int_equal(k->attempt, 2);
+  kitchen_close(k);
+}
+
+static void close_it(cafe_timer *timer) {
+  kitchen *k = timer->user;
+  assert_int_equal(cafe_node_close(k->node, NULL, NULL, NULL), CAFE_OK);
+}
+
+static void finishing_says_what_it_could_not_finish(void **state) {
+  kitchen *k = kitchen_open(1000);
+  cafe_timer timer = {.fire = close_it, .user = k};
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_finish(k->node, 0, NULL), CAFE_INVALID); /* not started */
+  kitchen_down(k);
+  kitchen_up(k);
+  ask(k, &Brew, 7, 7, NULL);
+  assert_int_equal(k->loop->ops->timer_start(k->loop, &timer, cafe_sim_now_us(k->loop) + 1000, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_finish(k->node, 0, NULL), CAFE_CANCELED);
+  assert_int_equal(cafe_node_finish(k->node, 0, NULL), CAFE_INVALID); /* closing */
+  kitchen_close(k);
+}
+
 typedef struct nested {
   kitchen *kitchen;
-  int call_code, find_code;
+  int call_code, find_code, finish_code;
   bool is_done;
 } nested;
 
@@ -57,6 +147,7 @@ static void call_from_within(const cafe_err *err, const cafe_outcome *outcome, v
   asked.data = &data;
   self->call_code = cafe_node_call(&out, self->kitchen->node, &asked, NULL);
   self->find_code = cafe_node_find(&row, self->kitchen->node, &shelf, 7, 0, NULL);
+  self->finish_code = cafe_node_finish(self->kitchen->node, 0, NULL);
   self->is_done = true;
 }
 
@@ -83,7 +174,7 @@ static const cafe_view *const shelf_views[] = {&shelf, NULL};
 static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void **state) {
   for (int64_t job_us = 0; job_us <= 1000; job_us += 1000) {
     kitchen *k = kitchen_open(job_us);
-    nested inner = {k, 0, 0, false};
+    nested inner = {k, 0, 0, 0, false};
     note data = {1};
     cafe_submit asked = CAFE_SUBMIT_INIT;
     k->service.views = shelf_views;
@@ -96,6 +187,8 @@ static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void *
     assert_true(inner.is_done);
     assert_int_equal(inner.call_code, CAFE_INVALID);
     assert_int_equal(inner.find_code, CAFE_INVALID);
+    assert_int_equal(inner.finish_code, CAFE_INVALID);
+    assert_int_equal(ask(k, &Fill, 7, 1, NULL).verdict, CAFE_ACCEPTED); /* nothing was drained */
     assert_int_equal(stored(k, 8, &Filled), 0);
     cafe_node_stats stats = {.size = sizeof stats};
     cafe_node_stats_get(k->node, &stats);
@@ -248,6 +341,10 @@ int main(void) {
       cmocka_unit_test(a_node_isnt_started_on_a_loop_that_cant_turn_it),
       cmocka_unit_test(closing_answers_nobody_before_it_returns),
       cmocka_unit_test(a_node_that_is_closed_while_it_drains_says_both),
+      cmocka_unit_test(finishing_waits_for_what_runs_so_that_nothing_is_done_again),
+      cmocka_unit_test(finishing_ends_with_its_time_and_can_be_gone_on_with),
+      cmocka_unit_test(what_is_not_finished_in_time_goes_on_at_the_next_start),
+      cmocka_unit_test(finishing_says_what_it_could_not_finish),
       cmocka_unit_test(a_call_from_a_completion_is_refused_and_leaves_nothing_behind),
       cmocka_unit_test(a_timeout_of_ages_is_no_timeout),
   };
