@@ -168,10 +168,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 }
 
 int host_run(host *self, cafe_err *err) {
-  int code = cafe_node_start(self->node, err);
-  if (code != CAFE_OK) {
-    return code;
-  }
+  int code = CAFE_OK;
   (void)uv_signal_init(&self->uv, &self->term);
   (void)uv_signal_init(&self->uv, &self->interrupt);
   (void)uv_timer_init(&self->uv, &self->patience);

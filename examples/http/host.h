@@ -48,7 +48,7 @@ int host_open(host *self, const option *options, const char *name, int services,
 int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
                 cafe_err *err);
 
-/* Starts the node and serves until SIGTERM or SIGINT; then drains. */
+/* The node is started. Serves until SIGTERM or SIGINT; then drains. */
 int host_run(host *self, cafe_err *err);
 
 /* The node is gone after the first, so that what it borrowed can be destroyed before the second. */

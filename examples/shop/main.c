@@ -34,9 +34,10 @@ static option options[] = {
 typedef struct shop {
   host host;
   cafe_gateway *sandbox;
-  bool is_ledger_new;
   cafe_channel *channels[OPTION_VALUES_MAX];
   uint32_t channel_count;
+  const char *made[OPTION_VALUES_MAX]; /* files that weren't there before this start */
+  uint32_t made_count;
   cafe_shop *services;
   app_config app;
   pay_config pay;
@@ -48,7 +49,11 @@ static int open_channel(shop *self, const char *url, cafe_err *err) {
   if (strcmp(url, "console:") == 0) {
     code = cafe_console_create(out, self->host.loop, NULL, err);
   } else if (strncmp(url, "file:", 5) == 0 && url[5]) {
+    bool is_new = access(url + 5, F_OK) != 0;
     code = cafe_file_channel_create(out, self->host.loop, url + 5, NULL, err);
+    if (is_new && code == CAFE_OK) {
+      self->made[self->made_count++] = url + 5;
+    }
   } else {
     code = cafe_fail(err, CAFE_INVALID, "--channel %s: a channel is console: or file:PATH", url);
   }
@@ -78,11 +83,7 @@ static int open_services(shop *self, cafe_err *err) {
     code = open_channel(self, channels->values[i], err);
   }
   if (code == CAFE_OK) {
-    if (!option_find(options, "store")->is_given) {
-      (void)mkdir("var", 0777); /* the default's folder; whether it is there now is told by who opens a file in it */
-    }
-    self->is_ledger_new = self->host.ledger && access(self->host.ledger, F_OK) != 0;
-    code = cafe_sandbox_create(&self->sandbox, self->host.loop, self->host.ledger, NULL, err);
+    code = cafe_sandbox_create(&self->sandbox, self->host.loop, NULL, NULL, err);
   }
   if (code == CAFE_OK) {
     cafe_shop_options wanted = CAFE_SHOP_OPTIONS_INIT;
@@ -91,6 +92,18 @@ static int open_services(shop *self, cafe_err *err) {
     wanted.channel_count = self->channel_count;
     self->pay.sandbox = self->sandbox;
     code = cafe_shop_create(&self->services, self->host.node, &wanted, err);
+  }
+  return code;
+}
+
+/* The store first: whoever else has it has the ledger too, and is to be named as the store's holder. */
+static int start(shop *self, cafe_err *err) {
+  if (!option_find(options, "store")->is_given) {
+    (void)mkdir("var", 0777); /* the default's folder; whether it is there now is told by who opens a file in it */
+  }
+  int code = cafe_node_start(self->host.node, err);
+  if (code == CAFE_OK && self->host.ledger) {
+    code = cafe_sandbox_open(self->sandbox, self->host.ledger, err);
   }
   return code;
 }
@@ -130,12 +143,15 @@ int main(int argc, char **argv) {
     code = open_services(&self, &err);
   }
   if (code == CAFE_OK) {
+    code = start(&self, &err);
+  }
+  if (code == CAFE_OK) {
     code = host_run(&self.host, &err);
   }
   if (code != CAFE_OK) {
     (void)fprintf(stderr, "cafe-shop: %s\n", err.text);
-    if (self.is_ledger_new) {
-      (void)unlink(self.host.ledger); /* a start that fails leaves nothing behind */
+    for (uint32_t i = 0; i < self.made_count; i++) {
+      (void)unlink(self.made[i]); /* a start that fails leaves nothing behind */
     }
   }
   host_close_node(&self.host);

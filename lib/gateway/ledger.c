@@ -125,6 +125,8 @@ const ledger_entry *ledger_find(const ledger *self, const char *key) {
   return map_get_bytes(self->entries, cafe_text(key));
 }
 
+bool ledger_is_file(const ledger *self) { return self->fd >= 0; }
+
 uint64_t ledger_durable(const ledger *self) { return self->fd < 0 ? self->count : self->durable; }
 
 const cafe_sandbox_entry *ledger_total(const ledger *self) { return &self->total; }

@@ -40,6 +40,8 @@ int ledger_add(const ledger_entry **out, ledger *self, const ledger_entry *entry
 /* Begins to write what isn't written, if no write is under way. CAFE_OK or why it can't begin. */
 int ledger_write(ledger *self, cafe_err *err);
 
+bool ledger_is_file(const ledger *self);
+
 /* The number of the last entry that survives the process; without a file, of the last entry. */
 uint64_t ledger_durable(const ledger *self);
 

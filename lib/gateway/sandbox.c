@@ -310,6 +310,21 @@ static void fill(void *out, const void *from, size_t size) {
          (known < size ? known : size) - sizeof(known));
 }
 
+int cafe_sandbox_open(cafe_gateway *gateway, const char *ledger_path, cafe_err *err) {
+  sandbox *self = (sandbox *)gateway;
+  ledger *books;
+  (void)sandbox_of(gateway);
+  if (self->figures.calls || ledger_is_file(self->books)) {
+    return cafe_fail(err, CAFE_INVALID, "sandbox: a ledger is opened once, before the first call");
+  }
+  int code = ledger_open(&books, self->loop, ledger_path, books_written, self, &self->allocator, err);
+  if (code == CAFE_OK) {
+    ledger_close(self->books);
+    self->books = books;
+  }
+  return code;
+}
+
 void cafe_sandbox_get(const cafe_gateway *gateway, cafe_sandbox_settings *settings, cafe_sandbox_figures *figures) {
   const sandbox *self = sandbox_of(gateway);
   if (settings) {

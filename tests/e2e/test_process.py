@@ -222,7 +222,7 @@ class Living(Case):
 
     def test_a_start_that_cannot_be_is_one_line_and_status_2(self):
         before = self.files()
-        store, listen = f"sqlite:{self.folder.name}/shop.db", f"127.0.0.1:{self.shop.base}"
+        listen = f"127.0.0.1:{self.shop.base}"
         self.assertIn("--nonsense", self.refused("--nonsense"))
         self.assertIn("--listen", self.refused("--listen"))
         self.assertIn("--listen", self.refused("--listen", "127.0.0.1"))
@@ -233,8 +233,30 @@ class Living(Case):
         self.assertIn("QQQ", self.refused("--currency", "QQQ"))
         self.assertIn(str(self.shop.base + 1), self.refused("--listen", listen, "--store", "sqlite:other.db"))
         self.assertEqual(self.files(), before)
-        self.refused("--listen", f"127.0.0.1:{free_base()}", "--store", store)
+
+    def test_a_store_that_another_process_has_is_named_with_its_holder_and_left_alone(self):
+        def stored():
+            found = {}
+            for name in sorted(os.listdir(self.folder.name)):
+                if name != "log.txt":
+                    state = os.stat(os.path.join(self.folder.name, name))
+                    found[name] = (state.st_size, state.st_mtime_ns)
+            return found
+        before = stored()
+        said = self.refused("--listen", f"127.0.0.1:{free_base()}", "--store", f"sqlite:{self.folder.name}/shop.db",
+                            "--channel", "file:told.jsonl")
+        self.assertIn(f"{self.folder.name}/shop.db is in use by cafe-shop, process {self.shop.process.pid}:", said)
+        self.assertEqual(stored(), before)
         self.shop.order()
+
+    def test_a_ledger_that_cannot_be_used_is_told_and_nobody_is_served(self):
+        ledger = os.path.join(self.folder.name, "other.db.sandbox")
+        with open(ledger, "w", encoding="utf-8") as file:
+            file.write("These are no books.")
+        said = self.refused("--store", f"sqlite:{self.folder.name}/other.db")
+        self.assertIn("other.db.sandbox", said)
+        with open(ledger, encoding="utf-8") as file:
+            self.assertEqual(file.read(), "These are no books.")
 
     def test_a_file_that_is_no_store_is_refused_and_left_alone(self):
         path = os.path.join(self.folder.name, "notes.txt")

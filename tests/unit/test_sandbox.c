@@ -469,6 +469,24 @@ static void a_ledger_in_use_by_another_process_is_denied(void **state) {
   close(fds[1]);
 }
 
+static void a_ledger_can_be_opened_after_the_sandbox_is_made(void **state) {
+  cafe_err err;
+  write_three();
+  rewrite(0, "x\n", 2);
+  assert_int_equal(cafe_sandbox_open(gateway, path, &err), CAFE_CORRUPT);
+  rewrite(-2, "", 0);
+  assert_int_equal(figures().approved_minor, 0); /* as before */
+  assert_int_equal(cafe_sandbox_open(gateway, path, &err), CAFE_OK);
+  assert_int_equal(figures().approved_minor, 600);
+  assert_int_equal(cafe_sandbox_open(gateway, path, &err), CAFE_INVALID); /* it would lose the lock */
+  assert_int_equal(call("capture", 1, 100, ""), CAFE_GATEWAY_DONE);
+  reopen(NULL);
+  assert_int_equal(call("authorize", 9, 900, "t"), CAFE_GATEWAY_DONE);
+  assert_int_equal(cafe_sandbox_open(gateway, path, &err), CAFE_INVALID); /* what it did isn't in there */
+  reopen(path);
+  assert_int_equal(figures().captured_minor, 100);
+}
+
 static void a_full_disk_makes_the_outcome_unknown_until_there_is_room(void **state) {
   asked a, b;
   struct rlimit before, tight;
@@ -795,6 +813,7 @@ int main(void) {
       ON_SANDBOX(any_damage_elsewhere_is_refused),
       ON_SANDBOX(a_place_that_can_not_be_written_is_refused),
       ON_SANDBOX(a_ledger_in_use_by_another_process_is_denied),
+      ON_SANDBOX(a_ledger_can_be_opened_after_the_sandbox_is_made),
       ON_SANDBOX(a_full_disk_makes_the_outcome_unknown_until_there_is_room),
       ON_SANDBOX(the_file_is_written_beside_the_loop),
       ON_SANDBOX(a_refused_allocation_fails_one_call_at_most),

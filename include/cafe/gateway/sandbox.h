@@ -39,6 +39,12 @@ typedef struct cafe_sandbox_figures {
 CAFE_EXPORT int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_path,
                                     const cafe_allocator *allocator, cafe_err *err);
 
+/* Keeps the ledger of one that was made without in this file, and takes up what it holds. Before the first call, so at
+ * the latest between cafe_node_start and the first turn: for a program whose store must be its own before it touches
+ * anything else. Errors as above; CAFE_INVALID too where it has a file or a call was made, and on any failure it is as
+ * before. Loop thread. Since 0.1. */
+CAFE_EXPORT int cafe_sandbox_open(cafe_gateway *sandbox, const char *ledger_path, cafe_err *err);
+
 /* How it behaves now, and what it has done. Either may be NULL; their size is set. Since 0.1. */
 CAFE_EXPORT void cafe_sandbox_get(const cafe_gateway *sandbox, cafe_sandbox_settings *settings,
                                   cafe_sandbox_figures *figures);
