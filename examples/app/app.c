@@ -70,6 +70,7 @@ static void judge_place(http_verdict *out, const cafe_outcome *outcome) {
   if (outcome->verdict != CAFE_REFUSED) {
     out->status = 201;
     if (outcome->event && outcome->event->type == &cafe_ordered_type) {
+      out->version = outcome->event->version;
       write_order(&out->body, outcome);
     }
   } else if (is_declined(outcome)) {
@@ -97,6 +98,10 @@ static void answer_place(http_request *request, const cafe_outcome *outcome, htt
     http_add_header(request, "Location", location);
     if (verdict->body.size == 0 && !verdict->body.failed) {
       resource_as_of(request, &orders, 201, verdict->version);
+      return;
+    }
+    if (outcome->replayed) {
+      resource_kept(request, &orders, verdict);
       return;
     }
     http_add_position(request, &outcome->position);

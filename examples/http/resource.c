@@ -283,6 +283,7 @@ typedef struct as_of {
   unsigned status;
   unsigned (*judge)(const void *row); /* or NULL: status */
   uint64_t version;
+  bool is_kept; /* the body is there */
 } as_of;
 
 static bool is_folded(const cafe_view *view, const cafe_schema *type) {
@@ -294,12 +295,29 @@ static bool is_folded(const cafe_view *view, const cafe_schema *type) {
   return false;
 }
 
+static void answer_kept(const as_of *self, const cafe_event *events, uint32_t count) {
+  const cafe_event *last = NULL;
+  for (uint32_t i = 0; i < count && events[i].version <= self->version; i++) {
+    last = &events[i];
+  }
+  if (last) {
+    http_add_position(self->request, &last->position);
+    http_send(self->request, self->status);
+  } else {
+    answer_missing(self->request);
+  }
+}
+
 static void on_history(const cafe_err *err, const cafe_event *events, uint32_t count, void *user) {
   as_of *self = user;
   http_request *request = self->request;
   const cafe_view *view = self->resource->view;
   if (err) {
     http_failure(request, err);
+    return;
+  }
+  if (self->is_kept) {
+    answer_kept(self, events, count);
     return;
   }
   void *data = cafe_arena_alloc(request->arena, view->row->width);
@@ -344,6 +362,13 @@ static void read_history(const as_of *wanted) {
 
 void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version) {
   read_history(&(as_of){.request = request, .resource = self, .status = status, .version = version});
+}
+
+void resource_kept(http_request *request, const resource *self, http_verdict *verdict) {
+  *http_body(request) = verdict->body;
+  verdict->body = (buffer){0};
+  read_history(&(as_of){
+      .request = request, .resource = self, .status = verdict->status, .version = verdict->version, .is_kept = true});
 }
 
 void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row)) {

@@ -29,6 +29,10 @@ void resource_list(http_request *request);
  * even where more has happened since. */
 void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version);
 
+/* The same with a body that was kept from the first answer: so that a repeat's position is the first one's too, which
+ * the kept bytes can't hold, since they are made before they are written. Takes the verdict's body. */
+void resource_kept(http_request *request, const resource *self, http_verdict *verdict);
+
 /* Answers with the row as it is now, with the status that `judge` gives it. */
 void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row));
 

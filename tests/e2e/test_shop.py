@@ -333,7 +333,9 @@ class Repeating(Case):
             self.assertEqual((again.status, again.bytes), (201, first.bytes))
             self.assertEqual(again.headers["Idempotency-Replayed"], "true")
             self.assertEqual(again.headers["Location"], first.headers["Location"])
-            self.assertTrue(again.headers["Cafe-Position"])
+            self.assertEqual(again.headers["Cafe-Position"], first.headers["Cafe-Position"])
+            seen = self.shop.get(DASHBOARD, f"/orderInfos/{order}?after-position={again.headers['Cafe-Position']}")
+            self.assertEqual(seen.status, 200, seen)
         self.assertEqual(len(self.shop.listed(PAY, "/payments")), 1)
         other = self.shop.post(APP, "/orders", {**SEED, "qty": "2"}, Idempotency_Key="k1")
         self.assert_problem(other, 422, "idempotency-key-reused")
@@ -353,6 +355,8 @@ class Repeating(Case):
                                      (f"/fulfillments/{order}/start", STORE, refused)):
             again = self.shop.post(service, path, Idempotency_Key="a")
             self.assertEqual((again.status, again.bytes), (first.status, first.bytes))
+            self.assertEqual(again.headers["Cafe-Position"], first.headers["Cafe-Position"])
+            self.assertEqual(again.headers["Cafe-Position"] is None, first.status == 409)
             self.assertEqual(again.headers["Idempotency-Replayed"], "true")
 
     def test_a_declined_payment_repeats_and_an_unavailable_one_may_try_again(self):
@@ -388,6 +392,7 @@ class Repeating(Case):
             caller.join()
         self.assertEqual({answer.status for answer in answers}, {201}, answers)
         self.assertEqual(len({answer.bytes for answer in answers}), 1)
+        self.assertEqual(len({answer.headers["Cafe-Position"] for answer in answers}), 1)
         self.assertEqual(len(self.shop.listed(PAY, "/payments")), 1)
 
     def test_a_key_is_visible_ascii(self):
