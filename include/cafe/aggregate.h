@@ -95,6 +95,8 @@ typedef struct cafe_aggregate {
 
   /* OPTIONAL. Names the tasks that this state wants. */
   void (*tasks)(cafe_tasks *out, const void *state);
+  const cafe_schema *const *task_types; /* all that tasks may name, ended by NULL; NULL without tasks. Each has a worker
+                                           on the node that hosts the aggregate, or the node isn't started */
 
   /* OPTIONAL. Whoever waited for this pending command gave up (cafe_op_cancel), and nobody else waits for one of its
    * type: names by cafe_react (policy.h) the command to the same stream that takes it back, or none. Pure. */

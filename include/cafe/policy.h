@@ -27,7 +27,8 @@ typedef struct cafe_policy {
 
   /* REQUIRED. */
   void (*react)(cafe_reaction *out, const cafe_event *event, const void *config);
-  const void *config; /* handed to react. BORROW */
+  const void *config;                 /* handed to react. BORROW */
+  const cafe_schema *const *commands; /* all that react may ask for, ended by NULL; of aggregates of the same node */
 } cafe_policy;
 
 #define CAFE_POLICY sizeof(cafe_policy)

@@ -275,4 +275,5 @@ const cafe_aggregate cafe_notification_aggregate = {
     .decide = decide,
     .evolve = evolve,
     .tasks = tasks,
+    .task_types = (const cafe_schema *const[]){&cafe_delivery_task_type, NULL},
 };

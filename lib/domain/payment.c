@@ -364,4 +364,5 @@ const cafe_aggregate cafe_payment_aggregate = {
     .decide = decide,
     .evolve = evolve,
     .tasks = tasks,
+    .task_types = (const cafe_schema *const[]){&cafe_payment_task_type, NULL},
 };

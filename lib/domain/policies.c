@@ -59,6 +59,7 @@ const cafe_policy policies_app_store = {
     .source = "store",
     .events = app_store_events,
     .react = follow_ticket,
+    .commands = (const cafe_schema *const[]){&cafe_mark_order_type, &cafe_reject_order_type, NULL},
 };
 
 /* ---- pay: money follows the order ---- */
@@ -95,6 +96,7 @@ const cafe_policy policies_pay_app = {
     .source = "app",
     .events = pay_app_events,
     .react = follow_order_with_money,
+    .commands = (const cafe_schema *const[]){&cafe_capture_payment_type, &cafe_cancel_payment_type, NULL},
 };
 
 /* ---- store: the ticket follows the order ---- */
@@ -121,6 +123,7 @@ const cafe_policy policies_store_app = {
     .source = "app",
     .events = store_app_events,
     .react = follow_order_with_ticket,
+    .commands = (const cafe_schema *const[]){&cafe_receive_ticket_type, &cafe_withdraw_ticket_type, NULL},
 };
 
 /* ---- customer: is told ---- */
@@ -179,6 +182,7 @@ const cafe_policy policies_customer_app = {
     .source = "app",
     .events = customer_app_events,
     .react = tell_of_order,
+    .commands = (const cafe_schema *const[]){&cafe_notify_customer_type, NULL},
 };
 
 /* A draft was never an order: nobody is told what became of its payment. */
@@ -202,4 +206,5 @@ const cafe_policy policies_customer_pay = {
     .source = "pay",
     .events = customer_pay_events,
     .react = tell_of_payment,
+    .commands = (const cafe_schema *const[]){&cafe_notify_customer_type, NULL},
 };

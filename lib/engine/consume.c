@@ -306,10 +306,9 @@ static int begin_effect(struct consumer *consumer, uint32_t partition, const bat
   if (consumer->kind == CONSUME_POLICY) {
     const cafe_policy *policy = node->registry.policies[consumer->index];
     policy->react(&reaction, &taken->event, policy->config);
-    if (reaction.commands.err.code) {
-      *err = reaction.commands.err;
-      return err->code;
-    }
+    int code = collector_check(&reaction.commands, policy->commands, policy->name, err);
+    if (code)
+      return code;
     if (!reaction.commands.first)
       return CAFE_NOT_FOUND; /* no effect */
   }

@@ -258,6 +258,8 @@ static void forget_pull(cafe_server *server, cafe_pull *asked) {
 /* ---- life ---- */
 
 int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err) {
+  if (options && options->size < sizeof *options)
+    return cafe_fail(err, CAFE_INVALID, "a node's options have no size: begin with CAFE_NODE_OPTIONS_INIT");
   if (!options || !options->loop || !options->store)
     return cafe_fail(err, CAFE_INVALID, "a node needs a loop and a store");
   const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();

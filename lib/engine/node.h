@@ -83,6 +83,7 @@ typedef struct registry {
   uint32_t aggregate_count, saga_count, view_count, policy_count, worker_count, service_count;
   const cafe_table **tables;  /* ended by NULL */
   const char **service_names; /* ended by NULL */
+  const char *half_hosted;    /* a service with a mistake in it; NULL: none */
   map *events_by_name;
   map *events_by_schema;
   map *commands_by_schema;
@@ -112,6 +113,7 @@ int registry_finish(cafe_node *node, cafe_err *err);
 void registry_destroy(cafe_node *node);
 const event_type *registry_event(const cafe_node *node, const char *name);
 const event_type *registry_event_of(const cafe_node *node, const cafe_schema *schema);
+bool registry_is_local(const cafe_node *node, const event_type *type); /* of an aggregate of this node */
 const command_type *registry_command(const cafe_node *node, const cafe_schema *schema);
 const command_type *registry_command_named(const cafe_node *node, cafe_slice name);
 /* The names of those types that this node's own aggregates emit, ended by NULL. NULL: no memory. */

@@ -158,6 +158,8 @@ static int fold_events(struct consumer *consumer, batch_event *queue, view_row *
     cafe_fold fold = row ? view->fold(row->row, &at->event, consumer->projection->arena) : CAFE_FOLD_NOMEM;
     if (fold == CAFE_FOLD_NOMEM)
       return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
+    if (fold != CAFE_FOLD_PUT && fold != CAFE_FOLD_HIDE && fold != CAFE_FOLD_SKIP)
+      return cafe_fail(err, CAFE_INVALID, "the fold of the view %s must return a cafe_fold", view->name);
     consumer->projection->text_bytes += bytes_of(view->row, row->row);
     if (fold == CAFE_FOLD_SKIP || row->is_dirty)
       continue;

@@ -175,9 +175,11 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
   int code = check_node(node, err);
   if (code)
     return code;
+  if (list->size < sizeof *list)
+    return cafe_fail(err, CAFE_INVALID, "a cafe_list has no size: begin with CAFE_LIST_INIT");
   const hosted_view *view = list->view ? find_view(node, list->view) : NULL;
   if (!view)
-    return cafe_fail(err, CAFE_INVALID, "this node doesn't host that view");
+    return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list->view ? list->view->name : "NULL");
   if (list->limit < 1 || list->limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list->limit);
   read_job *job = make_job(node);

@@ -5,6 +5,7 @@
  * when such an event does. Filled before start, fixed afterwards. What is kept here: everything that can be found wrong
  * with a definition is found before the first command.
  */
+#include "engine/definition.h"
 #include "engine/node.h"
 
 enum { LOCAL_MAX = 64 }; /* aggregates and sagas of one node: their sets are bits of one number */
@@ -48,16 +49,6 @@ static int check_open(const cafe_node *node, cafe_err *err) {
   return cafe_fail(err, CAFE_INVALID, "the node is started: host and employ before cafe_node_start");
 }
 
-static int check_no_secret(const cafe_schema *schema, const char *what, cafe_err *err) {
-  int code = cafe_schema_check(schema, err);
-  for (uint32_t i = 0; i < schema->field_count && !code; i++)
-    if (schema->fields[i].flags & CAFE_FIELD_SECRET)
-      code = cafe_fail(err, CAFE_INVALID,
-                       "%s %s has the secret field %s: a secret lives in commands and in a saga's data only", what,
-                       schema->name, schema->fields[i].name);
-  return code;
-}
-
 /* ---- aggregates ---- */
 
 static event_type *make_event_type(cafe_node *node, const cafe_schema *schema, uint32_t aggregate, cafe_err *err) {
@@ -84,9 +75,6 @@ static event_type *make_event_type(cafe_node *node, const cafe_schema *schema, u
 
 static int add_events(cafe_node *node, const cafe_aggregate *type, uint32_t index, cafe_err *err) {
   for (const cafe_schema *const *event = type->events; *event; event++) {
-    int code = check_no_secret(*event, "the event", err);
-    if (code)
-      return code;
     if (!make_event_type(node, *event, index, err))
       return err ? err->code : CAFE_INVALID;
   }
@@ -96,10 +84,11 @@ static int add_events(cafe_node *node, const cafe_aggregate *type, uint32_t inde
 static int add_commands(cafe_node *node, const cafe_aggregate *type, uint32_t index, cafe_err *err) {
   registry *known = &node->registry;
   for (const cafe_command_type *command = type->commands; command->command; command++) {
-    int code = cafe_schema_check(command->command, err);
-    if (code)
-      return code;
-    if (map_get_bytes(known->commands_by_name, cafe_text(command->command->name)))
+    const command_type *same = map_get_bytes(known->commands_by_name, cafe_text(command->command->name));
+    if (same && same->aggregate == index)
+      return cafe_fail(err, CAFE_INVALID, "%s takes %s twice: a command's name is unique", type->name,
+                       command->command->name);
+    if (same)
       return cafe_fail(err, CAFE_INVALID, "two aggregates take %s: a command's name is unique", command->command->name);
     command_type *made = cafe_arena_alloc(node->registry_arena, sizeof *made);
     if (!made)
@@ -123,6 +112,9 @@ static int find_aggregate(const registry *known, const char *name) {
 static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char *service, bool is_local,
                          cafe_err *err) {
   registry *known = &node->registry;
+  int code = definition_check_aggregate(type, err);
+  if (code)
+    return code;
   int found = find_aggregate(known, type->name);
   if (found >= 0) {
     hosted_aggregate *same = &known->aggregates[found];
@@ -133,8 +125,6 @@ static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char
     same->is_local = same->is_local || is_local;
     return CAFE_OK;
   }
-  if (!type->decide || !type->evolve || !type->state || !type->events || !type->commands)
-    return cafe_fail(err, CAFE_INVALID, "the aggregate %s lacks decide, evolve, state, events or commands", type->name);
   if (known->aggregate_count >= LOCAL_MAX)
     return cafe_fail(err, CAFE_INVALID, "a node knows at most %d aggregates", LOCAL_MAX);
   if (grow(node, &known->aggregates, known->aggregate_count, sizeof *known->aggregates))
@@ -150,7 +140,7 @@ static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char
     if (known->aggregates[i].number == made->number)
       return cafe_fail(err, CAFE_INVALID, "the names %s and %s can't be told apart: change one",
                        known->aggregates[i].type->name, type->name);
-  int code = add_events(node, type, index, err);
+  code = add_events(node, type, index, err);
   return code ? code : add_commands(node, type, index, err);
 }
 
@@ -179,8 +169,9 @@ static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
 
 static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err) {
   registry *known = &node->registry;
-  if (!policy->name || !policy->source || !policy->events || !policy->react)
-    return cafe_fail(err, CAFE_INVALID, "a policy needs a name, a source, events and react");
+  int code = definition_check_policy(policy, err);
+  if (code)
+    return code;
   for (uint32_t i = 0; i < known->policy_count; i++)
     if (strcmp(known->policies[i]->name, policy->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "two policies are named %s: the name keeps their places in the log",
@@ -191,27 +182,28 @@ static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err)
   return CAFE_OK;
 }
 
+/* The engine's, and those that every store has (sys/store.h). */
+static bool is_own_table(const char *name) {
+  static const char *const stored[] = {"events", "client_keys", "checkpoints"};
+  for (int i = 0; i < OWN_TABLES; i++)
+    if (strcmp(engine_tables[i].name, name) == 0)
+      return true;
+  for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++)
+    if (strcmp(stored[i], name) == 0)
+      return true;
+  return false;
+}
+
 static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   registry *known = &node->registry;
-  int code = check_no_secret(view->row, "the view", err);
+  int code = definition_check_view(view, err);
   if (code)
     return code;
-  bool has_half = !view->sub_name != !view->sub;
-  if (!view->fold || !view->events || !view->key_name || has_half || !view->sources)
-    return cafe_fail(err, CAFE_INVALID, "the view %s lacks fold, events, sources, key_name, or one of sub and sub_name",
-                     view->name);
-  if (view->shown_by) {
-    int shown = cafe_schema_find(view->row, cafe_text(view->shown_by));
-    if (shown < 0 || view->row->fields[shown].type != CAFE_FIELD_BOOL)
-      return cafe_fail(err, CAFE_INVALID, "the view %s is shown by %s, which is no BOOL column of it", view->name,
-                       view->shown_by);
-  }
   for (uint32_t i = 0; i < known->view_count; i++)
     if (strcmp(known->views[i].type->name, view->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "two views are named %s", view->name);
-  for (int i = 0; i < OWN_TABLES; i++)
-    if (strcmp(engine_tables[i].name, view->name) == 0)
-      return cafe_fail(err, CAFE_INVALID, "a view can't be named %s: the library's own table is", view->name);
+  if (is_own_table(view->name))
+    return cafe_fail(err, CAFE_INVALID, "a view can't be named %s: the library's own table is", view->name);
   if (grow(node, &known->views, known->view_count, sizeof *known->views))
     return no_memory(err);
   hosted_view *made = &known->views[known->view_count++];
@@ -225,17 +217,8 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   return CAFE_OK;
 }
 
-int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err) {
-  registry *known = &node->registry;
-  int code = check_open(node, err);
-  if (code)
-    return code;
-  for (uint32_t i = 0; i < known->service_count; i++)
-    if (strcmp(known->services[i]->name, service->name) == 0)
-      return cafe_fail(err, CAFE_INVALID, "the service %s is hosted already", service->name);
-  if (grow(node, &known->services, known->service_count, sizeof *known->services))
-    return no_memory(err);
-  known->services[known->service_count++] = service;
+static int add_parts(cafe_node *node, const cafe_service *service, cafe_err *err) {
+  int code = CAFE_OK;
   for (uint32_t i = 0; service->aggregates && service->aggregates[i] && !code; i++)
     code = add_aggregate(node, service->aggregates[i], service->name, true, err);
   for (uint32_t i = 0; service->remotes && service->remotes[i] && !code; i++)
@@ -249,19 +232,32 @@ int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err 
   return code;
 }
 
+int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err) {
+  registry *known = &node->registry;
+  int code = check_open(node, err);
+  if (!code)
+    code = definition_check_service(service, err);
+  if (code)
+    return code;
+  for (uint32_t i = 0; i < known->service_count; i++)
+    if (strcmp(known->services[i]->name, service->name) == 0)
+      return cafe_fail(err, CAFE_INVALID, "the service %s is hosted already", service->name);
+  if (grow(node, &known->services, known->service_count, sizeof *known->services))
+    return no_memory(err);
+  known->services[known->service_count++] = service;
+  code = add_parts(node, service, err);
+  if (code)
+    known->half_hosted = service->name; /* what of it is in stays in */
+  return code;
+}
+
 int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *err) {
   registry *known = &node->registry;
   int code = check_open(node, err);
   if (!code)
-    code = cafe_schema_check(worker->task, err);
+    code = definition_check_worker(worker, err);
   if (code)
     return code;
-  if (!worker->start || (worker->retry.max_attempts && !worker->give_up))
-    return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks start, or give_up for its last attempt",
-                     worker->task->name);
-  if (worker->retry.timeout_ms > 0 && !worker->stop)
-    return cafe_fail(err, CAFE_INVALID, "the worker of %s has a timeout, but no stop to end an attempt with",
-                     worker->task->name);
   if (registry_worker(node, worker->task))
     return cafe_fail(err, CAFE_INVALID, "%s has a worker already", worker->task->name);
   if (grow(node, &known->workers, known->worker_count, sizeof *known->workers))
@@ -283,79 +279,53 @@ static int add_index(cafe_node *node, index_list *list, uint32_t index) {
   return CAFE_OK;
 }
 
-static event_type *event_for(cafe_node *node, const cafe_schema *schema, const char *who, cafe_err *err) {
-  event_type *type = map_get(node->registry.events_by_schema, (uint64_t)(uintptr_t)schema);
-  if (!type)
-    cafe_fail(err, CAFE_INVALID, "%s reads %s, which no aggregate known here emits: list its aggregate as a remote",
-              who, schema->name);
-  return type;
+static event_type *type_of(const cafe_node *node, const cafe_schema *schema) {
+  return map_get(node->registry.events_by_schema, (uint64_t)(uintptr_t)schema);
 }
 
-static bool is_local_event(const cafe_node *node, const event_type *type) {
-  return node->registry.aggregates[type->aggregate].is_local;
-}
-
-static int wire_policies(cafe_node *node, cafe_err *err) {
+static int wire_policies(cafe_node *node) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->policy_count; i++) {
     const cafe_policy *policy = known->policies[i];
     for (const cafe_schema *const *event = policy->events; *event; event++) {
-      event_type *type = event_for(node, *event, policy->name, err);
-      if (!type)
-        return CAFE_INVALID;
-      if (strcmp(known->aggregates[type->aggregate].service, policy->source) != 0)
-        return cafe_fail(err, CAFE_INVALID, "the policy %s reads %s from %s, but it is %s's", policy->name,
-                         (*event)->name, policy->source, known->aggregates[type->aggregate].service);
-      if (policy->other_key || !is_local_event(node, type))
-        continue;
-      if (add_index(node, &type->policies, i))
-        return no_memory(err);
+      event_type *type = type_of(node, *event);
+      if (!policy->other_key && registry_is_local(node, type) && add_index(node, &type->policies, i))
+        return CAFE_NOMEM;
     }
   }
   return CAFE_OK;
 }
 
-static int wire_sagas(cafe_node *node, cafe_err *err) {
+static int wire_sagas(cafe_node *node) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->saga_count; i++) {
     const cafe_schema *const *signals = saga_plan_signals(known->sagas[i].plan);
     for (; *signals; signals++) {
-      event_type *type = event_for(node, *signals, known->sagas[i].type->name, err);
-      if (!type)
-        return CAFE_INVALID;
-      if (is_local_event(node, type) && add_index(node, &type->sagas, i))
-        return no_memory(err);
+      event_type *type = type_of(node, *signals);
+      if (registry_is_local(node, type) && add_index(node, &type->sagas, i))
+        return CAFE_NOMEM;
     }
   }
   return CAFE_OK;
 }
 
-static int wire_views(cafe_node *node, cafe_err *err) {
+static int wire_views(cafe_node *node) {
   registry *known = &node->registry;
   for (uint32_t i = 0; i < known->view_count; i++) {
     const cafe_view *view = known->views[i].type;
-    for (const cafe_schema *const *event = view->events; *event; event++) {
-      event_type *type = event_for(node, *event, view->name, err);
-      if (!type)
-        return CAFE_INVALID;
-      if (!view->is_inline)
-        continue;
-      if (!is_local_event(node, type))
-        return cafe_fail(err, CAFE_INVALID, "the view %s is inline, but %s isn't an event of this node", view->name,
-                         (*event)->name);
-      if (add_index(node, &type->views, i))
-        return no_memory(err);
-    }
+    for (const cafe_schema *const *event = view->events; view->is_inline && *event; event++)
+      if (add_index(node, &type_of(node, *event)->views, i))
+        return CAFE_NOMEM;
   }
   return CAFE_OK;
 }
 
-static int list_tables(cafe_node *node, cafe_err *err) {
+static int list_tables(cafe_node *node) {
   registry *known = &node->registry;
   known->tables = cafe_arena_alloc(node->registry_arena, (OWN_TABLES + known->view_count + 1) * sizeof(cafe_table *));
   known->service_names = cafe_arena_alloc(node->registry_arena, (known->service_count + 1) * sizeof(char *));
   if (!known->tables || !known->service_names)
-    return no_memory(err);
+    return CAFE_NOMEM;
   for (uint32_t i = 0; i < OWN_TABLES; i++)
     known->tables[i] = &engine_tables[i];
   for (uint32_t i = 0; i < known->view_count; i++)
@@ -365,32 +335,17 @@ static int list_tables(cafe_node *node, cafe_err *err) {
   return CAFE_OK;
 }
 
-/* Its events would be heard neither within this node nor from another one. */
-static int check_remotes(const cafe_node *node, cafe_err *err) {
-  const registry *known = &node->registry;
-  for (uint32_t i = 0; i < known->aggregate_count; i++) {
-    const hosted_aggregate *at = &known->aggregates[i];
-    for (uint32_t j = 0; j < known->service_count && !at->is_local; j++)
-      if (strcmp(known->services[j]->name, at->service) == 0)
-        return cafe_fail(err, CAFE_INVALID, "the aggregate %s is said to live at %s, which is hosted here without it",
-                         at->type->name, at->service);
-  }
-  return CAFE_OK;
-}
-
 int registry_finish(cafe_node *node, cafe_err *err) {
+  int code = definition_check_all(node, err);
+  if (code)
+    return code;
   for (map_entry *entry = map_first(node->registry.events_by_name); entry; entry = map_next(entry)) {
     event_type *type = map_value(entry); /* an earlier start may have failed half way */
     type->policies.count = type->sagas.count = type->views.count = 0;
   }
-  int code = check_remotes(node, err);
-  if (!code)
-    code = wire_policies(node, err);
-  if (!code)
-    code = wire_sagas(node, err);
-  if (!code)
-    code = wire_views(node, err);
-  return code ? code : list_tables(node, err);
+  if (wire_policies(node) || wire_sagas(node) || wire_views(node) || list_tables(node))
+    return no_memory(err);
+  return CAFE_OK;
 }
 
 int registry_create(cafe_node *node) {
@@ -433,6 +388,10 @@ const event_type *registry_event_of(const cafe_node *node, const cafe_schema *sc
   return map_get(node->registry.events_by_schema, (uint64_t)(uintptr_t)schema);
 }
 
+bool registry_is_local(const cafe_node *node, const event_type *type) {
+  return node->registry.aggregates[type->aggregate].is_local;
+}
+
 const command_type *registry_command(const cafe_node *node, const cafe_schema *schema) {
   return map_get(node->registry.commands_by_schema, (uint64_t)(uintptr_t)schema);
 }
@@ -457,7 +416,7 @@ const char **registry_local_types(cafe_node *node, const cafe_schema *const *typ
     return NULL;
   for (size_t i = 0; i < count; i++) {
     const event_type *known = registry_event_of(node, types[i]);
-    if (known && is_local_event(node, known))
+    if (known && registry_is_local(node, known))
       names[used++] = types[i]->name;
   }
   return names;

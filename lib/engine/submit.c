@@ -291,9 +291,14 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
     return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
   if (node->state != NODE_RUNNING)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the node is draining: it takes no more commands");
+  if (submit->size < sizeof *submit)
+    return cafe_fail(err, CAFE_INVALID, "a cafe_submit has no size: begin with CAFE_SUBMIT_INIT");
   if (!submit->command || !submit->data)
     return cafe_fail(err, CAFE_INVALID, "a command needs its type and its data");
   *command = registry_command(node, submit->command);
+  if (!*command && registry_command_named(node, cafe_text(submit->command->name)))
+    return cafe_fail(err, CAFE_INVALID, "this is another %s than the one that is taken: use one cafe_schema for both",
+                     submit->command->name);
   if (!*command || !node->registry.aggregates[(*command)->aggregate].is_local)
     return cafe_fail(err, CAFE_INVALID, "no aggregate of this node takes the command %s", submit->command->name);
   if (submit->key > CAFE_KEY_MAX)

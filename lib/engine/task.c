@@ -52,11 +52,9 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
       continue;
     cafe_tasks tasks = {{arena, NULL, NULL, 0, {0, 0, ""}}};
     owner->tasks(&tasks, subject->streams[i].state);
-    if (tasks.wanted.err.code) {
-      if (err)
-        *err = tasks.wanted.err;
-      return tasks.wanted.err.code;
-    }
+    int code = collector_check(&tasks.wanted, owner->task_types, owner->name, err);
+    if (code)
+      return code;
     for (const collected *item = tasks.wanted.first; item; item = item->next) {
       wanted_task *wanted = cafe_arena_alloc(arena, sizeof *wanted);
       if (!wanted)
@@ -367,8 +365,9 @@ void task_settled(running_task *task, const struct unit *unit) {
 static int settle(running_task *task, const cafe_schema *command, const void *data, cafe_err *err) {
   cafe_node *node = task->subject->node;
   const command_type *type = registry_command(node, command);
-  if (!type)
-    return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which nobody takes", command->name);
+  if (!type || !node->registry.aggregates[type->aggregate].is_local)
+    return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which no aggregate of this node takes",
+                     command->name);
   void *copy = cafe_arena_alloc(task->arena, command->width);
   if (!copy || cafe_schema_copy(copy, data, command, task->arena))
     return cafe_fail(err, CAFE_NOMEM, "no memory for a task's answer");

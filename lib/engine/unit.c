@@ -120,12 +120,10 @@ static int queue_asks(execution *x, uint32_t saga, const saga_asks *asks) {
   return CAFE_OK;
 }
 
-static int queue_reaction(execution *x, const cafe_reaction *reaction) {
-  if (reaction->commands.err.code) {
-    if (x->err)
-      *x->err = reaction->commands.err;
-    return reaction->commands.err.code;
-  }
+static int queue_reaction(execution *x, const cafe_reaction *reaction, const cafe_policy *policy) {
+  int checked = collector_check(&reaction->commands, policy->commands, policy->name, x->err);
+  if (checked)
+    return checked;
   for (const collected *item = reaction->commands.first; item; item = item->next) {
     int code = queue_command(x, item->type, item->key, item->data, 0, NULL);
     if (code)
@@ -200,6 +198,8 @@ static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
     return no_memory(x->err);
   case CAFE_FOLD_SKIP:
     break;
+  default:
+    return cafe_fail(x->err, CAFE_INVALID, "the fold of the view %s must return a cafe_fold", type->name);
   }
   return CAFE_OK;
 }
@@ -267,7 +267,7 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
     const cafe_policy *policy = known->policies[type->policies.items[i]];
     cafe_reaction reaction = {{x->arena, NULL, NULL, 0, {0, 0, ""}}};
     policy->react(&reaction, event, policy->config);
-    code = queue_reaction(x, &reaction);
+    code = queue_reaction(x, &reaction, policy);
     if (code)
       return code;
   }
@@ -311,6 +311,20 @@ static int keep_cause(execution *x, const work *item) {
   return CAFE_OK;
 }
 
+/* What no definition shows before it is asked. */
+static int check_verdict(const cafe_command_type *type, cafe_verdict verdict, const cafe_decision *decision,
+                         cafe_err *err) {
+  const char *command = type->command->name;
+  if (verdict < CAFE_ACCEPTED || verdict > CAFE_REFUSED)
+    return cafe_fail(err, CAFE_INVALID, "%s was decided as %d, which is no cafe_verdict", command, (int)verdict);
+  if (verdict == CAFE_PENDING && !type->outcomes)
+    return cafe_fail(err, CAFE_INVALID, "%s is pending, but lists no outcomes: name the events that answer it",
+                     command);
+  if (verdict == CAFE_REFUSED && !decision->reason)
+    return cafe_fail(err, CAFE_INVALID, "%s was refused without a reason: return cafe_refuse(…)", command);
+  return CAFE_OK;
+}
+
 static int run_command(execution *x, const work *item) {
   uint32_t aggregate = item->command->aggregate;
   const cafe_aggregate *owner = x->node->registry.aggregates[aggregate].type;
@@ -325,6 +339,9 @@ static int run_command(execution *x, const work *item) {
       *x->err = decision.events.err;
     return decision.events.err.code;
   }
+  int checked = check_verdict(item->command->type, verdict, &decision, x->err);
+  if (checked)
+    return checked;
   x->node->stats.commands++;
   if (verdict == CAFE_REFUSED)
     x->node->stats.refused++;

@@ -40,6 +40,25 @@ static collected *add(collector *to, const cafe_schema *type, const void *data) 
   return item;
 }
 
+int collector_check(const collector *from, const cafe_schema *const *listed, const char *owner, cafe_err *err) {
+  if (from->err.code) {
+    if (err) {
+      *err = from->err;
+    }
+    return from->err.code;
+  }
+  for (const collected *item = from->first; item; item = item->next) {
+    const cafe_schema *const *at = listed;
+    while (*at && *at != item->type) {
+      at++;
+    }
+    if (!*at) {
+      return cafe_fail(err, CAFE_INVALID, "%s asks for %s, which it doesn't list: add it", owner, item->type->name);
+    }
+  }
+  return CAFE_OK;
+}
+
 void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data) {
   add(&decision->events, type, data);
 }

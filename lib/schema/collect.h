@@ -27,6 +27,9 @@ typedef struct collector {
   cafe_err err; /* code 0: none */
 } collector;
 
+/* The failure that was kept, or CAFE_INVALID where owner said what isn't in its list (ended by NULL). err may be NULL. */
+int collector_check(const collector *from, const cafe_schema *const *listed, const char *owner, cafe_err *err);
+
 struct cafe_decision {
   collector events;
   const char *reason; /* of the refusal; NULL */

@@ -33,4 +33,9 @@ static inline bool field_is_slice(const cafe_field *field) {
   return field->type == CAFE_FIELD_TEXT || field->type == CAFE_FIELD_BYTES;
 }
 
+/* Letters, digits, '_', '-' and '.' after a letter: what SQL, file names and logs take as it is. NULL is none. */
+bool field_is_word(const char *name);
+/* Small letters, digits and '_' after a letter: a column's name. NULL is none. */
+bool field_is_snake(const char *name);
+
 #endif

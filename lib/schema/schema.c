@@ -53,8 +53,7 @@ static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c 
 static bool is_small(char c) { return c >= 'a' && c <= 'z'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-/* Letters, digits, '_', '-' and '.' after a letter: what SQL, file names and logs take as it is. */
-static bool is_schema_name(const char *name) {
+bool field_is_word(const char *name) {
   if (!name || !is_letter(name[0])) {
     return false;
   }
@@ -66,7 +65,7 @@ static bool is_schema_name(const char *name) {
   return true;
 }
 
-static bool is_field_name(const char *name) {
+bool field_is_snake(const char *name) {
   if (!name || !is_small(name[0])) {
     return false;
   }
@@ -105,7 +104,7 @@ static int check_names(const cafe_schema *schema, const cafe_field *field, cafe_
 
 static int check_field(const cafe_schema *schema, uint32_t index, cafe_err *err) {
   const cafe_field *field = &schema->fields[index];
-  if (!is_field_name(field->name)) {
+  if (!field_is_snake(field->name)) {
     return cafe_fail(err, CAFE_INVALID, "%s: field %u has no name in snake_case", schema->name, (unsigned)(index + 1));
   }
   if (field->number != index + 1) {
@@ -141,7 +140,7 @@ static int check_field(const cafe_schema *schema, uint32_t index, cafe_err *err)
 }
 
 int cafe_schema_check(const cafe_schema *schema, cafe_err *err) {
-  if (!schema || !is_schema_name(schema->name)) {
+  if (!schema || !field_is_word(schema->name)) {
     return cafe_fail(err, CAFE_INVALID, "a schema has no name of letters, digits, '_', '-' and '.'");
   }
   if (!schema->fields || schema->field_count == 0 || schema->field_count > UINT16_MAX) {

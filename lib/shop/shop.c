@@ -37,6 +37,10 @@ static int check_channels(const cafe_shop_options *options, cafe_err *err) {
     return cafe_fail(err, CAFE_INVALID, "shop: at most %d channels", (int)CAFE_CHANNELS_MAX);
   }
   for (uint32_t i = 0; i < options->channel_count; i++) {
+    if (!options->channels || !options->channels[i]) {
+      return cafe_fail(err, CAFE_INVALID, "shop: channel %u of %u is NULL", (unsigned)i + 1,
+                       (unsigned)options->channel_count);
+    }
     const char *name = options->channels[i]->name;
     if (!name[0] || strpbrk(name, " \t\r\n")) {
       return cafe_fail(err, CAFE_INVALID, "shop: channel name \"%s\": it must be a word", name);
@@ -96,6 +100,9 @@ static int host(cafe_shop *shop, cafe_node *node, unsigned services, cafe_err *e
 }
 
 int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *options, cafe_err *err) {
+  if (options->size < sizeof(*options)) {
+    return cafe_fail(err, CAFE_INVALID, "shop: its options have no size: begin with CAFE_SHOP_OPTIONS_INIT");
+  }
   unsigned services = options->services ? options->services : CAFE_SHOP_ALL;
   if (services & ~(unsigned)CAFE_SHOP_ALL) {
     return cafe_fail(err, CAFE_INVALID, "shop: services: an unknown one is asked for");

@@ -197,6 +197,7 @@ static const cafe_command_outcome ask_outcomes[] = {
     {&answered_type, CAFE_ACCEPTED}, {&denied_type, CAFE_REFUSED}, {NULL, (cafe_verdict)0}};
 static const cafe_command_type box_commands[] = {{&add_type, NULL},   {&ask_type, ask_outcomes}, {&answer_type, NULL},
                                                  {&burst_type, NULL}, {&spread_type, NULL},      {NULL, NULL}};
+static const cafe_schema *const box_task_types[] = {&question_type, NULL};
 static const cafe_aggregate box_aggregate = {
     .size = CAFE_AGGREGATE,
     .name = "box",
@@ -205,6 +206,7 @@ static const cafe_aggregate box_aggregate = {
     .commands = box_commands,
     .decide = box_decide,
     .evolve = box_evolve,
+    .task_types = box_task_types,
     .tasks = box_tasks,
 };
 
@@ -229,8 +231,11 @@ static void spread_react(cafe_reaction *out, const cafe_event *event, const void
 
 static const cafe_schema *const burst_events[] = {&bursted_type, NULL};
 static const cafe_schema *const spread_events[] = {&spreaded_type, NULL};
-static const cafe_policy burst_policy = {CAFE_POLICY, "box-burst", "boxes", burst_events, false, burst_react, NULL};
-static const cafe_policy spread_policy = {CAFE_POLICY, "box-spread", "boxes", spread_events, true, spread_react, NULL};
+static const cafe_schema *const asks_add[] = {&add_type, NULL};
+static const cafe_policy burst_policy = {CAFE_POLICY, "box-burst", "boxes", burst_events,
+                                         false,       burst_react, NULL,    asks_add};
+static const cafe_policy spread_policy = {CAFE_POLICY, "box-spread", "boxes", spread_events,
+                                          true,        spread_react, NULL,    asks_add};
 
 /* ---- its views: one inline, one by subscription ---- */
 

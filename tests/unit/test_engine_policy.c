@@ -179,6 +179,7 @@ static void a_command_that_is_refused_is_logged_and_nothing_else(void **state) {
   kit k;
   call c;
   burst data = {1};
+  cafe_worker worker = {CAFE_WORKER, &question_type, {0, 0, 0, 0}, kit_task_start, kit_task_stop, NULL, &k};
   refusing = burst_policy;
   refusing.react = refuse_react;
   service.policies = policies;
@@ -191,6 +192,7 @@ static void a_command_that_is_refused_is_logged_and_nothing_else(void **state) {
   k.options.log.level = CAFE_LOG_WARN;
   assert_int_equal(cafe_node_create(&k.node, &k.options, NULL), CAFE_OK);
   assert_int_equal(cafe_node_host(k.node, &service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k.node, &worker, NULL), CAFE_OK);
   assert_int_equal(cafe_node_start(k.node, NULL), CAFE_OK);
   assert_int_equal(kit_send(&k, &c, &burst_type, 4, &data), CAFE_OK);
   kit_run(&k, 20);

@@ -189,6 +189,9 @@ static void wrong_lists_are_refused(void **state) {
   list.filter_count = 1;
   assert_int_equal(ask_list(&k, &l, &list), CAFE_INVALID);
   assert_non_null(strstr(l.text, "colour"));
+  list.size = 0;
+  assert_int_equal(ask_list(&k, &l, &list), CAFE_INVALID);
+  assert_non_null(strstr(l.text, "CAFE_LIST_INIT"));
   kit_close(&k);
 }
 

@@ -102,6 +102,13 @@ static void what_is_submitted_wrongly_is_refused_and_never_calls_back(void **sta
     submit.client_key = &wrong[i];
     assert_int_equal(kit_submit(&k, &c, &submit), CAFE_INVALID);
   }
+  submit.client_key = NULL;
+  submit.size = 0;
+  assert_int_equal(kit_submit(&k, &c, &submit), CAFE_INVALID);
+  assert_non_null(strstr(c.text, "CAFE_SUBMIT_INIT"));
+  static const cafe_schema twin = CAFE_SCHEMA_OF("Add", add, add_fields);
+  assert_int_equal(kit_send(&k, &c, &twin, 1, &data), CAFE_INVALID);
+  assert_non_null(strstr(c.text, "one cafe_schema"));
   kit_run(&k, 100);
   assert_int_equal(c.times, 0);
   kit_close(&k);

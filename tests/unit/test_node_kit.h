@@ -138,6 +138,7 @@ static const cafe_command_type lid_commands[] = {{&Close, NULL}, {NULL, NULL}};
 static const cafe_schema *const jar_events[] = {&Filled,  &Asked,     &Answered,      &BrewAsked,
                                                 &Stirred, &BrewEnded, &BrewForgotten, NULL};
 static const cafe_schema *const lid_events[] = {&Closed, NULL};
+static const cafe_schema *const jar_task_types[] = {&BrewTask, NULL};
 static const cafe_aggregate jar_aggregate = {
     .size = CAFE_AGGREGATE,
     .name = "jar",
@@ -146,6 +147,7 @@ static const cafe_aggregate jar_aggregate = {
     .commands = jar_commands,
     .decide = jar_decide,
     .evolve = jar_evolve,
+    .task_types = jar_task_types,
     .tasks = jar_tasks,
 };
 static const cafe_aggregate lid_aggregate = {

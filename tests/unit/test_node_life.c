@@ -222,15 +222,17 @@ static void fill_too(cafe_reaction *out, const cafe_event *event, const void *co
 }
 
 static const cafe_schema *const stirred[] = {&Stirred, NULL};
-static const cafe_policy fills = {CAFE_POLICY, "fills", "kitchen", stirred, false, fill_too, NULL};
+static const cafe_schema *const fill_list[] = {&Fill, NULL};
+static const cafe_policy fills = {CAFE_POLICY, "fills", "kitchen", stirred, false, fill_too, NULL, fill_list};
 static const cafe_policy *const fills_policies[] = {&fills, NULL};
 
 static const cafe_schema *const closed_or_filled[] = {&Filled, &Closed, NULL};
+static const char *const both_sources[] = {"kitchen", "lids", NULL};
 static const cafe_view both = {.size = CAFE_VIEW,
                                .name = "both",
                                .version = 1,
                                .is_inline = true,
-                               .sources = kitchen_sources,
+                               .sources = both_sources,
                                .events = closed_or_filled,
                                .key_name = "jar_id",
                                .row = &Shelf,
@@ -250,6 +252,7 @@ static void a_start_that_lacked_a_service_can_be_made_again_with_it(void **state
   options.store = k->store;
   assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
   assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
   assert_int_equal(cafe_node_start(k->node, NULL), CAFE_INVALID);
   assert_int_equal(cafe_node_host(k->node, &lid_service, NULL), CAFE_OK);
   assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
@@ -264,6 +267,7 @@ static void refuse_start(const cafe_service *service) {
   options.loop = k->loop;
   options.store = k->store;
   assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
   int code = cafe_node_host(k->node, service, NULL);
   if (!code)
     code = cafe_node_start(k->node, NULL);
@@ -286,7 +290,7 @@ static void what_would_lose_events_in_silence_is_refused_at_the_start(void **sta
                                       .key_name = "jar_id",
                                       .row = &Shelf,
                                       .fold = put};
-  static const cafe_policy shelf_policy = {CAFE_POLICY, "shelf", "kitchen", stirred, true, fill_too, NULL};
+  static const cafe_policy shelf_policy = {CAFE_POLICY, "shelf", "kitchen", stirred, true, fill_too, NULL, fill_list};
   static const cafe_policy *const shelf_policies[] = {&shelf_policy, NULL};
   static const cafe_view *const shelf_too_views[] = {&shelf_too, NULL};
   static const cafe_view halved = {.size = CAFE_VIEW,
@@ -326,6 +330,7 @@ static void a_node_isnt_started_on_a_loop_that_cant_turn_it(void **state) {
   options.store = k->store;
   assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
   assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
   memory.fail_at = memory.calls + 1;
   assert_int_equal(cafe_node_start(k->node, NULL), CAFE_NOMEM);
   assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);

@@ -18,8 +18,9 @@ static void ask_nothing(cafe_reaction *out, const cafe_event *event, const void 
 }
 
 static const cafe_schema *const stirred[] = {&Stirred, NULL};
-static const cafe_policy three = {CAFE_POLICY, "three", "kitchen", stirred, true, ask_three, NULL};
-static const cafe_policy nothing = {CAFE_POLICY, "nothing", "kitchen", stirred, true, ask_nothing, NULL};
+static const cafe_schema *const asks_fill[] = {&Fill, NULL};
+static const cafe_policy three = {CAFE_POLICY, "three", "kitchen", stirred, true, ask_three, NULL, asks_fill};
+static const cafe_policy nothing = {CAFE_POLICY, "nothing", "kitchen", stirred, true, ask_nothing, NULL, asks_fill};
 static const cafe_policy *const three_policies[] = {&three, NULL};
 static const cafe_policy *const nothing_policies[] = {&nothing, NULL};
 

@@ -247,6 +247,11 @@ static void what_can_not_be_hosted_is_refused(void **state) {
   assert_int_equal(create_with(&options, &err), CAFE_INVALID);
   odd.name = "word";
   assert_int_equal(create_with(&options, &err), CAFE_OK);
+  options.channels = NULL;
+  assert_int_equal(create_with(&options, &err), CAFE_INVALID);
+  options.size = 0;
+  assert_int_equal(create_with(&options, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "CAFE_SHOP_OPTIONS_INIT"));
 }
 
 static void a_refused_allocation_leaves_nothing_behind(void **state) {
