@@ -40,19 +40,20 @@ typedef enum cafe_verdict {
 /* Collects what a decision says. */
 typedef struct cafe_decision cafe_decision;
 
-/* Adds an event. data is the struct that type describes; it is copied, its texts BORROW from the state, the command or
- * static memory. A failure (no memory, a value outside its type) is kept and fails the command. Since 0.1. */
+/* Adds an event, one that the aggregate lists; inside decide only. data is the struct that type describes: COPY, texts
+ * too. A failure (no memory, a value outside its type) is kept and fails the command. Since 0.1. */
 CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data);
 
-/* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`. reason is a static kebab-case word for programs.
- * Returns CAFE_REFUSED; events emitted before are committed all the same. Since 0.1. */
+/* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`; inside decide only. reason is a kebab-case word for
+ * programs, BORROW: static. The text is for people. Returns CAFE_REFUSED; events emitted before are committed all the
+ * same. No memory is kept as a failure, and fails the command. Since 0.1. */
 CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...)
     CAFE_PRINTF(3, 4);
 
 /* One event that answers a pending command. */
 typedef struct cafe_command_outcome {
   const cafe_schema *event;
-  cafe_verdict verdict; /* CAFE_ACCEPTED, or CAFE_REFUSED with the event's name as reason */
+  cafe_verdict verdict; /* CAFE_ACCEPTED, or CAFE_REFUSED with the event's name as reason and text */
 } cafe_command_outcome;
 
 typedef struct cafe_command_type {
@@ -70,8 +71,9 @@ struct cafe_reaction; /* policy.h */
 
 typedef struct cafe_tasks cafe_tasks;
 
-/* Names a wanted task: id is unique in its stream, for ever; type and data describe it as an event's; not before
- * not_before_ms (UTC; 0: at once). Since 0.1. */
+/* Names a wanted task; inside tasks only. id is unique in its stream, for ever; type is one of task_types, data the
+ * struct that it describes: COPY, texts too. It is started when it is not_before_ms (UTC; 0: at once). A failure is
+ * kept, as by cafe_emit. Since 0.1. */
 CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data,
                            int64_t not_before_ms);
 
@@ -81,12 +83,14 @@ CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type
  */
 typedef struct cafe_aggregate {
   size_t size;                       /* CAFE_AGGREGATE sets it */
-  const char *name;                  /* "order": the first half of the stream's name, unique in a node */
+  const char *name;                  /* "order": the first half of the stream's name, unique in a node and kept for
+                                        ever; letters, digits, '_', '-' and '.' */
   const cafe_schema *state;          /* zeroed is the state of a stream without events */
   const cafe_schema *const *events;  /* all it emits, ended by NULL */
   const cafe_command_type *commands; /* all it takes, ended by {NULL, NULL} */
 
-  /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict. command->type is one of commands. */
+  /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict: CAFE_PENDING only for a command with outcomes,
+   * CAFE_REFUSED only by cafe_refuse. command->type is one of commands. BORROW all until it returns. */
   cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command);
 
   /* REQUIRED. state becomes the state after event. Texts to keep are copied into the arena, which lives as long as the
@@ -106,15 +110,16 @@ typedef struct cafe_aggregate {
 #define CAFE_AGGREGATE sizeof(cafe_aggregate)
 
 /* How often and how soon something is tried again: after attempt a it waits U(0, min(max_ms, initial_ms * 2^(a-1)))
- * (full jitter: Brooker, "Exponential Backoff And Jitter", 2015). */
+ * (full jitter: Brooker, "Exponential Backoff And Jitter", 2015). Zeroed: at once, without end, and without a limit to
+ * an attempt, but where a default is named. */
 typedef struct cafe_retry {
-  int64_t initial_ms;
+  int64_t initial_ms; /* at most max_ms */
   int64_t max_ms;
   uint32_t max_attempts; /* 0: without end */
   int64_t timeout_ms;    /* an attempt without an answer for so long is taken as failed; 0: none */
 } cafe_retry;
 
-/* One run of a task. BORROW: valid until it is answered. */
+/* One run of a task. BORROW: valid until it is answered or stopped. */
 typedef struct cafe_task {
   uint64_t key;
   const char *aggregate;
@@ -123,7 +128,8 @@ typedef struct cafe_task {
   const cafe_schema *type;
   const void *data;
   int64_t now_ms;            /* UTC, when it started */
-  const cafe_command *cause; /* the command whose unit made it wanted, secrets included; NULL after a restart */
+  const cafe_command *cause; /* the command whose unit made it wanted, secrets included; NULL after a restart, or where
+                                memory was short: ask without it */
 } cafe_task;
 
 /*
@@ -142,8 +148,8 @@ typedef struct cafe_worker {
    * Afterwards it must not be answered. NULL: it is waited for. */
   void (*stop)(void *user, cafe_task *task);
 
-  /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the command that says
-   * so. reason BORROW. */
+  /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the one command, to the
+   * task's own key, that says so. Where it names none, the task goes on being tried. BORROW all until it returns. */
   void (*give_up)(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out);
 
   void *user;
@@ -151,11 +157,13 @@ typedef struct cafe_worker {
 
 #define CAFE_WORKER sizeof(cafe_worker)
 
-/* Answers a task by a command to its stream, whose data is copied. The task is gone afterwards. Loop thread.
- * Since 0.1. */
+/* Answers a task by a command to its key, of an aggregate of the node; its events are to end the task, which otherwise
+ * runs again. data COPY, texts too. The task is gone afterwards. A failure (no memory, a command that nobody takes)
+ * counts as a failed attempt. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data);
 
-/* The attempt failed: again later, by the worker's retry. The task is gone afterwards. Loop thread. Since 0.1. */
+/* The attempt failed: again later, by the worker's retry, or give_up after the last. reason (not NULL) BORROW: until
+ * the call returns. The task is gone afterwards. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_task_fail(cafe_task *task, const cafe_err *reason);
 
 CAFE_END_DECLS

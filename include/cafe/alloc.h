@@ -20,7 +20,7 @@ typedef struct cafe_allocator {
   void *user;
 } cafe_allocator;
 
-/* The C library's allocator. THREADSAFE. Since 0.1. */
+/* The C library's allocator. BORROW: a constant. THREADSAFE. Since 0.1. */
 CAFE_EXPORT const cafe_allocator *cafe_allocator_default(void);
 
 /*
@@ -29,7 +29,8 @@ CAFE_EXPORT const cafe_allocator *cafe_allocator_default(void);
  */
 typedef struct cafe_arena cafe_arena;
 
-/* OWN: destroy it. allocator NULL: malloc; otherwise COPY. NULL when memory is refused. Since 0.1. */
+/* Makes an empty arena. OWN: cafe_arena_destroy. allocator NULL: malloc; otherwise COPY. NULL when memory is refused.
+ * THREADSAFE, as far as the allocator is. Since 0.1. */
 CAFE_EXPORT cafe_arena *cafe_arena_create(const cafe_allocator *allocator);
 
 /* Frees the arena and everything taken from it. NULL is allowed. Since 0.1. */

@@ -37,14 +37,15 @@ typedef struct cafe_err {
   char text[248]; /* one sentence: what was wrong and what to do. Ends with NUL, cut where too long */
 } cafe_err;
 
-/* Fills err, if it isn't NULL, and returns code: `return cafe_fail(err, CAFE_INVALID, "…")`. Since 0.1. */
+/* Fills err, if it isn't NULL, and returns code: `return cafe_fail(err, CAFE_INVALID, "…")`. The arguments may point
+ * into err. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
 
-/* The same with the cause's own number. Since 0.1. */
+/* The same with the cause's own number. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *format, ...)
     CAFE_PRINTF(4, 5);
 
-/* Makes err say success. err may be NULL. Since 0.1. */
+/* Makes err say success. err may be NULL. THREADSAFE. Since 0.1. */
 CAFE_EXPORT void cafe_err_clear(cafe_err *err);
 
 /* The code's name in lower case ("overloaded"), "unknown" for a number that is none. BORROW: a constant. THREADSAFE.

@@ -25,15 +25,15 @@ typedef struct cafe_log_record {
   const char *text; /* one sentence, without a line end */
 } cafe_log_record;
 
-/* Where a node writes. Zeroed: nowhere. */
+/* Where a node writes. Zeroed: nowhere, and nobody learns what a subscription, a task or a timer can't do. */
 typedef struct cafe_log {
   /* BORROW: the record and all it points to, until the call returns. On the loop thread. Mustn't call the node. */
   void (*write)(void *user, const cafe_log_record *record);
   void *user;
-  cafe_log_level level; /* records above it are not made */
+  cafe_log_level level; /* records above it are not made; 0: none is */
 } cafe_log;
 
-/* A log that writes text lines to stderr. THREADSAFE. Since 0.1. */
+/* A log that writes text lines to stderr; nothing needs freeing. THREADSAFE, as its write is. Since 0.1. */
 CAFE_EXPORT cafe_log cafe_log_stderr(cafe_log_level level);
 
 CAFE_END_DECLS

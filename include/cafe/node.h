@@ -16,32 +16,33 @@ typedef struct cafe_loop cafe_loop;           /* sys/loop.h to write one; loop/u
 typedef struct cafe_store cafe_store;         /* sys/store.h to write one; store/ makes one */
 typedef struct cafe_transport cafe_transport; /* sys/transport.h to write one; transport/ makes one */
 
-/* Free what their constructors made; nothing of it may be in use any more. NULL is allowed. Since 0.1. */
+/* Free what their constructors made, the node that uses it first. NULL is allowed. Loop thread, not inside a turn.
+ * Since 0.1. */
 CAFE_EXPORT void cafe_loop_destroy(cafe_loop *loop);
 CAFE_EXPORT void cafe_store_destroy(cafe_store *store);
 CAFE_EXPORT void cafe_transport_destroy(cafe_transport *transport);
 
 /*
  * A service: what is hosted together under one name and may be moved to a node of its own. Any array may be NULL; each
- * is ended by NULL. BORROW by the node: static.
+ * is ended by NULL. BORROW by the node, with all that it points to: until the node is destroyed.
  */
 typedef struct cafe_service {
-  size_t size; /* CAFE_SERVICE sets it */
-  const char *name;
+  size_t size;      /* CAFE_SERVICE sets it */
+  const char *name; /* unique in a system: letters, digits, '_', '-' and '.' */
   const cafe_aggregate *const *aggregates;
   const cafe_saga *const *sagas;
   const cafe_policy *const *policies;
   const cafe_view *const *views;
-  /* Aggregates of other services that this one's sagas and policies command. */
+  /* Aggregates of other services that this one's sagas command, or whose events its sagas, policies and views hear. */
   const cafe_aggregate *const *remotes;
-  const char *const *remote_services; /* where each of them lives, in the same order */
+  const char *const *remote_services; /* where each of them lives, in the same order; REQUIRED with remotes */
 } cafe_service;
 
 #define CAFE_SERVICE sizeof(cafe_service)
 
 typedef struct cafe_node_options {
   size_t size;
-  const char *name;                /* for logs and locks; NULL: "cafe" */
+  const char *name;                /* COPY. For logs and locks; NULL: "cafe" */
   cafe_loop *loop;                 /* REQUIRED. BORROW: until the node is closed */
   cafe_store *store;               /* REQUIRED. BORROW: until the node is closed */
   cafe_transport *transport;       /* BORROW, or NULL for a node without peers */
@@ -50,42 +51,56 @@ typedef struct cafe_node_options {
   uint32_t max_queued;             /* operations not answered yet; beyond: CAFE_OVERLOADED. 0: 16,384 */
   uint32_t max_batch;              /* units in one durable write. 0: 512 */
   uint32_t max_cached;             /* keys kept in memory beside those in use. 0: 16,384 */
-  uint32_t id_block;               /* keys reserved at once. 0: 1,024 */
+  uint32_t id_block;               /* new keys reserved at once; a crash leaves a gap of at most so many. 0: 1,024 */
 } cafe_node_options;
 
 #define CAFE_NODE_OPTIONS_INIT                                                                                         \
   { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0 }
 
-/* Makes a node. OWN: close it, then destroy it. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */
+/*
+ * The thread that makes a node is its loop thread, and everything below is for it alone. One node turns on one thread;
+ * several may share a loop.
+ */
+
+/* Makes a node that hosts nothing yet and has touched nothing. OWN: cafe_node_destroy. CAFE_INVALID (no loop or store,
+ * options without a size), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err);
 
-/* Hosts a service. Before start only. What can be checked of one service alone is checked here, the rest at
- * start: CAFE_INVALID names what is wrong. Since 0.1. */
+/* Hosts a service. Before start only. BORROW: until the node is destroyed. CAFE_INVALID names what is wrong and what to
+ * do: what a definition shows by itself is found here, what only shows beside the others at start. After a failure the
+ * node can't be started any more: destroy it. CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_host(cafe_node *node, const cafe_service *service, cafe_err *err);
 
-/* Gives the node a worker for tasks of one type. COPY, its user BORROW until the node is closed. Before start only.
+/* Gives the node a worker for tasks of one type; each type has one at most. Before start only. COPY, its user BORROW
+ * until the node is closed. CAFE_INVALID: what the worker lacks, or that the type has one already; CAFE_NOMEM.
  * Since 0.1. */
 CAFE_EXPORT int cafe_node_employ(cafe_node *node, const cafe_worker *worker, cafe_err *err);
 
-/* Opens the store's tables and begins: resumes what a crash left, subscribes, answers peers. May block for as long as
- * the store needs to open. CAFE_INVALID where a task has no worker; the store's own failures. Since 0.1. */
+/* Checks what is hosted, opens the store and begins: what a crash left is resumed, logs are subscribed to, peers are
+ * answered, all of it in later turns. Blocks for as long as the store needs to open. CAFE_INVALID: something is wrong
+ * with what is hosted (a task type without a worker, an event that no aggregate emits, …), and the text says what to
+ * do. CAFE_NOMEM. The store's and the transport's own: CAFE_DENIED (another process has the store), CAFE_INVALID (it is
+ * no store), CAFE_UNSUPPORTED, CAFE_CORRUPT, CAFE_UNAVAILABLE, …. A start that failed may be made again, also after
+ * more was hosted or employed. Since 0.1. */
 CAFE_EXPORT int cafe_node_start(cafe_node *node, cafe_err *err);
 
 /* For a program with its own loop: when `fd` is readable or `timeout_ms` has passed, turn the node; after submitting,
- * turn it once. timeout_ms: -1 nothing is due, 0 only when a turn is. turn: CAFE_OK, or CAFE_INVALID inside another.
- * Loop thread. Since 0.1. */
+ * turn it once. fd BORROW: the loop's, -1 in a simulation. timeout_ms: -1 nothing is due, 0 only when a turn is.
+ * turn doesn't wait, and returns CAFE_OK, or CAFE_INVALID inside another. Since 0.1. */
 CAFE_EXPORT int cafe_node_fd(const cafe_node *node);
 CAFE_EXPORT int64_t cafe_node_timeout_ms(const cafe_node *node);
 CAFE_EXPORT int cafe_node_turn(cafe_node *node);
 
-/* The blocking form: turns the node, sleeping between, until *until is not 0. Since 0.1. */
+/* The blocking form: turns the node, sleeping between, until *until is not 0, which is looked at after each turn; a
+ * completion or a signal handler sets it. CAFE_OK, or CAFE_INVALID inside a turn. Since 0.1. */
 CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
 
 /* Takes no more commands (CAFE_UNAVAILABLE), finishes what is in flight, then calls done, in a later turn. In flight is
  * what was submitted, and what runs already: a task that was started is waited for, and its answer is committed. Tasks,
  * timers and retries begin only where an operation waits for what they bring, subscriptions go on while any does; the
- * rest goes on at the next start. An operation without a timeout may wait for long: close ends it. done may be NULL; it
- * also runs, once, where the node is closed before. CAFE_INVALID: it isn't running. Loop thread. Since 0.1. */
+ * rest goes on at the next start. Committed rows can be read until the node is closed. An operation without a timeout
+ * may wait for long: close ends it. done may be NULL; it also runs, once, where the node is closed before.
+ * CAFE_INVALID: it isn't running. Since 0.1. */
 CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
 /* The blocking form: drains the node, turning it for at most timeout_ms (0: as long as it takes). A node that is
@@ -93,35 +108,37 @@ CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void 
  * repeated, and cafe_node_close or cafe_node_destroy ends it as it stands. What isn't finished then isn't lost: what
  * was committed goes on at the next start, where a task that was running is started again, with a higher attempt (a
  * message may so be sent twice, under one id). CAFE_INVALID: it is neither running nor draining, or this is a
- * completion. CAFE_CANCELED: it was closed meanwhile. Loop thread. Since 0.1. */
+ * completion. CAFE_CANCELED: it was closed meanwhile. Since 0.1. */
 CAFE_EXPORT int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *err);
 
-/* Stops now: every operation in flight completes with CAFE_CANCELED (or its real end), then done runs. What was
- * committed stays. CAFE_INVALID: it is neither running nor draining. Since 0.1. */
+/* Stops now, in later turns: tasks are stopped, every operation in flight completes with CAFE_CANCELED (or its real
+ * end), and when the store has done what it has in hand, done runs; it may be NULL. What was committed stays.
+ * CAFE_INVALID: it is neither running nor draining. Since 0.1. */
 CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
 
-/* Frees a node that was never started or is closed; a running one is closed first, turning it. NULL is allowed. Must
- * not be called from a completion. Since 0.1. */
+/* Frees a node that was never started or is closed; a running one is closed first, turning it, which may block for as
+ * long as the store has something in hand. Its loop, store and transport stay the caller's. NULL is allowed. Must not
+ * be called from a completion. Since 0.1. */
 CAFE_EXPORT void cafe_node_destroy(cafe_node *node);
 
-/* A count of what the node has done and holds, for metrics. Fields may be added at the end. */
+/* What the node has done since it was made, and what it holds, for metrics. Fields may be added at the end. */
 typedef struct cafe_node_stats {
   size_t size;
   uint64_t commands; /* decided, with those a unit caused */
   uint64_t refused;
-  uint64_t units;   /* committed */
-  uint64_t batches; /* durable writes */
-  uint64_t events;
-  uint64_t conflicts;      /* units decided again */
+  uint64_t units;          /* committed */
+  uint64_t batches;        /* durable writes */
+  uint64_t events;         /* committed */
+  uint64_t conflicts;      /* units that another writer was before, and that were decided again */
   uint64_t max_batch_seen; /* units */
   uint64_t queued;         /* operations not answered yet, now */
   uint64_t cached;         /* keys in memory, now */
-  uint64_t tasks_running;
-  uint64_t parked;         /* sagas and tasks that need an operator */
-  int64_t commit_us_total; /* in batches: commit time = total / batches */
+  uint64_t tasks_running;  /* now */
+  uint64_t parked;         /* tasks whose last attempt failed */
+  int64_t commit_us_total; /* microseconds in batches: one took commit_us_total / batches */
 } cafe_node_stats;
 
-/* Fills *out, whose size is set. Loop thread. Since 0.1. */
+/* Fills *out, whose size is set, as far as it reaches. Since 0.1. */
 CAFE_EXPORT void cafe_node_stats_get(const cafe_node *node, cafe_node_stats *out);
 
 CAFE_END_DECLS

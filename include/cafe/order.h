@@ -232,7 +232,7 @@ CAFE_EXPORT extern const cafe_saga cafe_order_saga;
 /* Table `orders`, inline. */
 CAFE_EXPORT extern const cafe_view cafe_orders_view;
 
-/* The status as people read it: "CoffeeDone"; NULL for CAFE_ORDER_NONE. BORROW: a constant. Since 0.1. */
+/* The status as people read it: "CoffeeDone"; NULL for CAFE_ORDER_NONE. BORROW: a constant. THREADSAFE. Since 0.1. */
 CAFE_EXPORT const char *cafe_order_status_name(cafe_order_status status);
 
 CAFE_END_DECLS

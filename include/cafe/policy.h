@@ -9,7 +9,9 @@ CAFE_BEGIN_DECLS
 /* Collects the commands that something asks for. */
 typedef struct cafe_reaction cafe_reaction;
 
-/* Asks for a command. data is copied, its texts too. A failure is kept and fails the unit. Since 0.1. */
+/* Asks for a command to a key (1 to CAFE_KEY_MAX); inside what was handed the reaction only: a policy's react, a saga's
+ * asks, a worker's give_up. data is the struct that command describes: COPY, texts too. A failure (no memory, a value
+ * outside its type) is kept and fails the unit. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data);
 
 /*
@@ -20,12 +22,13 @@ CAFE_EXPORT void cafe_react(cafe_reaction *out, const cafe_schema *command, uint
  */
 typedef struct cafe_policy {
   size_t size;                      /* CAFE_POLICY sets it */
-  const char *name;                 /* names the subscription: unique in a node, kept for ever */
+  const char *name;                 /* names the subscription: unique in a node, kept for ever; letters, digits, '_',
+                                       '-' and '.' */
   const char *source;               /* the service whose events it reads */
-  const cafe_schema *const *events; /* ended by NULL */
+  const cafe_schema *const *events; /* at least one, each once, ended by NULL */
   bool other_key;                   /* react asks for keys other than the event's */
 
-  /* REQUIRED. */
+  /* REQUIRED. Names what it asks for by cafe_react. BORROW the event until it returns. */
   void (*react)(cafe_reaction *out, const cafe_event *event, const void *config);
   const void *config;                 /* handed to react. BORROW */
   const cafe_schema *const *commands; /* all that react may ask for, ended by NULL; of aggregates of the same node */

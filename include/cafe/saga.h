@@ -120,10 +120,12 @@ typedef struct cafe_saga {
 
 /* Checks a definition, as hosting it does: names, references, limits; exactly one pivot; before it each step with an
  * action has a compensation or says what undoes it; after it each is retriable and none fails; every interrupt can be
- * granted and refused; every wait can end. CAFE_INVALID says which step and why. THREADSAFE. Since 0.1. */
+ * granted and refused; every wait can end. saga BORROW: until it returns. CAFE_INVALID says which step and why.
+ * THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_saga_check(const cafe_saga *saga, cafe_err *err);
 
-/* Writes the saga as a graph in the DOT language (graphviz.org/doc/info/lang.html) by `write`, piece by piece.
+/* Writes the saga as a graph in the DOT language (graphviz.org/doc/info/lang.html) by `write`, piece by piece; one that
+ * cafe_saga_check refuses becomes a graph that says why. Each text BORROW: until write returns. THREADSAFE.
  * Since 0.1. */
 CAFE_EXPORT void cafe_saga_print(const cafe_saga *saga, void (*write)(void *user, cafe_slice text), void *user);
 

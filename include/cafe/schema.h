@@ -65,12 +65,13 @@ typedef struct cafe_schema {
 #define CAFE_SCHEMA_OF(name_, struct_, fields_)                                                                        \
   { (name_), (uint32_t)sizeof(struct_), (uint32_t)(sizeof(fields_) / sizeof((fields_)[0])), (fields_) }
 
-/* Checks a table: numbers, widths, names, offsets inside the struct. CAFE_INVALID names the field. THREADSAFE.
- * Since 0.1. */
+/* Checks a table: numbers, widths, names, offsets inside the struct. Hosting does it for all that it hosts; the other
+ * functions here believe the table. CAFE_INVALID names the field. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_schema_check(const cafe_schema *schema, cafe_err *err);
 
 /* The msgpack form: an array with field n at place n - 1, nil for an empty text or a zero of any other type; nil at the
- * end is left out. The bytes are in the arena. CAFE_NOMEM; CAFE_INVALID for a value outside its type. Since 0.1. */
+ * end is left out. The bytes are in the arena: BORROW, until it is reset. CAFE_NOMEM; CAFE_INVALID for a value outside
+ * its type. On one arena, one thread at a time. Since 0.1. */
 CAFE_EXPORT int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                                    cafe_err *err);
 
@@ -79,7 +80,9 @@ CAFE_EXPORT int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const caf
  * anything malformed, with value zeroed; reserves nothing. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_schema_decode(void *value, const cafe_schema *schema, cafe_slice bytes, cafe_err *err);
 
-/* Copies the struct, and its texts and bytes into the arena. CAFE_OK or CAFE_NOMEM. Since 0.1. */
+/* Copies the struct to *to (schema->width bytes), and its texts and bytes into the arena, each followed by a NUL that
+ * its size doesn't count: BORROW, until the arena is reset. CAFE_OK or CAFE_NOMEM, with *to as it was. On one arena,
+ * one thread at a time. Since 0.1. */
 CAFE_EXPORT int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe_arena *arena);
 
 /* One field's value, whatever its type. */
@@ -89,11 +92,13 @@ typedef struct cafe_value {
   cafe_slice bytes; /* TEXT, BYTES, and ENUM's name */
 } cafe_value;
 
-/* Reads field `index` of a struct. THREADSAFE. Since 0.1. */
+/* Reads field `index` (below field_count) of a struct. Its bytes BORROW: from the struct, or the field table (an ENUM's
+ * name). THREADSAFE. Since 0.1. */
 CAFE_EXPORT cafe_value cafe_schema_get(const cafe_schema *schema, const void *value, uint32_t index);
 
-/* Writes field `index` of a struct from a cafe_value (its number, or its bytes; ENUM takes the name if bytes has one).
- * CAFE_INVALID for a value outside the type, or a name that is none. Texts BORROW. Since 0.1. */
+/* Writes field `index` (below field_count) of a struct from a cafe_value (its number, or its bytes; ENUM takes the name
+ * if bytes has one). Texts BORROW: they must outlive the struct. CAFE_INVALID for a value outside the type, or a name
+ * that is none, with the struct as it was. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_schema_set(void *value, const cafe_schema *schema, uint32_t index, const cafe_value *from,
                                 cafe_err *err);
 

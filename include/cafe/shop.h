@@ -47,11 +47,11 @@ typedef enum cafe_shop_service {
 typedef struct cafe_shop_options {
   size_t size;
   unsigned services;             /* cafe_shop_service, or-ed; 0: all */
-  cafe_gateway *gateway;         /* REQUIRED with PAY. BORROW */
-  cafe_channel *const *channels; /* with CUSTOMER; at most CAFE_CHANNELS_MAX. BORROW each */
-  uint32_t channel_count;
-  cafe_retry gateway_retry; /* zeroed: 200 ms, 30 s, 20 attempts, 10 s each */
-  cafe_retry channel_retry; /* zeroed: 500 ms, 60 s, 20 attempts, 10 s each */
+  cafe_gateway *gateway;         /* REQUIRED with PAY. BORROW: until the node is closed */
+  cafe_channel *const *channels; /* with CUSTOMER, each by another name. COPY; BORROW each, as the gateway */
+  uint32_t channel_count;        /* at most CAFE_CHANNELS_MAX; 0: nobody is told anything */
+  cafe_retry gateway_retry;      /* zeroed: 200 ms, 30 s, 20 attempts, 10 s each */
+  cafe_retry channel_retry;      /* zeroed: 500 ms, 60 s, 20 attempts, 10 s each */
 } cafe_shop_options;
 
 #define CAFE_SHOP_OPTIONS_INIT                                                                                         \
@@ -59,13 +59,18 @@ typedef struct cafe_shop_options {
     sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0}, { 0, 0, 0, 0 }                                          \
   }
 
-/* The coffee shop's services, hosted by a node, with their workers. OWN: destroy it after the node is closed.
- * Before the node's start. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */
+/* The coffee shop's services, hosted by a node, with their workers. */
 typedef struct cafe_shop cafe_shop;
+
+/* Hosts them; before the node's start. options BORROW: until the call returns. OWN: cafe_shop_destroy. CAFE_INVALID: an
+ * option is wrong, or the node has started or hosts one of them already; CAFE_NOMEM. After a failure only
+ * cafe_node_destroy is left to the node. Loop thread. Since 0.1. */
 CAFE_EXPORT int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *options, cafe_err *err);
+
+/* Frees it; the node is destroyed before. NULL is allowed. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_shop_destroy(cafe_shop *shop);
 
-/* Free what their constructors made; nothing of it may be in use any more. NULL is allowed. Since 0.1. */
+/* Free what their constructors made, after the shop that uses it. NULL is allowed. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_gateway_destroy(cafe_gateway *gateway);
 CAFE_EXPORT void cafe_channel_destroy(cafe_channel *channel);
 

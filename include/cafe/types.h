@@ -51,10 +51,10 @@ typedef struct cafe_position {
 
 #define CAFE_POSITION_TEXT_MAX 48
 
-/* Writes the position as a token of [0-9a-z.] with NUL. Since 0.1. */
+/* Writes the position as a token of [0-9a-z.] with NUL. THREADSAFE. Since 0.1. */
 CAFE_EXPORT void cafe_position_format(char out[CAFE_POSITION_TEXT_MAX], const cafe_position *position);
 
-/* Reads such a token. CAFE_INVALID if it is none. Since 0.1. */
+/* Reads such a token. CAFE_INVALID if it is none, with *out as it was. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_position_parse(cafe_position *out, cafe_slice token, cafe_err *err);
 
 /*
@@ -62,16 +62,18 @@ CAFE_EXPORT int cafe_position_parse(cafe_position *out, cafe_slice token, cafe_e
  * people use, for a currency with `decimals` digits after the point (KRW 0, USD 2).
  */
 
-/* The number of decimals of an ISO 4217 code. CAFE_INVALID for one that the library doesn't know. Since 0.1. */
+/* The number of decimals of an ISO 4217 code, three capitals: 0 to 4. CAFE_INVALID for one that the library doesn't
+ * know, with *out as it was. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_currency_decimals(int *out, cafe_slice currency, cafe_err *err);
 
-/* Reads a JSON number or its text ("4500", "12.50", "1e3") exactly. CAFE_INVALID if it isn't one, is negative, has
- * more decimals than the currency (trailing zeros count), or is above 10^12 minor units. Since 0.1. */
+/* Reads a JSON number or its text ("4500", "12.50", "1e3") exactly, for a currency with 0 to 12 decimals. CAFE_INVALID
+ * if it isn't one, is negative, has more decimals than the currency (trailing zeros count), or is above 10^12 minor
+ * units, with *out_minor as it was. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_amount_parse(int64_t *out_minor, cafe_slice text, int decimals, cafe_err *err);
 
 #define CAFE_AMOUNT_TEXT_MAX 32
 
-/* Writes the decimal form with NUL: 1250 with 2 decimals is "12.50". Since 0.1. */
+/* Writes the decimal form with NUL: 1250 with 2 decimals is "12.50"; 0 to 12 decimals. THREADSAFE. Since 0.1. */
 CAFE_EXPORT void cafe_amount_format(char out[CAFE_AMOUNT_TEXT_MAX], int64_t minor, int decimals);
 
 CAFE_END_DECLS

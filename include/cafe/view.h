@@ -20,12 +20,12 @@ typedef enum cafe_fold {
  */
 typedef struct cafe_view {
   size_t size;      /* CAFE_VIEW sets it */
-  const char *name; /* "orders": the table, unique in a node */
-  uint32_t version; /* from 1; a changed definition has a new one */
+  const char *name; /* "orders": the table, unique in a node; snake_case */
+  uint32_t version; /* from 1; a changed definition has a new one. Rows that are there aren't rebuilt by it yet */
   bool is_inline;
-  const char *const *sources;       /* the services, ended by NULL */
-  const cafe_schema *const *events; /* ended by NULL */
-  const char *key_name;             /* "order_id": the column of the event's key */
+  const char *const *sources;       /* the services that its events are of, ended by NULL */
+  const cafe_schema *const *events; /* at least one, each once, ended by NULL */
+  const char *key_name;             /* "order_id": the column of the event's key; no column of row */
   const char *sub_name;             /* the second half of the row's key, or NULL for one row a key */
   const cafe_schema *row;           /* the other columns */
   const char *const *indexes;       /* columns that lists are filtered by, ended by NULL; or NULL */

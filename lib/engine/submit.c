@@ -535,6 +535,7 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
     if (call->err)
       *call->err = *err;
   } else if (keep_outcome(call, outcome)) {
+    memset(call->out, 0, sizeof *call->out);
     call->code = cafe_fail(call->err, CAFE_NOMEM, "the command was answered, but there is no memory for the answer");
   }
 }
