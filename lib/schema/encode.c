@@ -7,8 +7,8 @@
  * The size is bounded before the first byte is packed: the arena hands out the bytes once, and msgpack-c, which packs
  * them, can't run out of room.
  */
-#include <assert.h>
-#include <msgpack.h>
+#include <msgpack/pack_define.h>
+#include <msgpack/timestamp.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -98,37 +98,34 @@ int codec_check(codec_measure *out, const cafe_schema *schema, const void *value
   return CAFE_OK;
 }
 
-typedef struct target {
-  char *next;
-  const char *end;
-} target;
+/* msgpack-c's functions, made for the place to write to (a char **, moved on) instead of for its packer, which calls
+ * back for each of their bytes. */
+#define msgpack_pack_user                       char **
+#define msgpack_pack_inline_func(name)          static inline int pack##name
+#define msgpack_pack_inline_func_cint(name)     static inline int pack##name
+#define msgpack_pack_inline_func_fixint(name)   static inline int pack_fix##name
+#define msgpack_pack_append_buffer(to, from, n) return (memcpy(*(to), (from), (n)), *(to) += (n), 0)
+#include <msgpack/pack_template.h>
 
-static int append(void *data, const char *bytes, size_t size) {
-  target *t = data;
-  assert(size <= (size_t)(t->end - t->next));
-  memcpy(t->next, bytes, size);
-  t->next += size;
-  return 0;
-}
-
-static void pack_field(msgpack_packer *packer, const cafe_field *field, const char *at) {
+static void pack_field(char **to, const cafe_field *field, const char *at) {
   switch (field->type) {
   case CAFE_FIELD_BOOL:
     if (field_bool(at)) {
-      msgpack_pack_true(packer);
+      pack_true(to);
       return;
     }
     break;
   case CAFE_FIELD_ENUM:
     if (field_enum(at)) {
-      msgpack_pack_int32(packer, field_enum(at));
+      pack_int32(to, field_enum(at));
       return;
     }
     break;
   case CAFE_FIELD_TEXT: {
     cafe_slice slice = field_slice(at);
     if (slice.size) {
-      msgpack_pack_str_with_body(packer, slice.data, slice.size);
+      pack_str(to, slice.size);
+      pack_str_body(to, slice.data, slice.size);
       return;
     }
     break;
@@ -136,31 +133,29 @@ static void pack_field(msgpack_packer *packer, const cafe_field *field, const ch
   case CAFE_FIELD_BYTES: {
     cafe_slice slice = field_slice(at);
     if (slice.size) {
-      msgpack_pack_bin_with_body(packer, slice.data, slice.size);
+      pack_bin(to, slice.size);
+      pack_bin_body(to, slice.data, slice.size);
       return;
     }
     break;
   }
   default:
     if (field_i64(at)) {
-      msgpack_pack_int64(packer, field_i64(at));
+      pack_int64(to, field_i64(at));
       return;
     }
     break;
   }
-  msgpack_pack_nil(packer);
+  pack_nil(to);
 }
 
 char *codec_pack(char *to, const cafe_schema *schema, const void *value, const codec_measure *measure) {
-  target t = {to, to + measure->encoded_max};
-  msgpack_packer packer;
-  msgpack_packer_init(&packer, &t, append);
-  msgpack_pack_array(&packer, measure->used);
+  pack_array(&to, measure->used);
   for (uint32_t i = 0; i < measure->used; i++) {
     const cafe_field *field = &schema->fields[i];
-    pack_field(&packer, field, (const char *)value + field->offset);
+    pack_field(&to, field, (const char *)value + field->offset);
   }
-  return t.next;
+  return to;
 }
 
 int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
