@@ -39,11 +39,11 @@ typedef struct cafe_err {
 
 /* Fills err, if it isn't NULL, and returns code: `return cafe_fail(err, CAFE_INVALID, "…")`. The arguments may point
  * into err. THREADSAFE. Since 0.1. */
-CAFE_EXPORT int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
+CAFE_EXPORT int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4) CAFE_COLD;
 
 /* The same with the cause's own number. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *format, ...)
-    CAFE_PRINTF(4, 5);
+    CAFE_PRINTF(4, 5) CAFE_COLD;
 
 /* Makes err say success. err may be NULL. THREADSAFE. Since 0.1. */
 CAFE_EXPORT void cafe_err_clear(cafe_err *err);

@@ -6,9 +6,12 @@
 #if defined(__GNUC__)
 #define CAFE_EXPORT                     __attribute__((visibility("default")))
 #define CAFE_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
+/* Rarely called: what leads to such a call is laid apart from what runs. */
+#define CAFE_COLD __attribute__((cold))
 #else
 #define CAFE_EXPORT
 #define CAFE_PRINTF(format_at, args_at)
+#define CAFE_COLD
 #endif
 
 #ifdef __cplusplus

@@ -44,11 +44,14 @@ static size_t sequence(const unsigned char *p, size_t left) {
   return size;
 }
 
-/* Most of what isn't ASCII is Hangul or another script of three bytes, which have no exceptions but behind E0 and ED.
- */
-static inline bool is_plain_three(const unsigned char *p, size_t left) {
-  return left >= 3 && p[0] >= 0xE1u && p[0] <= 0xEFu && p[0] != 0xEDu && (p[1] & 0xC0u) == 0x80u &&
-         (p[2] & 0xC0u) == 0x80u;
+/* The length of what four bytes, the first one highest, surely begin with, or 0: then sequence knows. Most of what
+ * isn't ASCII is Hangul or another script of three bytes, which have no exceptions but behind E0 and ED. */
+static inline size_t plain_sequence(uint32_t four) {
+  const uint32_t leads_without_exception = 0xDFFEu; /* E0 is bit 0, ED bit 13 */
+  if ((four & 0xF0C0C000u) == 0xE0808000u && leads_without_exception >> (four >> 24 & 0xFu) & 1u) {
+    return 3;
+  }
+  return (four & 0x80808080u) == 0 ? 4 : (four & 0x80000000u) == 0;
 }
 
 bool str_is_utf8(cafe_slice text) {
@@ -57,7 +60,13 @@ bool str_is_utf8(cafe_slice text) {
     return true;
   }
   for (size_t left = text.size; left > 0;) {
-    size_t size = is_plain_three(p, left) ? 3 : sequence(p, left);
+    size_t size = 0;
+    if (left >= sizeof(uint32_t)) {
+      size = plain_sequence((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]);
+    }
+    if (size == 0) {
+      size = sequence(p, left);
+    }
     if (size == 0) {
       return false;
     }
@@ -112,6 +121,27 @@ char *arena_printf(cafe_arena *arena, const char *format, ...) {
   char *out = arena_vprintf(arena, format, args);
   va_end(args);
   return out;
+}
+
+size_t str_number(char *out, size_t size, const char *before, uint64_t number, const char *after) {
+  char digits[20]; /* of 2^64 - 1 */
+  size_t first = sizeof(digits);
+  do {
+    digits[--first] = (char)('0' + number % 10);
+    number /= 10;
+  } while (number);
+  const cafe_slice parts[] = {cafe_text(before), {digits + first, sizeof(digits) - first}, cafe_text(after)};
+  size_t wanted = 0;
+  for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+    size_t left = wanted < size ? size - 1 - wanted : 0;
+    size_t taken = parts[i].size < left ? parts[i].size : left;
+    if (taken) {
+      memcpy(out + wanted, parts[i].data, taken);
+    }
+    wanted += parts[i].size;
+  }
+  out[wanted < size ? wanted : size - 1] = '\0';
+  return wanted;
 }
 
 size_t str_count(cafe_slice text) {

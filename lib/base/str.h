@@ -20,6 +20,10 @@ size_t str_format(char *out, size_t size, const char *format, va_list args) CAFE
 char *arena_printf(cafe_arena *arena, const char *format, ...) CAFE_PRINTF(2, 3);
 char *arena_vprintf(cafe_arena *arena, const char *format, va_list args) CAFE_PRINTF(2, 0);
 
+/* As snprintf of "%s%llu%s" in out[size], size at least 1. For names that are made for each order: printf costs ten
+ * times that. */
+size_t str_number(char *out, size_t size, const char *before, uint64_t number, const char *after);
+
 /* Whether no byte has its high bit set. Inline: nearly all text is ASCII, and this runs for each that is read or
  * written. A word at a time; the last one overlaps the one before. */
 static inline bool str_is_ascii(cafe_slice text) {

@@ -9,10 +9,10 @@
 #include "channel/channel.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include <utlist.h>
 
+#include "base/str.h"
 #include "cafe/notification.h"
 
 typedef struct bridge bridge;
@@ -94,8 +94,9 @@ static int start(void *user, cafe_task *task, cafe_err *err) {
   self->channel = channel;
   self->task = task;
   cafe_delivery *delivery = &self->base.delivery;
-  (void)snprintf(delivery->notification_id, sizeof(delivery->notification_id), "%llu-%lld",
-                 (unsigned long long)task->key, (long long)wanted->number);
+  char *id = delivery->notification_id;
+  size_t size = str_number(id, sizeof(delivery->notification_id), "", task->key, "-");
+  (void)str_number(id + size, sizeof(delivery->notification_id) - size, "", (uint64_t)wanted->number, "");
   delivery->order_id = task->key;
   delivery->attempt = task->attempt;
   delivery->customer_id = wanted->customer_id;

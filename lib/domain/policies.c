@@ -9,9 +9,7 @@
  */
 #include "domain/policies.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
+#include "base/str.h"
 #include "cafe/fulfillment.h"
 #include "cafe/notification.h"
 #include "cafe/order.h"
@@ -149,8 +147,8 @@ static void tell(cafe_reaction *out, const cafe_event *event, cafe_slice custome
   char text[160]; /* the longest sentence and number have 110 bytes */
   for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
     if (messages[i].event == event->type) {
-      snprintf(text, sizeof(text), "%s%" PRIu64 "%s", messages[i].before, event->key, messages[i].after);
-      cafe_notify_customer notify = {cafe_text(event->type->name), customer_id, cafe_text(channels), cafe_text(text)};
+      size_t size = str_number(text, sizeof(text), messages[i].before, event->key, messages[i].after);
+      cafe_notify_customer notify = {cafe_text(event->type->name), customer_id, cafe_text(channels), {text, size}};
       cafe_react(out, &cafe_notify_customer_type, event->key, &notify);
     }
   }

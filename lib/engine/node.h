@@ -547,6 +547,6 @@ int64_t node_after_us(const cafe_node *node, int64_t ms);
 int node_may_block(cafe_node *node, cafe_err *err);
 uint64_t node_random(const cafe_node *node);
 void node_log(cafe_node *node, cafe_log_level level, uint64_t key, cafe_slice trace, const char *format, ...)
-    CAFE_PRINTF(5, 6);
+    CAFE_PRINTF(5, 6) CAFE_COLD;
 
 #endif

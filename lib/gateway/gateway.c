@@ -13,10 +13,10 @@
 #include "gateway/gateway.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include <utlist.h>
 
+#include "base/str.h"
 #include "cafe/payment.h"
 
 typedef struct bridge bridge;
@@ -45,21 +45,22 @@ void cafe_gateway_answer(cafe_gateway_call *call, cafe_gateway_result result, ca
   self->answered(self, result, reference, text);
 }
 
-static const char *operation_name(cafe_payment_operation operation) {
+/* Of the idempotency key. */
+static const char *operation_suffix(cafe_payment_operation operation) {
   assert(operation != CAFE_PAYMENT_NO_OPERATION);
   switch (operation) {
   case CAFE_PAYMENT_AUTHORIZE:
-    return "authorize";
+    return "/authorize";
   case CAFE_PAYMENT_CAPTURE:
-    return "capture";
+    return "/capture";
   case CAFE_PAYMENT_VOID:
-    return "void";
+    return "/void";
   case CAFE_PAYMENT_REFUND:
-    return "refund";
+    return "/refund";
   case CAFE_PAYMENT_NO_OPERATION:
     break;
   }
-  return "none";
+  return "/none";
 }
 
 static void attempt_destroy(attempt *self) {
@@ -105,8 +106,8 @@ static int start(void *user, cafe_task *task, cafe_err *err) {
   call->amount_minor = wanted->amount_minor;
   call->currency = wanted->currency;
   call->may_have_run = task->attempt > 1;
-  (void)snprintf(call->idempotency_key, sizeof(call->idempotency_key), "%llu/%s", (unsigned long long)task->key,
-                 operation_name(wanted->operation));
+  (void)str_number(call->idempotency_key, sizeof(call->idempotency_key), "", task->key,
+                   operation_suffix(wanted->operation));
   if (task->cause && task->cause->type == &cafe_authorize_payment_type && call->operation == CAFE_PAYMENT_AUTHORIZE) {
     call->token = ((const cafe_authorize_payment *)task->cause->data)->payment_token;
   }

@@ -13,10 +13,10 @@
 #include "cafe/gateway/sandbox.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #include <utlist.h>
 
+#include "base/str.h"
 #include "cafe/sys/gateway.h"
 #include "cafe/sys/loop.h"
 #include "gateway/ledger.h"
@@ -61,7 +61,7 @@ static void finish(pending *p, cafe_gateway_result result, const char *text) {
   cafe_gateway_call *call = p->call;
   char reference[32] = "";
   if (p->entry && result == CAFE_GATEWAY_DONE) {
-    (void)snprintf(reference, sizeof(reference), "sandbox-%llu", (unsigned long long)p->entry);
+    (void)str_number(reference, sizeof(reference), "sandbox-", p->entry, "");
   }
   pending_destroy(p);
   cafe_gateway_answer(call, result, cafe_text(reference), text);

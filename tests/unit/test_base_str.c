@@ -185,6 +185,27 @@ static void what_cannot_be_formatted_is_empty(void **state) {
   cafe_arena_destroy(arena);
 }
 
+static void a_number_between_two_texts_is_as_printf_has_it(void **state) {
+  static const uint64_t numbers[] = {0, 7, 10, 1041, CAFE_KEY_MAX, UINT64_MAX};
+  static const char *const texts[][2] = {{"", ""}, {"주문 ", "번"}, {"", "/authorize"}, {"sandbox-", ""}};
+  for (size_t n = 0; n < sizeof(numbers) / sizeof(numbers[0]); n++) {
+    for (size_t t = 0; t < sizeof(texts) / sizeof(texts[0]); t++) {
+      char wanted[64];
+      int whole =
+          snprintf(wanted, sizeof(wanted), "%s%llu%s", texts[t][0], (unsigned long long)numbers[n], texts[t][1]);
+      for (size_t size = 1; size <= (size_t)whole + 2; size++) {
+        char out[64];
+        memset(out, 'x', sizeof(out));
+        assert_int_equal(str_number(out, size, texts[t][0], numbers[n], texts[t][1]), whole);
+        size_t kept = size <= (size_t)whole ? size - 1 : (size_t)whole;
+        assert_memory_equal(out, wanted, kept);
+        assert_int_equal(out[kept], 0);
+        assert_int_equal(out[kept + 1], 'x');
+      }
+    }
+  }
+}
+
 static void moments_are_written_as_rfc_3339(void **state) {
   static const struct {
     int64_t ms;
@@ -227,6 +248,7 @@ int main(void) {
       cmocka_unit_test(a_bounded_text_says_its_length),
       cmocka_unit_test(a_text_in_the_arena_is_whole_or_refused),
       cmocka_unit_test(what_cannot_be_formatted_is_empty),
+      cmocka_unit_test(a_number_between_two_texts_is_as_printf_has_it),
       cmocka_unit_test(moments_are_written_as_rfc_3339),
       cmocka_unit_test(days_follow_each_other),
   };
