@@ -189,6 +189,10 @@ static void check_whole(const map *m, uint64_t count, uint64_t refused, map_keys
   for (map_entry *e = map_first(m); e; e = map_next(e)) {
     expected += expected == refused;
     uint64_t key = map_key(e);
+    if (keys == MAP_BYTES) {
+      assert_int_equal(map_key_bytes(e).size, sizeof(key));
+      memcpy(&key, map_key_bytes(e).data, sizeof(key));
+    }
     assert_true(key == expected);
     assert_ptr_equal(map_value(e), &values[expected]);
     expected++;
