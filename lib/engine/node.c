@@ -108,14 +108,6 @@ void act_submit(cafe_node *node, struct act *act) {
   node_pump(node);
 }
 
-enum {
-  /* While the store is idle, a batch of this size starts before the rest of the turn is decided: it is large enough to
-   * pay for a sync of its own, and both sides work at the same time. */
-  EARLY_UNITS = 64,
-  /* Where a commit is no journey, a large batch wins nothing and leaves the processor's cache before it is written. */
-  INLINE_UNITS = 16
-};
-
 static void take_act(cafe_node *node, struct act *taken) {
   cafe_err err = {0, 0, ""};
   if (node->state > NODE_DRAINING) {
@@ -147,11 +139,7 @@ static void take_acts(cafe_node *node) {
     struct act *taken = list;
     DL_DELETE(list, taken);
     take_act(node, taken);
-    if (node->is_committing || node->ready_count < (node->store->ops->is_inline ? INLINE_UNITS : EARLY_UNITS))
-      continue;
-    commit_turn(node);
-    if (node->store->ops->is_inline)
-      storage_turn(node);
+    commit_early(node);
   }
 }
 
@@ -194,7 +182,7 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due = node->acts || node->jobs_done || (node->ready && !node->is_committing) || node->has_canceled ||
+  bool is_due = node->acts || node->jobs_done || (node->ready && !node->committing) || node->has_canceled ||
                 node->is_closing_ops;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);

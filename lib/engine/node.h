@@ -493,7 +493,7 @@ struct cafe_node {
   uint32_t ready_count;
   struct commit_job *commits;
   uint32_t next_commit; /* the one that the next batch takes */
-  bool is_committing;
+  struct commit_job *committing; /* its outcome isn't known yet; NULL: the store is free */
   bool has_failed; /* there may be units in `ready` that rest on one that failed */
   uint64_t batch_number;
   storage_job *jobs_done; /* inline jobs, to be finished in the turn */
