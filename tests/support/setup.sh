@@ -78,32 +78,52 @@ for need in $needs; do
 done
 [ -n "$missing" ] || exit 0
 
+say "Missing: $(echo "$missing" | sed 's/^ //; s/ /, /g; s/|/ or /g')"
 if [ "$(id -u)" -eq 0 ]; then
     as_root=
-elif command -v sudo >/dev/null; then
+elif command -v sudo >/dev/null && sudo true; then
     as_root=sudo
 else
-    say "These packages are missing, and there is neither root nor sudo to install them:$missing"
+    say 'Only root can install that, and sudo is missing or gives no rights. Let root run tests/support/setup.sh once.'
     exit 2
 fi
 
-say "Missing:$missing"
 apt() {
     # Another apt may be at work on a fresh machine: wait for its lock instead of failing.
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q "$@" >&2
+    $as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 apt-get -o DPkg::Lock::Timeout=300 -q "$@"
 }
-apt update || say 'apt-get update failed; going on with the package lists that are there'
+
+# The lock of the package lists is one for which apt itself doesn't wait.
+update() {
+    waited=0
+    while ! said=$(apt update 2>&1); do
+        case $said in
+        *'Could not get lock'*) ;;
+        *) waited=300 ;;
+        esac
+        if [ "$waited" -ge 300 ]; then
+            say "$said"
+            say 'apt-get update failed; going on with the package lists that are there'
+            return
+        fi
+        [ "$waited" -gt 0 ] || say 'Another apt is at work: waiting for it'
+        sleep 3
+        waited=$((waited + 3))
+    done
+    say "$said"
+}
+update
 
 packages=
 for need in $missing; do
     if ! package=$(available "$need"); then
-        say "apt knows no package $(echo "$need" | sed 's/|/ or /g')"
+        say "apt knows no package $(echo "$need" | sed 's/|/ or /g') from its sources (is there a network? on Ubuntu, is universe among them?)"
         exit 2
     fi
     packages="$packages $package"
 done
 # shellcheck disable=SC2086 # one word per package
-if ! apt install -y --no-install-recommends $packages; then
+if ! apt install -y --no-install-recommends $packages >&2; then
     say "apt-get could not install:$packages"
     exit 2
 fi
