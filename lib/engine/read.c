@@ -171,6 +171,30 @@ static int run_nothing(storage_job *base, cafe_err *err) {
   return CAFE_OK;
 }
 
+/* What the rows of the list have to be. */
+static int read_conditions(read_job *job, const cafe_list *list, cafe_err *err) {
+  const cafe_view *view = list->view;
+  cafe_condition *conditions = cafe_arena_alloc(job->arena, (list->filter_count + 1) * sizeof *conditions);
+  if (!conditions)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  uint32_t count = 0;
+  for (; count < list->filter_count; count++) {
+    int code = read_filter(&conditions[count], view, &list->filters[count], job->arena, err);
+    if (code == CAFE_NOT_FOUND)
+      job->job.run = run_nothing;
+    else if (code)
+      return code;
+  }
+  if (view->shown_by) {
+    conditions[count].column = cafe_schema_find(view->row, cafe_text(view->shown_by));
+    conditions[count].value.field = &view->row->fields[conditions[count].column];
+    conditions[count++].value.number = 1;
+  }
+  job->query.conditions = conditions;
+  job->query.condition_count = count;
+  return CAFE_OK;
+}
+
 int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user, cafe_err *err) {
   int code = check_node(node, err);
   if (code)
@@ -185,28 +209,11 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
   read_job *job = make_job(node);
   if (!job)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
-  cafe_condition *conditions = cafe_arena_alloc(job->arena, (list->filter_count + 1) * sizeof *conditions);
   job->rows = cafe_arena_alloc(job->arena, (list->limit + 1) * sizeof *job->rows);
-  if (!conditions || !job->rows)
-    code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->job.run = run_list;
-  uint32_t count = 0;
-  for (; count < list->filter_count && !code; count++) {
-    code = read_filter(&conditions[count], list->view, &list->filters[count], job->arena, err);
-    if (code == CAFE_NOT_FOUND) {
-      job->job.run = run_nothing;
-      code = CAFE_OK;
-    }
-  }
-  if (!code && list->view->shown_by) {
-    conditions[count].column = cafe_schema_find(list->view->row, cafe_text(list->view->shown_by));
-    conditions[count].value.field = &list->view->row->fields[conditions[count].column];
-    conditions[count++].value.number = 1;
-  }
+  code = job->rows ? read_conditions(job, list, err) : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->query.size = sizeof job->query;
   job->query.table = &view->table;
-  job->query.conditions = conditions;
-  job->query.condition_count = count;
   job->query.after_key = list->after_key;
   job->query.after_sub = list->after_sub;
   job->query.order_by = -1;

@@ -43,8 +43,8 @@ static const cafe_field answer_fields[] = {
     CAFE_FIELD_OF(5, TEXT, wire_answer, event),         CAFE_FIELD_OF(6, U64, wire_answer, event_version),
     CAFE_FIELD_OF(7, TIME, wire_answer, event_time_ms), CAFE_FIELD_OF(8, BYTES, wire_answer, event_data),
 };
-const cafe_schema wire_request_type = CAFE_SCHEMA_OF("request", wire_request, request_fields);
-const cafe_schema wire_answer_type = CAFE_SCHEMA_OF("answer", wire_answer, answer_fields);
+static const cafe_schema request_type = CAFE_SCHEMA_OF("request", wire_request, request_fields);
+static const cafe_schema answer_type = CAFE_SCHEMA_OF("answer", wire_answer, answer_fields);
 
 /* ---- asking ---- */
 
@@ -96,7 +96,7 @@ static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict,
   cafe_slice kept;
   if (cafe_arena_copy(&kept, out->arena, body))
     return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
-  int code = cafe_schema_decode(&answer, &wire_answer_type, kept, err);
+  int code = cafe_schema_decode(&answer, &answer_type, kept, err);
   if (code)
     return code;
   if (answer.version != WIRE_VERSION || answer.verdict < CAFE_ACCEPTED || answer.verdict > CAFE_REFUSED)
@@ -145,7 +145,7 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_slice tr
   int code = cafe_schema_encode(&wire.data, out->arena, ask->ask->command->type, ask->ask->command->data, err);
   if (code)
     return code;
-  return cafe_schema_encode(&out->request.body, out->arena, &wire_request_type, &wire, err);
+  return cafe_schema_encode(&out->request.body, out->arena, &request_type, &wire, err);
 }
 
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
@@ -179,10 +179,11 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   int code = encode_request(out, ask, trace, &err);
   if (!code && cafe_arena_copy(&out->act.trace, arena, trace))
     code = cafe_fail(&err, CAFE_NOMEM, "no memory to ask");
-  if (!code && !node->transport)
-    code = cafe_fail(&err, CAFE_UNAVAILABLE, "%s is another node's, and there is no transport", out->request.service);
+  cafe_transport *transport = node->transport;
   if (!code)
-    code = node->transport->ops->request(node->transport, &out->request, &err);
+    code = transport ? transport->ops->request(transport, &out->request, &err)
+                     : cafe_fail(&err, CAFE_UNAVAILABLE, "%s is another node's, and there is no transport",
+                                 out->request.service);
   if (code)
     answer_saga(out, code, CAFE_REFUSED);
 }
@@ -226,7 +227,7 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
       code = cafe_schema_encode(&answer.event_data, op->arena, event->type, event->data, &failure);
     }
     if (!code)
-      code = cafe_schema_encode(&body, op->arena, &wire_answer_type, &answer, &failure);
+      code = cafe_schema_encode(&body, op->arena, &answer_type, &answer, &failure);
     if (code) {
       /* It is done, only the answer can't be written: the caller mustn't take it for undone. */
       failure.code = CAFE_TIMEOUT;
@@ -236,40 +237,48 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
   incoming->answer(incoming, err, body);
 }
 
-void request_serve(cafe_node *node, cafe_incoming *incoming) {
+/* What is asked for, with data in the arena. The rest BORROWs from the request's body. */
+static int read_request(cafe_submit *out, const cafe_node *node, const cafe_incoming *incoming, cafe_arena *arena,
+                        cafe_err *err) {
   wire_request wire;
+  int code = cafe_schema_decode(&wire, &request_type, incoming->body, err);
+  if (code)
+    return code;
+  if (wire.version != WIRE_VERSION)
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the request has version %lld, this node speaks %d",
+                     (long long)wire.version, WIRE_VERSION);
+  const command_type *command = registry_command_named(node, wire.command);
+  if (!command)
+    return cafe_fail(err, CAFE_INVALID, "nobody here takes %.*s", (int)wire.command.size, wire.command.data);
+  void *data = cafe_arena_alloc(arena, command->type->command->width);
+  if (!data)
+    return cafe_fail(err, CAFE_NOMEM, "no memory to take a request");
+  code = cafe_schema_decode(data, command->type->command, wire.data, err);
+  if (code)
+    return code;
+  if (wire.key == 0 || wire.key > CAFE_KEY_MAX)
+    return cafe_fail(err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
+  int64_t left_us = incoming->deadline_us - node_now_us(node);
+  if (left_us <= 0)
+    return cafe_fail(err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
+  out->command = command->type->command;
+  out->key = wire.key;
+  out->data = data;
+  out->timeout_ms = (left_us + 999) / 1000;
+  out->trace = wire.trace;
+  return CAFE_OK;
+}
+
+void request_serve(cafe_node *node, cafe_incoming *incoming) {
   cafe_err err = {0, 0, ""};
   cafe_op *op = NULL;
   cafe_slice none = {NULL, 0};
-  const command_type *command = NULL;
+  cafe_submit submit = CAFE_SUBMIT_INIT;
   cafe_arena *arena = node_arena(node);
-  int code = arena ? CAFE_OK : cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
+  int code = arena ? read_request(&submit, node, incoming, arena, &err)
+                   : cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
   if (!code)
-    code = cafe_schema_decode(&wire, &wire_request_type, incoming->body, &err);
-  if (!code && wire.version != WIRE_VERSION)
-    code = cafe_fail(&err, CAFE_UNSUPPORTED, "the request has version %lld, this node speaks %d",
-                     (long long)wire.version, WIRE_VERSION);
-  if (!code && !(command = registry_command_named(node, wire.command)))
-    code = cafe_fail(&err, CAFE_INVALID, "nobody here takes %.*s", (int)wire.command.size, wire.command.data);
-  void *data = NULL;
-  if (!code && !(data = cafe_arena_alloc(arena, command->type->command->width)))
-    code = cafe_fail(&err, CAFE_NOMEM, "no memory to take a request");
-  if (!code)
-    code = cafe_schema_decode(data, command->type->command, wire.data, &err);
-  if (!code && (wire.key == 0 || wire.key > CAFE_KEY_MAX))
-    code = cafe_fail(&err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
-  int64_t left_us = incoming->deadline_us - node_now_us(node);
-  if (!code && left_us <= 0)
-    code = cafe_fail(&err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
-  if (!code) {
-    cafe_submit submit = CAFE_SUBMIT_INIT;
-    submit.command = command->type->command;
-    submit.key = wire.key;
-    submit.data = data;
-    submit.timeout_ms = (left_us + 999) / 1000;
-    submit.trace = wire.trace;
     code = op_submit(&op, node, &submit, &err);
-  }
   node_arena_free(node, arena);
   if (code) {
     incoming->answer(incoming, &err, none);

@@ -367,7 +367,7 @@ int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, c
                      cafe_err *err) {
   cafe_op *made = NULL;
   int code = op_submit(&made, node, submit, err);
-  if (code)
+  if (!made)
     return code;
   made->done = done;
   made->user = user;

@@ -432,7 +432,7 @@ static int begin(execution *x, struct act *act) {
   switch (act->kind) {
   case ACT_COMMAND: {
     int code = queue_command(x, act->command->type->command, x->subject->key, act->data, 0, NULL);
-    if (!code)
+    if (x->last)
       x->last->op = act->op;
     return code;
   }

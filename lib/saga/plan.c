@@ -83,7 +83,7 @@ static int add_list(saga_plan *plan, saga_set *out, const cafe_schema *const *li
     return check_refuse(place, "%s is an empty list", what);
   }
   for (; *list; list++) {
-    uint32_t signal = SAGA_NO;
+    uint32_t signal = 0;
     int code = add_signal(plan, &signal, *list, place);
     if (code) {
       return code;

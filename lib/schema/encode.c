@@ -172,7 +172,7 @@ int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, 
 
 int cafe_schema_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                        cafe_err *err) {
-  codec_measure measure;
+  codec_measure measure = {0, 0, 0};
   int code = codec_check(&measure, schema, value, err);
   return code ? code : codec_encode(out, arena, schema, value, &measure, err);
 }

@@ -143,7 +143,7 @@ int memory_table_convert(memory_table **out, const memory_table *from, const caf
     code = cafe_fail(err, CAFE_NOMEM, "Memory was refused to convert table %s.", type->name);
   }
   sorted_cursor cursor = sorted_seek(&from->rows, 0, 0);
-  for (const sorted_entry *entry; code == CAFE_OK && (entry = sorted_next(&cursor));) {
+  for (const sorted_entry *entry; data && (entry = sorted_next(&cursor));) {
     const memory_row *old = entry->value;
     code = convert_row(data, type, &from->type, memory_row_data(old), err);
     if (code) {
@@ -153,6 +153,7 @@ int memory_table_convert(memory_table **out, const memory_table *from, const caf
     if (!row || sorted_add(&table->rows, entry->key, entry->sub, row)) {
       memory_row_destroy(table, row);
       code = cafe_fail(err, CAFE_NOMEM, "Memory was refused to convert table %s.", type->name);
+      break;
     }
   }
   if (table) {

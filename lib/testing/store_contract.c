@@ -7,6 +7,7 @@
  */
 #include "cafe/testing/store_contract.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "testing/store_checks.h"
@@ -73,9 +74,9 @@ bool cafe_store_contract_check(char why[CAFE_STORE_WHY_MAX], const cafe_store_co
   jmp_buf leave;
   store_check check;
   memset(&check, 0, sizeof(check));
-  strcpy(why, "");
+  why[0] = '\0';
   if (!entry) {
-    strcpy(why, "There is no such check.");
+    (void)snprintf(why, CAFE_STORE_WHY_MAX, "There is no such check.");
     return false;
   }
   check.contract = contract;
@@ -83,7 +84,7 @@ bool cafe_store_contract_check(char why[CAFE_STORE_WHY_MAX], const cafe_store_co
   check.leave = &leave;
   check.arena = cafe_arena_create(NULL);
   if (!check.arena) {
-    strcpy(why, "The check itself was refused memory.");
+    (void)snprintf(why, CAFE_STORE_WHY_MAX, "The check itself was refused memory.");
     return false;
   }
   if (setjmp(leave) == 0) {

@@ -15,7 +15,7 @@ PURE = ("base", "schema", "domain", "saga", "view", "resilience")
 
 EVERY = set(
     """
-    memchr memcmp memcpy memmove memset
+    memchr memcmp bcmp memcpy memmove memset
     strlen strnlen strcmp strncmp strchr strrchr strstr strspn strcspn strpbrk
     snprintf vsnprintf strtol strtoul strtoll strtoull qsort bsearch __errno_location
     abort __assert_fail __stack_chk_fail _GLOBAL_OFFSET_TABLE_
