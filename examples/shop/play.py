@@ -38,7 +38,9 @@ class Unexpected(Exception):
 
 
 def say(line=""):
-    print(line, flush=True)
+    # In one write, which print may not do: cafe-shop prints its lines to the same place.
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def call(method, service, path, body=None):

@@ -10,8 +10,6 @@
  * the definition no longer names and nothing stands on (a signal, a timeout) is left out; a step or an interrupt that
  * the saga stands in can't be, and is CAFE_UNSUPPORTED.
  */
-#include <assert.h>
-
 #include "saga/instance.h"
 #include "schema/codec.h"
 
@@ -87,6 +85,9 @@ const cafe_schema saga_step_type = CAFE_SCHEMA_OF("SagaStep", saga_step_record, 
 
 /* A step record is the larger one: a head and six numbers of at most nine bytes. */
 enum { RECORD_MAX = 5 + 6 * 9 };
+_Static_assert(CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_STEPS_MAX && CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_TIMEOUTS_MAX &&
+                   CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_INTERRUPTS_MAX,
+               "the longest list is that of signals");
 
 typedef struct record_writer {
   cafe_arena *arena;
@@ -97,7 +98,6 @@ typedef struct record_writer {
 
 /* Numbers are always within their type, so nothing is checked; `used` of them, and no zero behind those. */
 static void write_record(record_writer *to, const cafe_schema *type, const void *record, uint32_t used) {
-  assert(to->size + 1 + RECORD_MAX <= sizeof(to->bytes));
   char *start = to->bytes + to->size;
   char *end = codec_pack(start + 1, type, record, &(codec_measure){.encoded_max = RECORD_MAX, .used = used});
   *start = (char)(end - start - 1);
