@@ -3,16 +3,23 @@
 /*
  * A binary heap. Invariant: no item is before its parent, by (due, order), and item->place is where it is, from 1. The
  * order makes it stable: without it two timers due in the same millisecond would fire in an order that depends on the
- * heap's past, and a seeded run would not repeat.
+ * heap's past, and a seeded run would not repeat. What is compared stands in the heap itself: the items lie anywhere,
+ * and only those that move are touched.
  */
 #include "base/heap.h"
 
 #include <assert.h>
 #include <string.h>
 
+typedef struct entry {
+  int64_t due;
+  uint64_t order;
+  heap_item *item;
+} entry;
+
 struct heap {
   cafe_allocator allocator;
-  heap_item **items; /* items[0] is unused: children of i are 2i and 2i + 1 */
+  entry *entries; /* entries[0] is unused: children of i are 2i and 2i + 1 */
   size_t count;
   size_t capacity;
   uint64_t next_order;
@@ -35,55 +42,52 @@ void heap_destroy(heap *h) {
     return;
   }
   cafe_allocator allocator = h->allocator;
-  allocator.resize(allocator.user, h->items, 0);
+  allocator.resize(allocator.user, h->entries, 0);
   allocator.resize(allocator.user, h, 0);
 }
 
-static bool before(const heap_item *a, const heap_item *b) {
-  return a->due != b->due ? a->due < b->due : a->order < b->order;
+static bool before(const entry *a, const entry *b) { return a->due != b->due ? a->due < b->due : a->order < b->order; }
+
+static void put(heap *h, size_t place, const entry *e) {
+  h->entries[place] = *e;
+  e->item->place = place;
 }
 
-static void put(heap *h, size_t place, heap_item *item) {
-  h->items[place] = item;
-  item->place = place;
-}
-
-static void settle(heap *h, size_t place, heap_item *item) {
-  while (place > 1 && before(item, h->items[place / 2])) {
-    put(h, place, h->items[place / 2]);
+static void settle(heap *h, size_t place, entry moved) {
+  while (place > 1 && before(&moved, &h->entries[place / 2])) {
+    put(h, place, &h->entries[place / 2]);
     place /= 2;
   }
   for (size_t child; (child = place * 2) <= h->count; place = child) {
-    if (child < h->count && before(h->items[child + 1], h->items[child])) {
+    if (child < h->count && before(&h->entries[child + 1], &h->entries[child])) {
       child++;
     }
-    if (!before(h->items[child], item)) {
+    if (!before(&h->entries[child], &moved)) {
       break;
     }
-    put(h, place, h->items[child]);
+    put(h, place, &h->entries[child]);
   }
-  put(h, place, item);
+  put(h, place, &moved);
 }
 
 int heap_push(heap *h, heap_item *item, int64_t due) {
   assert(item->place == 0);
   if (h->count + 1 >= h->capacity) {
     size_t capacity = h->capacity ? h->capacity * 2 : 16;
-    heap_item **items = h->allocator.resize(h->allocator.user, h->items, capacity * sizeof(heap_item *));
-    if (!items) {
+    entry *entries = h->allocator.resize(h->allocator.user, h->entries, capacity * sizeof(*entries));
+    if (!entries) {
       return CAFE_NOMEM;
     }
-    h->items = items;
+    h->entries = entries;
     h->capacity = capacity;
   }
   item->due = due;
-  item->order = h->next_order++;
   h->count++;
-  settle(h, h->count, item);
+  settle(h, h->count, (entry){due, h->next_order++, item});
   return CAFE_OK;
 }
 
-heap_item *heap_peek(const heap *h) { return h->count ? h->items[1] : NULL; }
+heap_item *heap_peek(const heap *h) { return h->count ? h->entries[1].item : NULL; }
 
 heap_item *heap_pop(heap *h) {
   heap_item *item = heap_peek(h);
@@ -98,19 +102,21 @@ void heap_remove(heap *h, heap_item *item) {
   if (place == 0) {
     return;
   }
-  assert(place <= h->count && h->items[place] == item);
-  heap_item *last = h->items[h->count--];
+  assert(place <= h->count && h->entries[place].item == item);
+  entry last = h->entries[h->count--];
   item->place = 0;
-  if (last != item) {
+  if (last.item != item) {
     settle(h, place, last);
   }
 }
 
 void heap_update(heap *h, heap_item *item, int64_t due) {
-  assert(item->place != 0 && item->place <= h->count && h->items[item->place] == item);
+  assert(item->place != 0 && item->place <= h->count && h->entries[item->place].item == item);
+  if (due == item->due) {
+    return;
+  }
   item->due = due;
-  item->order = h->next_order++;
-  settle(h, item->place, item);
+  settle(h, item->place, (entry){due, h->next_order++, item});
 }
 
 size_t heap_count(const heap *h) { return h->count; }

@@ -13,9 +13,8 @@
  * the heap holds pointers. Of two items due at the same time the one pushed or moved first comes first.
  */
 typedef struct heap_item {
-  int64_t due;    /* read only */
-  uint64_t order; /* the heap's */
-  size_t place;   /* the heap's; 0: in no heap */
+  int64_t due;  /* read only */
+  size_t place; /* the heap's; 0: in no heap */
 } heap_item;
 
 typedef struct heap heap;
@@ -36,7 +35,7 @@ heap_item *heap_pop(heap *h);
 /* Takes the item out; nothing if it isn't in. */
 void heap_remove(heap *h, heap_item *item);
 
-/* Gives an item that is in another due time. Never fails. */
+/* Gives an item that is in another due time; one that has it already keeps its turn. Never fails. */
 void heap_update(heap *h, heap_item *item, int64_t due);
 
 size_t heap_count(const heap *h);
