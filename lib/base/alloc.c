@@ -3,8 +3,8 @@
 /*
  * The arena is a chain of blocks. Blocks before `current` are full or passed over, blocks behind it are free: a reset
  * only moves `current` back to the first, and the same work then takes the same blocks again without one call to the
- * allocator. Each cached aggregate has an arena, so the first block is small and shares its memory with the arena
- * itself; later ones double.
+ * allocator. There are many arenas, so the first block is small and shares its memory with the arena itself; later ones
+ * double.
  *
  * What isn't given out is poisoned under AddressSanitizer: a text kept beyond its arena's reset is found at its use.
  */
@@ -33,7 +33,7 @@
 
 enum {
   ALIGNMENT = 16,           /* suits any type on every platform we know */
-  FIRST_BLOCK = 512,        /* with the arena itself: a coffee order's texts fit */
+  FIRST_BLOCK = 512,        /* with the arena itself */
   LARGEST_BLOCK = 64 * 1024 /* doubling ends here, so that at most that much is idle */
 };
 
@@ -67,19 +67,22 @@ const cafe_allocator *cafe_allocator_default(void) {
   return &allocator;
 }
 
-cafe_arena *cafe_arena_create(const cafe_allocator *allocator) {
+cafe_arena *cafe_arena_create(const cafe_allocator *allocator) { return arena_create(allocator, FIRST_BLOCK); }
+
+cafe_arena *arena_create(const cafe_allocator *allocator, size_t first_block) {
+  assert(first_block % ALIGNMENT == 0 && first_block >= FIRST_BLOCK && first_block <= LARGEST_BLOCK);
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  cafe_arena *arena = allocator->resize(allocator->user, NULL, FIRST_BLOCK);
+  cafe_arena *arena = allocator->resize(allocator->user, NULL, first_block);
   if (!arena) {
     return NULL;
   }
   memset(arena, 0, sizeof(*arena));
   arena->allocator = *allocator;
   arena->current = &arena->first;
-  arena->next_size = (size_t)FIRST_BLOCK * 2;
-  arena->first.capacity = FIRST_BLOCK - sizeof(*arena);
+  arena->next_size = first_block * 2;
+  arena->first.capacity = first_block - sizeof(*arena);
   ASAN_POISON_MEMORY_REGION(data_of(&arena->first), arena->first.capacity);
   return arena;
 }

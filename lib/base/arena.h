@@ -6,6 +6,9 @@
 
 #include "cafe/alloc.h"
 
+/* As cafe_arena_create, with a first block of so many bytes, the arena itself among them. */
+cafe_arena *arena_create(const cafe_allocator *allocator, size_t first_block);
+
 /* As cafe_arena_alloc, but not zeroed: for who writes all of it at once. */
 void *arena_take(cafe_arena *arena, size_t size);
 

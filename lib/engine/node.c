@@ -8,6 +8,7 @@
  * in hand, so that no completion is lost and none comes after `closed`.
  */
 #include "engine/node.h"
+#include "base/arena.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "engine/commit.h"
@@ -29,20 +30,36 @@ void node_free(cafe_node *node, void *block) {
     node->allocator.resize(node->allocator.user, block, 0);
 }
 
-cafe_arena *node_arena(cafe_node *node) {
-  return node->spare_count ? node->spare[--node->spare_count] : cafe_arena_create(&node->allocator);
+/* An operation or task with its command; the states, rows and sagas of a coffee order. */
+enum { SMALL_ARENA = 1024, LARGE_ARENA = 3840 };
+
+static cafe_arena *take_arena(cafe_node *node, arena_pool *pool) {
+  return pool->count ? pool->spare[--pool->count] : arena_create(&node->allocator, pool->block);
 }
 
-void node_arena_free(cafe_node *node, cafe_arena *arena) {
+static void give_arena(arena_pool *pool, cafe_arena *arena) {
   if (!arena)
     return;
-  if (node->spare_count == SPARE_ARENAS) {
+  if (pool->count == SPARE_ARENAS) {
     cafe_arena_destroy(arena);
     return;
   }
   cafe_arena_reset(arena);
-  node->spare[node->spare_count++] = arena;
+  pool->spare[pool->count++] = arena;
 }
+
+static void empty_pool(arena_pool *pool) {
+  while (pool->count)
+    cafe_arena_destroy(pool->spare[--pool->count]);
+}
+
+cafe_arena *node_arena(cafe_node *node) { return take_arena(node, &node->small_arenas); }
+
+void node_arena_free(cafe_node *node, cafe_arena *arena) { give_arena(&node->small_arenas, arena); }
+
+cafe_arena *node_large_arena(cafe_node *node) { return take_arena(node, &node->large_arenas); }
+
+void node_large_arena_free(cafe_node *node, cafe_arena *arena) { give_arena(&node->large_arenas, arena); }
 
 int64_t node_now_us(const cafe_node *node) {
   return node->is_turning ? node->turn_us : node->loop->ops->now_us(node->loop);
@@ -264,6 +281,8 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err
   node->max_batch = options->max_batch ? options->max_batch : 512;
   node->max_cached = options->max_cached ? options->max_cached : 16384;
   node->id_block = options->id_block ? options->id_block : 1024;
+  node->small_arenas.block = SMALL_ARENA;
+  node->large_arenas.block = LARGE_ARENA;
   node->pump.fire = pump_fired;
   node->pump.user = node;
   node->pump_at_us = INT64_MAX;
@@ -425,8 +444,8 @@ void cafe_node_destroy(cafe_node *node) {
   heap_destroy(node->deadlines);
   heap_destroy(node->retries);
   cafe_arena_destroy(node->call_arena);
-  while (node->spare_count)
-    cafe_arena_destroy(node->spare[--node->spare_count]);
+  empty_pool(&node->small_arenas);
+  empty_pool(&node->large_arenas);
   node_free(node, node->heads);
   node_free(node, node->name);
   cafe_allocator allocator = node->allocator;

@@ -267,7 +267,7 @@ typedef struct idle_list {
 } idle_list;
 
 /* Of those that are over so many are kept: for a repeated command, which comes soon or never. */
-enum { OVER_CACHED = 256 };
+enum { OVER_CACHED = 32 };
 
 /* Its sagas have all ended, and it has some: nothing comes of it by itself. */
 bool subject_is_over(const struct subject *subject);
@@ -455,7 +455,13 @@ void consume_destroy(cafe_node *node);
 
 /* ---- the node ---- */
 
+/* Arenas that are reset, for whoever needs one next. */
 enum { SPARE_ARENAS = 256 };
+typedef struct arena_pool {
+  size_t block; /* the first one of each: what it is for mostly fits, and lies together */
+  uint32_t count;
+  cafe_arena *spare[SPARE_ARENAS];
+} arena_pool;
 
 typedef enum node_state {
   NODE_CREATED = 0,
@@ -527,17 +533,19 @@ struct cafe_node {
   void (*closed)(void *user);
   void *closed_user;
   cafe_arena *call_arena;
-  cafe_arena *spare[SPARE_ARENAS]; /* reset, for whoever needs one next */
-  uint32_t spare_count;
+  arena_pool small_arenas, large_arenas;
   cafe_node_stats stats;
 };
 
 /* Makes the pump run in the next turn. */
 void node_pump(cafe_node *node);
 void *node_alloc(cafe_node *node, size_t size); /* zeroed */
-/* An arena for a unit, an operation, a task: what lives in turns of the loop. NULL: no memory. */
+/* An arena for an operation, a task, a read: what lives in turns of the loop. NULL: no memory. */
 cafe_arena *node_arena(cafe_node *node);
 void node_arena_free(cafe_node *node, cafe_arena *arena);
+/* The same for all of a key, or of a unit. */
+cafe_arena *node_large_arena(cafe_node *node);
+void node_large_arena_free(cafe_node *node, cafe_arena *arena);
 void node_free(cafe_node *node, void *block);
 int64_t node_utc_ms(const cafe_node *node);
 int64_t node_now_us(const cafe_node *node);

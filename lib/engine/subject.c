@@ -55,7 +55,7 @@ static int reset_memory(struct subject *subject) {
 static void subject_free(struct subject *subject) {
   cafe_node *node = subject->node;
   heap_remove(node->due, &subject->due);
-  node_arena_free(node, subject->arena);
+  node_large_arena_free(node, subject->arena);
   node_free(node, subject);
 }
 
@@ -68,7 +68,7 @@ struct subject *subject_get(cafe_node *node, uint64_t key, cafe_err *err) {
     goto no_memory;
   made->key = key;
   made->node = node;
-  made->arena = node_arena(node);
+  made->arena = node_large_arena(node);
   if (!made->arena || reset_memory(made))
     goto no_memory;
   if (heap_push(node->due, &made->due, INT64_MAX))

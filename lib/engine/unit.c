@@ -40,10 +40,10 @@ typedef struct execution {
 
 static struct unit *unit_make(struct subject *subject) {
   cafe_node *node = subject->node;
-  cafe_arena *arena = node_arena(node);
+  cafe_arena *arena = node_large_arena(node);
   struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
   if (!made) {
-    node_arena_free(node, arena);
+    node_large_arena_free(node, arena);
     return NULL;
   }
   made->store.size = sizeof made->store;
@@ -55,7 +55,9 @@ static struct unit *unit_make(struct subject *subject) {
   return made;
 }
 
-void unit_free(cafe_node *node, struct unit *unit) { node_arena_free(node, unit->arena); /* the unit lies in it */ }
+void unit_free(cafe_node *node, struct unit *unit) {
+  node_large_arena_free(node, unit->arena); /* the unit lies in it */
+}
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to decide a command"); }
 

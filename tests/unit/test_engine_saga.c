@@ -511,7 +511,7 @@ static void no_refused_allocation_stops_a_saga(void **state) {
     was_refused = t.memory.refused;
     town_close(&t);
   }
-  assert_true(n > 20);
+  assert_true(n > 15);
 }
 
 int main(void) {
