@@ -244,6 +244,7 @@ struct subject {
   uint64_t batch, held_batch; /* the last batch that it has a unit in, or left one out of */
   uint32_t in_flight;
 
+  uint32_t coming;     /* acts of operations, on their way here */
   uint32_t requests;   /* to other nodes, under way */
   uint32_t holds;      /* somebody up the stack uses it */
   int64_t task_due_ms; /* the earliest task that waits for its time; 0: none */
@@ -377,6 +378,7 @@ struct cafe_op {
   heap_item deadline;
   bool is_waiting;  /* in subject->waiters or ->answered */
   bool is_acting;   /* its act is under way */
+  bool is_coming;   /* … and not there yet: counted by act.subject, which is known */
   bool is_detached; /* answered already: freed when its act finishes */
   bool is_canceled;
   bool is_joined;       /* another one claimed the client's key first: it waits for that one's outcome */
@@ -400,6 +402,8 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text);
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq);
 void op_leave(cafe_op *op, struct subject *subject);
+/* Its act has come to its key. */
+void op_arrived(cafe_op *op);
 /* Its unit writes nothing: it is done, or fails, with unit seq. */
 void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */

@@ -421,6 +421,8 @@ void subject_rouse(struct subject *subject) {
 
 void subject_take(struct subject *subject, struct act *act) {
   subject_rouse(subject);
+  if (act->op)
+    op_arrived(act->op);
   if (subject->state == SUBJECT_NEW && act->is_new_key) {
     subject->state = SUBJECT_READY;
     subject->is_resumed = true;
@@ -455,7 +457,8 @@ void subject_settle(struct subject *subject) {
     subject_settle(subject);
     return;
   }
-  bool is_needed = subject->queue || subject->waiters || subject->tasks || subject->requests || subject->is_ticking;
+  bool is_needed = subject->queue || subject->waiters || subject->tasks || subject->coming || subject->requests ||
+                   subject->is_ticking;
   if (is_needed) {
     if (subject->state == SUBJECT_STALE)
       timer_retry(subject);

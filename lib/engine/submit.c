@@ -30,8 +30,7 @@ void op_discard(cafe_op *op) {
 }
 
 void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
-  cafe_node *node = op->node;
-  struct subject *subject = op->is_waiting ? subject_find(node, op->act.key) : NULL;
+  struct subject *subject = op->is_waiting ? op->act.subject : NULL;
   if (subject)
     op_leave(op, subject);
   op_unlist(op);
@@ -66,6 +65,7 @@ static cafe_op **list_of(const cafe_op *op, struct subject *subject) {
 }
 
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq) {
+  op->act.subject = subject;
   op->seq = seq;
   op->answered_by = 0;
   op->is_waiting = true;
@@ -230,8 +230,26 @@ void op_fail_waiters(struct subject *subject, const cafe_err *err) {
 
 /* ---- the act behind an operation ---- */
 
-static void finish_command(cafe_node *node, struct act *act, int code, const cafe_err *err) {
-  cafe_op *op = act->op;
+/* What is in memory stays there until the act comes to it, and needn't be looked for then. */
+static void dispatch(cafe_op *op) {
+  op->act.subject = op->act.key ? subject_find(op->node, op->act.key) : NULL;
+  if (op->act.subject) {
+    subject_rouse(op->act.subject);
+    op->act.subject->coming++;
+    op->is_coming = true;
+  }
+  op->is_acting = true;
+  act_submit(op->node, &op->act);
+}
+
+void op_arrived(cafe_op *op) {
+  if (!op->is_coming)
+    return;
+  op->is_coming = false;
+  op->act.subject->coming--;
+}
+
+static void finish_op(cafe_op *op, int code, const cafe_err *err) {
   op->is_acting = false;
   if (op->is_detached) {
     op_free(op);
@@ -239,19 +257,30 @@ static void finish_command(cafe_node *node, struct act *act, int code, const caf
   }
   if (code == CAFE_OK)
     return; /* answered by op_committed, or waiting for its outcome */
-  if (code == CAFE_CONFLICT && ++act->tries < TRIES_MAX && node->state <= NODE_DRAINING) {
+  if (code == CAFE_CONFLICT && ++op->act.tries < TRIES_MAX && op->node->state <= NODE_DRAINING) {
     op_again(op);
     return;
   }
   op_fail(op, code, err);
 }
 
+static void finish_command(cafe_node *node, struct act *act, int code, const cafe_err *err) {
+  cafe_op *op = act->op;
+  struct subject *missed = op->is_coming ? act->subject : NULL;
+  (void)node;
+  op->is_coming = false;
+  finish_op(op, code, err);
+  if (!missed)
+    return;
+  missed->coming--;
+  subject_settle(missed);
+}
+
 void op_again(cafe_op *op) {
   op->verdict = (cafe_verdict)0;
   op->answered_by = 0;
   op->event = NULL;
-  op->is_acting = true;
-  act_submit(op->node, &op->act);
+  dispatch(op);
 }
 
 void op_key_found(cafe_op *op, const cafe_key_record *found) {
@@ -351,10 +380,9 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   op->wants_new_key = submit->key == 0;
   op->reply = submit->reply;
   op->reply_user = submit->reply_user;
-  op->is_acting = true;
   DL_APPEND(node->ops, op);
   node->op_count++;
-  act_submit(node, &op->act);
+  dispatch(op);
   *out = op;
   return CAFE_OK;
 
