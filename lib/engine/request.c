@@ -43,8 +43,8 @@ static const cafe_field answer_fields[] = {
     CAFE_FIELD_OF(5, TEXT, wire_answer, event),         CAFE_FIELD_OF(6, U64, wire_answer, event_version),
     CAFE_FIELD_OF(7, TIME, wire_answer, event_time_ms), CAFE_FIELD_OF(8, BYTES, wire_answer, event_data),
 };
-static const cafe_schema request_type = CAFE_SCHEMA_OF("request", wire_request, request_fields);
-static const cafe_schema answer_type = CAFE_SCHEMA_OF("answer", wire_answer, answer_fields);
+const cafe_schema wire_request_type = CAFE_SCHEMA_OF("request", wire_request, request_fields);
+const cafe_schema wire_answer_type = CAFE_SCHEMA_OF("answer", wire_answer, answer_fields);
 
 /* ---- asking ---- */
 
@@ -96,7 +96,7 @@ static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict,
   cafe_slice kept;
   if (cafe_arena_copy(&kept, out->arena, body))
     return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
-  int code = cafe_schema_decode(&answer, &answer_type, kept, err);
+  int code = cafe_schema_decode(&answer, &wire_answer_type, kept, err);
   if (code)
     return code;
   if (answer.version != WIRE_VERSION || answer.verdict < CAFE_ACCEPTED || answer.verdict > CAFE_REFUSED)
@@ -145,7 +145,7 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_slice tr
   int code = cafe_schema_encode(&wire.data, out->arena, ask->ask->command->type, ask->ask->command->data, err);
   if (code)
     return code;
-  return cafe_schema_encode(&out->request.body, out->arena, &request_type, &wire, err);
+  return cafe_schema_encode(&out->request.body, out->arena, &wire_request_type, &wire, err);
 }
 
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
@@ -227,7 +227,7 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
       code = cafe_schema_encode(&answer.event_data, op->arena, event->type, event->data, &failure);
     }
     if (!code)
-      code = cafe_schema_encode(&body, op->arena, &answer_type, &answer, &failure);
+      code = cafe_schema_encode(&body, op->arena, &wire_answer_type, &answer, &failure);
     if (code) {
       /* It is done, only the answer can't be written: the caller mustn't take it for undone. */
       failure.code = CAFE_TIMEOUT;
@@ -241,7 +241,7 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
 static int read_request(cafe_submit *out, const cafe_node *node, const cafe_incoming *incoming, cafe_arena *arena,
                         cafe_err *err) {
   wire_request wire;
-  int code = cafe_schema_decode(&wire, &request_type, incoming->body, err);
+  int code = cafe_schema_decode(&wire, &wire_request_type, incoming->body, err);
   if (code)
     return code;
   if (wire.version != WIRE_VERSION)
