@@ -93,12 +93,18 @@ static void pump_fired(cafe_timer *timer) {
   turn(node);
 }
 
+static void woken(cafe_wake *wake) { turn(wake->user); }
+
+/* A turn that is due is never forgotten, or the node would sleep for ever: without memory it comes early, and tries
+ * again. */
 static void pump_at(cafe_node *node, int64_t due_us) {
   if (due_us >= node->pump_at_us)
     return;
   cafe_err err;
   if (node->loop->ops->timer_start(node->loop, &node->pump, due_us, &err) == CAFE_OK)
     node->pump_at_us = due_us;
+  else
+    node->loop->ops->wake_signal(node->loop, &node->wake);
 }
 
 int64_t node_after_us(const cafe_node *node, int64_t ms) {
@@ -118,7 +124,7 @@ void node_pump(cafe_node *node) {
   if (node->is_turning || node->is_pump_due)
     return; /* a turn ends by looking for what is due */
   pump_at(node, node_now_us(node));
-  node->is_pump_due = node->pump_at_us <= node_now_us(node); /* later: there was no memory to move it */
+  node->is_pump_due = node->pump_at_us <= node_now_us(node); /* later: the wake does it */
 }
 
 void act_submit(cafe_node *node, struct act *act) {
@@ -190,6 +196,7 @@ static void close_finished(cafe_node *node) {
     subject_drop(subject);
   }
   node->loop->ops->timer_stop(node->loop, &node->pump);
+  node->loop->ops->wake_close(node->loop, &node->wake);
   node->state = NODE_CLOSED;
   if (node->drained)
     node->drained(node->drained_user); /* what it waited for is over, one way or the other */
@@ -301,6 +308,8 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err
   node->pump.fire = pump_fired;
   node->pump.user = node;
   node->pump_at_us = INT64_MAX;
+  node->wake.woken = woken;
+  node->wake.user = node;
   node->server.serve = serve;
   node->server.pull = pull;
   node->server.forget_incoming = forget_incoming;
@@ -362,24 +371,22 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
     code = read_heads(node, err);
   if (!code && !node->consumers)
     code = consume_start(node, err);
+  if (!code)
+    code = node->loop->ops->wake_open(node->loop, &node->wake, err);
   if (code) {
     consume_destroy(node);
     return code;
   }
-  node_pump(node);
-  if (!node->is_pump_due)
-    code = cafe_fail(err, CAFE_NOMEM, "no memory to start");
-  else if (node->transport)
+  if (node->transport)
     code = node->transport->ops->open(node->transport, node->loop, node->registry.service_names, &node->server, err);
   if (code) {
-    node->loop->ops->timer_stop(node->loop, &node->pump);
-    node->pump_at_us = INT64_MAX;
-    node->is_pump_due = false;
+    node->loop->ops->wake_close(node->loop, &node->wake);
     consume_destroy(node);
     return code;
   }
   node->state = NODE_RUNNING;
   node->is_consuming = true;
+  node_pump(node);
   return CAFE_OK;
 }
 

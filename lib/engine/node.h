@@ -490,6 +490,7 @@ struct cafe_node {
   uint64_t *heads; /* per shard, as far as this node knows */
 
   cafe_timer pump;    /* runs the turn: at once when there is work, else when something is due */
+  cafe_wake wake;     /* runs it where there is no memory to start the pump */
   int64_t pump_at_us; /* INT64_MAX: not set */
   bool is_pump_due;   /* it is set to run at once */
   bool is_turning;

@@ -339,11 +339,34 @@ static void a_node_isnt_started_on_a_loop_that_cant_turn_it(void **state) {
   failing_alloc_end(&memory);
 }
 
+/* The loop has its own memory. What is submitted at rest needs a turn, and the turn a timer. */
+static void a_turn_comes_though_there_was_no_memory_for_its_timer(void **state) {
+  kitchen *k = kitchen_open(0);
+  failing_alloc memory;
+  cafe_sim_options sim = CAFE_SIM_OPTIONS_INIT;
+  call made;
+  failing_alloc_init(&memory);
+  sim.allocator = &memory.allocator;
+  cafe_loop_destroy(k->loop);
+  assert_int_equal(cafe_sim_create(&k->loop, 1, &sim, NULL), CAFE_OK);
+  kitchen_up(k);
+  kitchen_run(k, 100000);
+  memory.fail_at = memory.calls + 1;
+  submit(k, &made, &Fill, 7, 1, NULL);
+  assert_true(memory.refused);
+  kitchen_run(k, 100000);
+  assert_int_equal(made.times, 1);
+  assert_int_equal(made.code, CAFE_OK);
+  kitchen_close(k);
+  failing_alloc_end(&memory);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_start_that_lacked_a_service_can_be_made_again_with_it),
       cmocka_unit_test(what_would_lose_events_in_silence_is_refused_at_the_start),
       cmocka_unit_test(a_node_isnt_started_on_a_loop_that_cant_turn_it),
+      cmocka_unit_test(a_turn_comes_though_there_was_no_memory_for_its_timer),
       cmocka_unit_test(closing_answers_nobody_before_it_returns),
       cmocka_unit_test(a_node_that_is_closed_while_it_drains_says_both),
       cmocka_unit_test(finishing_waits_for_what_runs_so_that_nothing_is_done_again),
