@@ -130,7 +130,7 @@ static void jump_clock(cluster *c) {
 static void end_node(cluster *c) {
   int service = (int)cluster_random(c, CLUSTER_SERVICES);
   uint64_t dice = cluster_random(c, 100);
-  if (c->options.is_sqlite && !c->options.is_split && dice < 40)
+  if (c->options.loses_power && dice < 40)
     cluster_lose_power(c);
   else if (dice < 60)
     cluster_kill(c, service);
@@ -226,6 +226,7 @@ static void count_up(cluster *c) {
 static uint64_t run_seed(uint64_t seed, bool is_sqlite) {
   cluster_options options = options_of(seed);
   options.is_sqlite = is_sqlite;
+  options.loses_power = is_sqlite && !options.is_split;
   cluster *c = cluster_create(&options);
   c->program = is_sqlite ? "CAFE_SQLITE=1 test_sim_cluster" : "test_sim_cluster";
   for (int i = 0; i < 200; i++) {

@@ -30,12 +30,15 @@ typedef struct cluster_options {
   bool is_split;                                        /* five nodes over a hub; else one */
   bool is_threaded;                                     /* the stores run on the loop's lanes; else within the loop */
   bool is_sqlite;                                       /* files in the working folder, on lanes; else in memory */
+  bool loses_power;                                     /* one node on SQLite: its disk remembers what it has to lose */
   bool repeats;                                         /* what comes over the hub comes again (repeats.h) */
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
   cafe_retry gateway_retry, channel_retry;              /* zeroed: short ones */
   const cafe_allocator *allocator;                      /* below the nodes; NULL: malloc */
   const cafe_store_faults *faults;                      /* of node 0's store, from its first start on; NULL: none */
+  bool (*arm)(bool is_armed); /* told when the library is entered, and left for what is the test's; returns what it was;
+                                 NULL: nobody listens */
 } cluster_options;
 
 /* What happens to calls of the gateway and to messages on the channel, in percent of them. */
@@ -63,6 +66,7 @@ typedef struct cluster_node {
   cafe_node *node; /* NULL: it is down */
   cafe_shop *shop;
   uint32_t starts;
+  bool is_stuck;       /* its file refuses everything until it is opened anew */
   uint64_t read_n;     /* of its log, by the oracle */
   uint64_t read_calls; /* of its store, when that was */
   map *touched;        /* orders whose rows are to be compared */
@@ -179,7 +183,7 @@ void cluster_rest(cluster *c);
 
 /* kill -9: the node's memory, timers and jobs are gone; what its store holds stays. Its calls are lost. */
 void cluster_kill(cluster *c, int service);
-/* The same, and its disk loses some of what wasn't synced. One node on SQLite only. */
+/* The same, and its disk loses some of what wasn't synced. With loses_power only. */
 void cluster_lose_power(cluster *c);
 /* Its store dies first, then the node is closed; every call is answered, and no memory is left. */
 void cluster_break(cluster *c, int service);
@@ -190,7 +194,7 @@ void cluster_stop(cluster *c, int service);
 int cluster_start(cluster *c, int service);
 /* Of its store; NULL: none. */
 void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults);
-/* Kills nodes whose store died by a fault; part of every step. Whether there were any. */
+/* Kills nodes whose store died by a fault, or refuses everything; part of every step. Whether there were any. */
 bool cluster_bury(cluster *c);
 
 /* Submits; NULL: refused, or the node is down. client_key may be NULL; the answer is then kept under it, as the HTTP

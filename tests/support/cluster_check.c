@@ -357,7 +357,11 @@ static void read_log(cluster *c, cluster_node *n) {
   do {
     cafe_err err;
     query.after = n->read_n;
-    if (n->inner->ops->read_log(n->inner, &query, see_event, &from, &err))
+    int code = n->inner->ops->read_log(n->inner, &query, see_event, &from, &err);
+    n->is_stuck = code == CAFE_UNAVAILABLE;
+    if (n->is_stuck)
+      return;
+    if (code)
       cluster_violation(c, "I8", 0, "the log of node %d, seen up to %llu, can't be read: %s", (int)(n - c->nodes),
                         (unsigned long long)n->read_n, err.text);
   } while (query.head > n->read_n);
@@ -368,7 +372,7 @@ void cluster_look(cluster *c) {
     read_log(c, &c->nodes[i]);
   for (int i = 0; i < c->node_count; i++) {
     cluster_node *n = &c->nodes[i];
-    if (!n->node)
+    if (!n->node || n->is_stuck)
       continue; /* its tables are described by the node: later */
     for (map_entry *entry = map_first(n->touched); entry; entry = map_first(n->touched)) {
       cluster_order *order = map_value(entry);
