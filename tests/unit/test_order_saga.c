@@ -387,6 +387,96 @@ static void a_rejection_is_the_answer_to_every_cancel(void **unused) {
   assert_int_equal(phase(), SAGA_COMPENSATING);
 }
 
+/* ---- what an earlier version left ---- */
+
+/* Rows as version 1 of the saga wrote them when it was new: where it stood, and its columns. They are never changed. */
+typedef struct left_row {
+  saga_phase phase;
+  const char *steps, *state, *data;
+} left_row;
+
+static const left_row at_authorize = {SAGA_RUNNING, "authorize",
+                                      "9501c0c0c4080792ce9c2fc76301c4130792cee150c94f070a95ce873013b00101c001",
+                                      "97cd0411cd1194a34b5257a56364677269ac7365637265742d746f6b656ecd0640cd1388"};
+static const left_row at_ticket = {SAGA_RUNNING, "ticket",
+                                   "9501c0c0c4180792ce9c2fc763010792ce2edfe586020792ce17b4187603c4200792cee150c94f0707"
+                                   "92ce873013b0070792ceb3af5adc070792ce6517b3e501",
+                                   "9dcd0411cd1194a34b5257a56364677269c0cd0640cd1388c0c0c3c3cd1194c3"};
+static const left_row at_acceptance = {
+    SAGA_RUNNING, "await_accepted",
+    "9501c0c0c4200792ce9c2fc763010792ce2edfe586020792ce17b41876030792ceb1ee551204c4280792cee150c94f070792ce873013b007"
+    "0792ceb3af5adc070792ce6517b3e5070792ceea9f5e0701",
+    "9dcd0411cd1194a34b5257a56364677269c0cd0640cd1388cd1770c0c3c3cd1194c3"};
+static const left_row at_guard = {
+    SAGA_GUARDING, "await_started",
+    "9502c0cea4bdaa19c4300792ce9c2fc763010792ce2edfe586020792ce17b41876030792ceb1ee5512040792ce1b1767a0050792ce21f110"
+    "f506c4300792cee150c94f070792ce873013b0070792ceb3af5adc070792ce6517b3e5070792ceea9f5e07070792ce9c8604b701",
+    "9dcd0411cd1194a34b5257a56364677269c0cd0640cd1388cd1770c0c3c3cd1194c3"};
+static const left_row at_capture = {
+    SAGA_RUNNING, "await_ready+capture",
+    "9501c0c0c4300792ce9c2fc763010792ce2edfe586020792ce17b41876030792ceb1ee5512040792ce1b1767a0050792cef120ce7e06c440"
+    "0792cee150c94f070792ce873013b0070792ceb3af5adc070792ce6517b3e5070792ceea9f5e07070792ce9c8604b7070792cefc9819c101"
+    "0792ceba0e073501",
+    "9dcd0411cd1194a34b5257a56364677269c0cd0640cd1388cd1770c0c3c3cd1194c3"};
+static const left_row at_undoing = {
+    SAGA_COMPENSATING, "money",
+    "9503c0c0c4300792ce9c2fc763010792ce2edfe586020792ceaabbbb15060792ce17b41876030792ceb1ee5512040792ce610c88a705c407"
+    "0691cee150c94f",
+    "9fcd0411cd1194a34b5257a56364677269c0cd0640cd1388cd1770c0c3c3cd1194c3c0c3"};
+
+static cafe_slice bytes_of(const char *hex) {
+  size_t size = strlen(hex) / 2;
+  char *bytes = cafe_arena_alloc(it.arena, size + 1);
+  assert_non_null(bytes);
+  for (size_t i = 0; i < size; i++) {
+    const char pair[] = {hex[2 * i], hex[2 * i + 1], '\0'};
+    bytes[i] = (char)strtoul(pair, NULL, 16);
+  }
+  return (cafe_slice){bytes, size};
+}
+
+static bool stands_in(const char *steps) { return cafe_slice_equal(row().steps, cafe_text(steps)); }
+
+static void take_up(const left_row *left) {
+  saga_row was = {.name = cafe_text("order"), .saga_version = 1, .phase = left->phase};
+  cafe_err err = {0, 0, ""};
+  was.steps = cafe_text(left->steps);
+  was.state = bytes_of(left->state);
+  was.data = bytes_of(left->data);
+  it.saga = saga_instance_create(it.plan, 1041, it.arena);
+  assert_non_null(it.saga);
+  if (saga_load(it.saga, &was, &err)) {
+    fail_msg("%s: %s", left->steps, err.text);
+  }
+  it.version = 100;
+  assert_int_equal(phase(), left->phase);
+  assert_true(stands_in(left->steps));
+}
+
+/* C14: a saga that an earlier version left goes on from where it stood. */
+static void what_an_earlier_version_left_goes_on(void **unused) {
+  take_up(&at_authorize);
+  assert_true(knows_token());
+  assert_string_equal(HEAR(payment_approved, .amount_minor = 4500), "EstablishOrder");
+  assert_int_equal(((const cafe_establish_order *)asked())->approved_minor, 4500);
+  take_up(&at_ticket);
+  HEAR(ticket_received, .qty = 1);
+  assert_true(stands_in("await_accepted"));
+  take_up(&at_acceptance);
+  HEAR(ticket_accepted, false);
+  assert_true(stands_in("await_started"));
+  take_up(&at_guard);
+  assert_string_equal(HEAR(ticket_withdrawn, .by = CAFE_CANCEL_BY_CUSTOMER), "ConfirmCancel");
+  take_up(&at_capture);
+  HEAR(payment_captured, .amount_minor = 4500);
+  HEAR(ticket_ready, false);
+  HEAR(ticket_picked_up, false);
+  assert_int_equal(phase(), SAGA_ENDED);
+  take_up(&at_undoing);
+  HEAR(payment_canceled, .is_tombstone = false);
+  assert_int_equal(phase(), SAGA_UNDONE);
+}
+
 /* ---- memory ---- */
 
 static int start_with(const cafe_allocator *allocator) {
@@ -444,6 +534,7 @@ int main(void) {
       TEST(an_acceptance_refuses_the_deadline_but_not_the_customer),
       TEST(a_customer_who_waited_behind_the_deadline_is_not_refused_when_it_wins),
       TEST(a_rejection_is_the_answer_to_every_cancel),
+      TEST(what_an_earlier_version_left_goes_on),
       TEST(without_memory_it_says_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
