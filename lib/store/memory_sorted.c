@@ -14,6 +14,9 @@
 /* 128 entries of 24 bytes: moving half of them takes as long as the search. */
 enum { CHUNK_ENTRIES = 128 };
 
+/* So many at the end are looked at in turn before the others are searched. */
+enum { NEAR_CHUNKS = 8 };
+
 typedef struct sorted_chunk {
   uint32_t count;
   sorted_entry entries[CHUNK_ENTRIES];
@@ -52,6 +55,11 @@ static bool is_before(uint64_t key, uint64_t sub, uint64_t than_key, uint64_t th
 /* The chunk that holds the pair, or would; there is one. */
 static size_t find_chunk(const sorted *s, uint64_t key, uint64_t sub) {
   size_t low = 0, high = s->count;
+  for (int near = 0; near < NEAR_CHUNKS && high > 1; near++, high--) {
+    if (!is_before(key, sub, s->heads[high - 1].key, s->heads[high - 1].sub)) {
+      return high - 1;
+    }
+  }
   while (high - low > 1) {
     size_t middle = low + (high - low) / 2;
     if (is_before(key, sub, s->heads[middle].key, s->heads[middle].sub)) {
@@ -63,18 +71,28 @@ static size_t find_chunk(const sorted *s, uint64_t key, uint64_t sub) {
   return low;
 }
 
-/* The first entry that is not before the pair; the count if all are. */
-static uint32_t find_entry(const sorted_chunk *chunk, uint64_t key, uint64_t sub) {
-  uint32_t low = 0, high = chunk->count;
-  while (low < high) {
-    uint32_t middle = low + (high - low) / 2;
-    if (is_before(chunk->entries[middle].key, chunk->entries[middle].sub, key, sub)) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+/* Where the key stands if the chunk's are spread evenly, as those that were given out one after the other are. */
+static uint32_t guess_entry(const sorted_chunk *chunk, uint64_t key) {
+  uint64_t first = chunk->entries[0].key, last = chunk->entries[chunk->count - 1].key;
+  if (key <= first || key >= last) {
+    return key <= first ? 0 : chunk->count - 1;
   }
-  return low;
+  return (uint32_t)((double)(key - first) / (double)(last - first) * (chunk->count - 1));
+}
+
+/* The first entry that is not before the pair; the count if all are. From the guess it is mostly no step or two. */
+static uint32_t find_entry(const sorted_chunk *chunk, uint64_t key, uint64_t sub) {
+  if (chunk->count == 0) {
+    return 0;
+  }
+  uint32_t at = guess_entry(chunk, key);
+  while (at < chunk->count && is_before(chunk->entries[at].key, chunk->entries[at].sub, key, sub)) {
+    at++;
+  }
+  while (at > 0 && !is_before(chunk->entries[at - 1].key, chunk->entries[at - 1].sub, key, sub)) {
+    at--;
+  }
+  return at;
 }
 
 static bool is_at(const sorted_chunk *chunk, uint32_t at, uint64_t key, uint64_t sub) {
