@@ -135,13 +135,16 @@ static log_subject *get_subject(memory_log *log, uint64_t key) {
 }
 
 static log_stream *get_stream(memory_log *log, log_subject *subject, const char *aggregate) {
+  const log_name *name = intern(log, aggregate);
+  if (!name) {
+    return NULL;
+  }
   for (log_stream *stream = subject->streams; stream; stream = stream->next) {
-    if (strcmp(stream->aggregate->text, aggregate) == 0) {
+    if (stream->aggregate == name) {
       return stream;
     }
   }
-  const log_name *name = intern(log, aggregate);
-  log_stream *stream = name ? allocate(log, sizeof(*stream)) : NULL;
+  log_stream *stream = allocate(log, sizeof(*stream));
   if (stream) {
     *stream = (log_stream){subject->streams, subject, name, 0};
     subject->streams = stream;
