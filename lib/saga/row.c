@@ -83,42 +83,32 @@ const cafe_schema saga_step_type = CAFE_SCHEMA_OF("SagaStep", saga_step_record, 
 
 /* ---- lists of records ---- */
 
-/* A step record is the larger one: a head and six numbers of at most nine bytes. */
-enum { RECORD_MAX = 5 + 6 * 9 };
-_Static_assert(CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_STEPS_MAX && CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_TIMEOUTS_MAX &&
-                   CAFE_SAGA_SIGNALS_MAX >= CAFE_SAGA_INTERRUPTS_MAX,
-               "the longest list is that of signals");
+/* A byte, a head, and numbers of at most nine bytes. */
+enum { MARK_MAX = 1 + 1 + 2 * 9, STEP_MAX = 1 + 1 + 6 * 9 };
 
+/* All lists of one saga, one behind the other. */
 typedef struct record_writer {
-  cafe_arena *arena;
-  char bytes[CAFE_SAGA_SIGNALS_MAX * (RECORD_MAX + 1)];
-  size_t size;
-  int code;
+  char bytes[(CAFE_SAGA_SIGNALS_MAX + CAFE_SAGA_TIMEOUTS_MAX + CAFE_SAGA_INTERRUPTS_MAX) * MARK_MAX +
+             CAFE_SAGA_STEPS_MAX * STEP_MAX];
+  char *list; /* where the one that is being written begins */
+  char *end;
 } record_writer;
 
-/* Numbers are always within their type, so nothing is checked; `used` of them, and no zero behind those. */
-static void write_record(record_writer *to, const cafe_schema *type, const void *record, uint32_t used) {
-  char *start = to->bytes + to->size;
-  char *end = codec_pack(start + 1, type, record, &(codec_measure){.encoded_max = RECORD_MAX, .used = used});
-  *start = (char)(end - start - 1);
-  to->size += (size_t)(end - start);
-}
-
-static void write_step(record_writer *to, const saga_step_record *step) {
-  uint32_t used = step->retry_ms ? 6 : step->asked ? 5 : step->before ? 4 : step->attempt ? 3 : step->flags ? 2 : 1;
-  write_record(to, &saga_step_type, step, used);
+static void write_record(record_writer *to, const int64_t *numbers, uint32_t count) {
+  char *end = codec_pack_numbers(to->end + 1, numbers, count);
+  *to->end = (char)(end - to->end - 1);
+  to->end = end;
 }
 
 static void write_mark(record_writer *to, uint32_t id, int64_t value) {
-  write_record(to, &saga_mark_type, &(saga_mark){id, value}, value ? 2 : 1);
+  write_record(to, (const int64_t[]){id, value}, 2);
 }
 
-/* The records so far as one list; the writer is empty again. */
-static void end_records(record_writer *to, cafe_slice *out, cafe_err *err) {
-  if (!to->code && cafe_arena_copy(out, to->arena, (cafe_slice){to->bytes, to->size})) {
-    to->code = cafe_fail(err, CAFE_NOMEM, "no memory for the state of a saga");
-  }
-  to->size = 0;
+/* The records so far as one list. BORROW: as long as the writer. */
+static cafe_slice end_list(record_writer *to) {
+  cafe_slice list = {to->list, (size_t)(to->end - to->list)};
+  to->list = to->end;
+  return list;
 }
 
 /* Takes the next record off the list: 1, 0 at its end, -1 where the bytes are no record. */
@@ -139,14 +129,10 @@ static int read_record(void *record, cafe_slice *list, const cafe_schema *type) 
 
 static int encode_state(cafe_slice *out, const saga_instance *self, cafe_arena *arena, cafe_err *err) {
   const saga_plan *plan = self->plan;
-  saga_state state;
+  saga_state state = {.phase = self->phase};
   record_writer records;
-  memset(&state, 0, sizeof(state));
-  records.arena = arena;
-  records.size = 0;
-  records.code = CAFE_OK;
+  records.list = records.end = records.bytes;
 
-  state.phase = self->phase;
   state.is_joining = self->at[SAGA_MAIN] == plan->pivot && !(self->steps[plan->pivot].flags & PROGRESS_ENTERED);
   state.guard = self->guard == SAGA_NO ? 0 : plan->interrupts[self->guard].id;
   for (uint32_t i = 0; i < plan->signal_count; i++) {
@@ -154,24 +140,24 @@ static int encode_state(cafe_slice *out, const saga_instance *self, cafe_arena *
       write_mark(&records, plan->signal_ids[i], (int64_t)self->versions[i]);
     }
   }
-  end_records(&records, &state.signals, err);
+  state.signals = end_list(&records);
   for (uint32_t i = 0; i < self->trail_count; i++) {
     const progress *p = &self->steps[self->trail[i]];
-    saga_step_record record = {plan->steps[self->trail[i]].id, p->flags, p->attempt, p->before, p->asked, p->retry_ms};
-    write_step(&records, &record);
+    const int64_t step[] = {plan->steps[self->trail[i]].id, p->flags, p->attempt, p->before, p->asked, p->retry_ms};
+    write_record(&records, step, sizeof(step) / sizeof(step[0]));
   }
-  end_records(&records, &state.steps, err);
+  state.steps = end_list(&records);
   for (uint32_t i = 0; i < plan->timeout_count; i++) {
     if (self->fired[i]) {
       write_mark(&records, plan->timeout_ids[i], self->fired[i]);
     }
   }
-  end_records(&records, &state.fired, err);
+  state.fired = end_list(&records);
   for (uint32_t i = 0; i < self->pending_count; i++) {
     write_mark(&records, plan->interrupts[self->pending[i]].id, 0);
   }
-  end_records(&records, &state.pending, err);
-  return records.code ? records.code : cafe_schema_encode(out, arena, &saga_state_type, &state, err);
+  state.pending = end_list(&records);
+  return cafe_schema_encode(out, arena, &saga_state_type, &state, err);
 }
 
 /* The steps where it stands, main's first: "await_started+capture". While it is undone, the one being undone. */

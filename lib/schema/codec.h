@@ -22,6 +22,9 @@ int codec_copy(void *to, const void *from, const cafe_schema *schema, size_t tex
  * end. */
 char *codec_pack(char *to, const cafe_schema *schema, const void *value, const codec_measure *measure);
 
+/* The same of a struct of count I64s alone, at most 15, given as they follow each other. */
+char *codec_pack_numbers(char *to, const int64_t *numbers, uint32_t count);
+
 /* cafe_schema_encode of a struct that codec_check took. CAFE_NOMEM. */
 int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                  const codec_measure *measure, cafe_err *err);

@@ -158,6 +158,21 @@ char *codec_pack(char *to, const cafe_schema *schema, const void *value, const c
   return to;
 }
 
+char *codec_pack_numbers(char *to, const int64_t *numbers, uint32_t count) {
+  while (count > 0 && numbers[count - 1] == 0) {
+    count--;
+  }
+  pack_array(&to, count);
+  for (uint32_t i = 0; i < count; i++) {
+    if (numbers[i]) {
+      pack_int64(&to, numbers[i]);
+    } else {
+      pack_nil(&to);
+    }
+  }
+  return to;
+}
+
 int codec_encode(cafe_slice *out, cafe_arena *arena, const cafe_schema *schema, const void *value,
                  const codec_measure *measure, cafe_err *err) {
   char *bytes = arena_take(arena, measure->encoded_max);
