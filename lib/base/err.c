@@ -45,7 +45,8 @@ int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *
 
 void cafe_err_clear(cafe_err *err) {
   if (err) {
-    memset(err, 0, sizeof(*err));
+    err->code = err->detail = 0;
+    err->text[0] = '\0';
   }
 }
 

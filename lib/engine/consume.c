@@ -302,7 +302,8 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
 
 static int begin_effect(struct consumer *consumer, uint32_t partition, const batch_event *taken, cafe_err *err) {
   cafe_node *node = consumer->node;
-  cafe_reaction reaction = {{consumer->arena, NULL, NULL, 0, {0, 0, ""}}};
+  cafe_reaction reaction;
+  collector_init(&reaction.commands, consumer->arena);
   if (consumer->kind == CONSUME_POLICY) {
     const cafe_policy *policy = node->registry.policies[consumer->index];
     policy->react(&reaction, &taken->event, policy->config);

@@ -50,7 +50,8 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
     const cafe_aggregate *owner = known->aggregates[i].type;
     if (!owner->tasks || !known->aggregates[i].is_local || subject->streams[i].version == 0)
       continue;
-    cafe_tasks tasks = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+    cafe_tasks tasks;
+    collector_init(&tasks.wanted, arena);
     owner->tasks(&tasks, subject->streams[i].state);
     int code = collector_check(&tasks.wanted, owner->task_types, owner->name, err);
     if (code)
@@ -401,7 +402,8 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   node_log(node, CAFE_LOG_WARN, public->key, (cafe_slice){NULL, 0}, "%s %u of %s, attempt %u: %s", public->type->name,
            public->id, public->aggregate, public->attempt, reason->text);
   if (retry->max_attempts && public->attempt >= retry->max_attempts) {
-    cafe_reaction reaction = {{task->arena, NULL, NULL, 0, {0, 0, ""}}};
+    cafe_reaction reaction;
+    collector_init(&reaction.commands, task->arena);
     task->worker->give_up(task->worker->user, public, reason, &reaction);
     node->stats.parked++;
     const collected *said = reaction.commands.err.code ? NULL : reaction.commands.first;

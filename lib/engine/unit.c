@@ -10,6 +10,7 @@
  * Nothing here is durable, and nothing here may be seen: answers, tasks and requests wait for the commit. A crash here
  * leaves nothing behind.
  */
+#include "base/arena.h"
 #include "engine/node.h"
 
 /* A unit that asks for more commands than this is taken for one that never ends. */
@@ -209,7 +210,7 @@ static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
 static int store_event(execution *x, const unit_event *made, const codec_measure *measure) {
   if (x->stored_count == x->stored_room) {
     uint32_t room = x->stored_room ? x->stored_room * 2 : 8;
-    cafe_stored_event *grown = cafe_arena_alloc(x->arena, room * sizeof *grown);
+    cafe_stored_event *grown = arena_take(x->arena, room * sizeof *grown);
     if (!grown)
       return no_memory(x->err);
     if (x->stored_count)
@@ -219,12 +220,12 @@ static int store_event(execution *x, const unit_event *made, const codec_measure
   }
   cafe_stored_event *stored = &x->stored[x->stored_count];
   const cafe_event *event = &made->event;
-  stored->aggregate = event->aggregate;
-  stored->type = event->type->name;
-  stored->key = event->key;
-  stored->version = event->version;
-  stored->time_ms = event->time_ms;
-  stored->trace = event->trace;
+  *stored = (cafe_stored_event){.aggregate = event->aggregate,
+                                .type = event->type->name,
+                                .key = event->key,
+                                .version = event->version,
+                                .time_ms = event->time_ms,
+                                .trace = event->trace};
   int code = codec_encode(&stored->data, x->arena, event->type, event->data, measure, x->err);
   if (code)
     return code;
@@ -267,7 +268,8 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
     return no_memory(x->err);
   for (uint32_t i = 0; i < type->policies.count; i++) {
     const cafe_policy *policy = known->policies[type->policies.items[i]];
-    cafe_reaction reaction = {{x->arena, NULL, NULL, 0, {0, 0, ""}}};
+    cafe_reaction reaction;
+    collector_init(&reaction.commands, x->arena);
     policy->react(&reaction, event, policy->config);
     code = queue_reaction(x, &reaction, policy);
     if (code)
@@ -333,7 +335,9 @@ static int run_command(execution *x, const work *item) {
   void *state = subject_state_of(x->subject, aggregate);
   if (!state)
     return no_memory(x->err);
-  cafe_decision decision = {{x->arena, NULL, NULL, 0, {0, 0, ""}}, NULL, NULL};
+  cafe_decision decision;
+  collector_init(&decision.events, x->arena);
+  decision.reason = decision.text = NULL;
   cafe_command command = {item->command->type->command, x->subject->key, x->unit->now_ms, item->data};
   cafe_verdict verdict = owner->decide(&decision, state, &command);
   if (decision.events.err.code) {
@@ -626,7 +630,8 @@ static bool is_chained(const struct unit *unit, const struct unit *before) {
 
 void unit_execute(struct subject *subject, struct act *act) {
   cafe_node *node = subject->node;
-  cafe_err err = {0, 0, ""};
+  cafe_err err;
+  cafe_err_clear(&err);
   if (act->op && act->op->is_detached) {
     /* Whoever asked was told that the outcome isn't known, and may ask again under his key, which isn't his yet. */
     act->finish(node, act, CAFE_CANCELED, &err);

@@ -36,8 +36,7 @@ static cafe_retry retry_of(const cafe_saga_step *step) {
 /* Appends what ask names; like says all but the command. *count is how many. */
 static int append(input *in, uint32_t *count, cafe_saga_ask ask, const saga_ask *like) {
   cafe_reaction reaction;
-  memset(&reaction, 0, sizeof(reaction));
-  reaction.commands.arena = in->scratch;
+  collector_init(&reaction.commands, in->scratch);
   ask(&reaction, in->self->data);
   const cafe_err *err = &reaction.commands.err;
   if (err->code) {

@@ -7,7 +7,7 @@
 
 /* The three collectors that pure functions are handed: cafe_decision, cafe_reaction, cafe_tasks. What is collected
  * lives in the arena, complete with texts, in the order in which it was said. A failure is kept in err; nothing is
- * added after it. Each is the owner's memory, zeroed but for the arena. */
+ * added after it. Each is the owner's memory; its collector begins by collector_init. */
 
 typedef struct collected {
   struct collected *next;
@@ -26,6 +26,14 @@ typedef struct collector {
   uint32_t count;
   cafe_err err; /* code 0: none */
 } collector;
+
+/* Nothing is said yet. err's text isn't cleared: it means nothing while there is no code, and is most of the bytes. */
+static inline void collector_init(collector *out, cafe_arena *arena) {
+  out->arena = arena;
+  out->first = out->last = NULL;
+  out->count = 0;
+  out->err.code = out->err.detail = 0;
+}
 
 /* The failure that was kept, or CAFE_INVALID where owner said what isn't in its list (ended by NULL). err may be NULL. */
 int collector_check(const collector *from, const cafe_schema *const *listed, const char *owner, cafe_err *err);
