@@ -31,7 +31,7 @@ static void say(const host *self, cafe_log_level level, const char *text) {
                             .part = self->name,
                             .text = text};
   if (self->log.write && level <= self->log.level) {
-    self->log.write(self->log.user, &record);
+    self->log.write(&record, self->log.user);
   }
 }
 

@@ -296,7 +296,7 @@ static void note(const exchange *self) {
                             .key = self->request.id,
                             .trace = self->request.trace,
                             .text = text};
-  server->log.write(server->log.user, &record);
+  server->log.write(&record, server->log.user);
 }
 
 static enum MHD_Result send_answer(exchange *self) {

@@ -16,7 +16,7 @@ CAFE_BEGIN_DECLS
 typedef struct cafe_allocator {
   /* REQUIRED. block NULL: allocates. size 0: frees and returns NULL. Else resizes as realloc does: NULL leaves the
    * block as it was. The result suits any type. */
-  void *(*resize)(void *user, void *block, size_t size);
+  void *(*resize)(void *block, size_t size, void *user);
   void *user;
 } cafe_allocator;
 

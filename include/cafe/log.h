@@ -28,7 +28,7 @@ typedef struct cafe_log_record {
 /* Where a node writes. Zeroed: nowhere, and nobody learns what a subscription, a task or a timer can't do. */
 typedef struct cafe_log {
   /* BORROW: the record and all it points to, until the call returns. On the loop thread. Mustn't call the node. */
-  void (*write)(void *user, const cafe_log_record *record);
+  void (*write)(const cafe_log_record *record, void *user);
   void *user;
   cafe_log_level level; /* records above it are not made; 0: none is */
 } cafe_log;

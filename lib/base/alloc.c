@@ -59,7 +59,7 @@ static void enter(cafe_arena *arena, block *b) {
   arena->end = data_of(b) + b->capacity;
 }
 
-static void *default_resize(void *user, void *memory, size_t size) {
+static void *default_resize(void *memory, size_t size, void *user) {
   (void)user;
   if (size == 0) {
     free(memory);
@@ -80,7 +80,7 @@ cafe_arena *arena_create(const cafe_allocator *allocator, size_t first_block) {
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  cafe_arena *arena = allocator->resize(allocator->user, NULL, first_block);
+  cafe_arena *arena = allocator->resize(NULL, first_block, allocator->user);
   if (!arena) {
     return NULL;
   }
@@ -101,11 +101,11 @@ void cafe_arena_destroy(cafe_arena *arena) {
   for (block *b = arena->first.next; b;) {
     block *next = b->next;
     ASAN_UNPOISON_MEMORY_REGION(data_of(b), b->capacity);
-    allocator.resize(allocator.user, b, 0);
+    allocator.resize(b, 0, allocator.user);
     b = next;
   }
   ASAN_UNPOISON_MEMORY_REGION(data_of(&arena->first), arena->first.capacity);
-  allocator.resize(allocator.user, arena, 0);
+  allocator.resize(arena, 0, allocator.user);
 }
 
 void cafe_arena_reset(cafe_arena *arena) {
@@ -132,7 +132,7 @@ __attribute__((noinline)) static bool make_room(cafe_arena *arena, size_t size) 
     if (next) {
       ASAN_UNPOISON_MEMORY_REGION(data_of(next), next->capacity);
     }
-    next = arena->allocator.resize(arena->allocator.user, next, total);
+    next = arena->allocator.resize(next, total, arena->allocator.user);
     if (!next) {
       return false;
     }

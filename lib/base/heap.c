@@ -29,7 +29,7 @@ heap *heap_create(const cafe_allocator *allocator) {
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  heap *h = allocator->resize(allocator->user, NULL, sizeof(*h));
+  heap *h = allocator->resize(NULL, sizeof(*h), allocator->user);
   if (h) {
     memset(h, 0, sizeof(*h));
     h->allocator = *allocator;
@@ -42,8 +42,8 @@ void heap_destroy(heap *h) {
     return;
   }
   cafe_allocator allocator = h->allocator;
-  allocator.resize(allocator.user, h->entries, 0);
-  allocator.resize(allocator.user, h, 0);
+  allocator.resize(h->entries, 0, allocator.user);
+  allocator.resize(h, 0, allocator.user);
 }
 
 static bool before(const entry *a, const entry *b) { return a->due != b->due ? a->due < b->due : a->order < b->order; }
@@ -74,7 +74,7 @@ int heap_push(heap *h, heap_item *item, int64_t due) {
   assert(item->place == 0);
   if (h->count + 1 >= h->capacity) {
     size_t capacity = h->capacity ? h->capacity * 2 : 16;
-    entry *entries = h->allocator.resize(h->allocator.user, h->entries, capacity * sizeof(*entries));
+    entry *entries = h->allocator.resize(h->entries, capacity * sizeof(*entries), h->allocator.user);
     if (!entries) {
       return CAFE_NOMEM;
     }

@@ -36,5 +36,5 @@ void log_write(const cafe_log *log, cafe_log_level level, int64_t time_ms, const
       .trace = str_has_control(trace) ? (cafe_slice){NULL, 0} : trace,
       .text = text,
   };
-  log->write(log->user, &record);
+  log->write(&record, log->user);
 }

@@ -23,7 +23,7 @@ static const char *level_name(cafe_log_level level) {
   }
 }
 
-static void write_line(void *user, const cafe_log_record *record) {
+static void write_line(const cafe_log_record *record, void *user) {
   (void)user;
   char time[DATE_TEXT_MAX];
   date_format(time, record->time_ms);

@@ -37,7 +37,7 @@ struct map {
 
 enum { FIRST_SLOTS = 16 };
 
-static void *resize(map *m, void *memory, size_t size) { return m->allocator.resize(m->allocator.user, memory, size); }
+static void *resize(map *m, void *memory, size_t size) { return m->allocator.resize(memory, size, m->allocator.user); }
 
 static slot *make_slots(map *m, size_t count) {
   if (count > SIZE_MAX / sizeof(slot)) {
@@ -54,7 +54,7 @@ map *map_create(const cafe_allocator *allocator, map_keys keys) {
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  map *m = allocator->resize(allocator->user, NULL, sizeof(*m));
+  map *m = allocator->resize(NULL, sizeof(*m), allocator->user);
   if (!m) {
     return NULL;
   }

@@ -46,7 +46,7 @@ void cafe_delivery_answer(cafe_delivery *delivery, const cafe_err *err) {
 static void attempt_destroy(attempt *self) {
   bridge *b = self->bridge;
   DL_DELETE(b->attempts, self);
-  (void)b->allocator.resize(b->allocator.user, self, 0);
+  (void)b->allocator.resize(self, 0, b->allocator.user);
 }
 
 static void answered(channel_delivery *base, const cafe_err *err) {
@@ -84,7 +84,7 @@ static int start(void *user, cafe_task *task, cafe_err *err) {
     return cafe_fail(err, CAFE_UNAVAILABLE, "there is no channel %.*s here", (int)wanted->channel.size,
                      wanted->channel.data ? wanted->channel.data : "");
   }
-  attempt *self = b->allocator.resize(b->allocator.user, NULL, sizeof(*self));
+  attempt *self = b->allocator.resize(NULL, sizeof(*self), b->allocator.user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", channel->name);
   }
@@ -140,7 +140,7 @@ int channel_worker_create(cafe_worker *out, cafe_channel *const *channels, uint3
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  bridge *b = allocator->resize(allocator->user, NULL, sizeof(*b));
+  bridge *b = allocator->resize(NULL, sizeof(*b), allocator->user);
   if (!b) {
     return cafe_fail(err, CAFE_NOMEM, "channels: memory was refused");
   }
@@ -167,6 +167,6 @@ void channel_worker_destroy(cafe_worker *worker) {
   if (b) {
     assert(!b->attempts && "a delivery outlives its worker");
     worker->user = NULL;
-    (void)b->allocator.resize(b->allocator.user, b, 0);
+    (void)b->allocator.resize(b, 0, b->allocator.user);
   }
 }

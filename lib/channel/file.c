@@ -47,7 +47,7 @@ static void written_destroy(written *w) {
   line_channel *self = w->channel;
   self->loop->ops->timer_stop(self->loop, &w->timer);
   DL_DELETE(self->answers, w);
-  (void)self->allocator.resize(self->allocator.user, w, 0);
+  (void)self->allocator.resize(w, 0, self->allocator.user);
 }
 
 static void answer(cafe_timer *timer) {
@@ -168,7 +168,7 @@ static int channel_send(cafe_channel *base, cafe_delivery *delivery, cafe_err *e
   cafe_loop *loop = self->loop;
   int code = CAFE_NOMEM;
   cafe_arena *arena = cafe_arena_create(&self->allocator);
-  written *w = self->allocator.resize(self->allocator.user, NULL, sizeof(*w));
+  written *w = self->allocator.resize(NULL, sizeof(*w), self->allocator.user);
   const char *line = NULL;
   if (arena && w) {
     line = self->path ? json_line(arena, delivery, self->is_torn ? "\n" : "") : text_line(arena, delivery);
@@ -191,7 +191,7 @@ static int channel_send(cafe_channel *base, cafe_delivery *delivery, cafe_err *e
       written_destroy(w);
     }
   } else {
-    (void)self->allocator.resize(self->allocator.user, w, 0);
+    (void)self->allocator.resize(w, 0, self->allocator.user);
     (void)cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", base->name);
   }
   cafe_arena_destroy(arena);
@@ -210,8 +210,8 @@ static void channel_destroy(cafe_channel *base) {
   if (self->fd >= 0) {
     (void)close(self->fd);
   }
-  (void)allocator.resize(allocator.user, self->path, 0);
-  (void)allocator.resize(allocator.user, self, 0);
+  (void)allocator.resize(self->path, 0, allocator.user);
+  (void)allocator.resize(self, 0, allocator.user);
 }
 
 static const cafe_channel_ops line_ops = {
@@ -227,7 +227,7 @@ static line_channel *create(cafe_loop *loop, const char *name, const cafe_alloca
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  line_channel *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  line_channel *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     (void)cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", name);
     return NULL;
@@ -266,7 +266,7 @@ int cafe_file_channel_create(cafe_channel **out, cafe_loop *loop, const char *pa
   size_t size = strlen(path) + 1;
   struct stat st;
   char last = '\n';
-  self->path = self->allocator.resize(self->allocator.user, NULL, size);
+  self->path = self->allocator.resize(NULL, size, self->allocator.user);
   if (!self->path) {
     code = cafe_fail(err, CAFE_NOMEM, "channel file: memory was refused");
     goto fail;

@@ -40,7 +40,7 @@ typedef struct checkpoint_job {
   uint64_t applied[CAFE_PARTITIONS];
 } checkpoint_job;
 
-static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
+static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
   checkpoint_job *job = user;
   const struct consumer *consumer = job->consumer;
   if (checkpoint->shard != consumer->shard)

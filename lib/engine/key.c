@@ -75,8 +75,8 @@ typedef struct id_job {
   id_row data;
 } id_job;
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   (void)table, (void)key, (void)sub;
   id_job *job = user;
   job->version = version;

@@ -20,7 +20,7 @@
 /* ---- small things that all of the engine needs ---- */
 
 void *node_alloc(cafe_node *node, size_t size) {
-  void *block = node->allocator.resize(node->allocator.user, NULL, size);
+  void *block = node->allocator.resize(NULL, size, node->allocator.user);
   if (block)
     memset(block, 0, size);
   return block;
@@ -28,7 +28,7 @@ void *node_alloc(cafe_node *node, size_t size) {
 
 void node_free(cafe_node *node, void *block) {
   if (block)
-    node->allocator.resize(node->allocator.user, block, 0);
+    node->allocator.resize(block, 0, node->allocator.user);
 }
 
 /* An operation or task with its command; the states, rows and sagas of a coffee order. */
@@ -290,7 +290,7 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err
   if (!options || !options->loop || !options->store)
     return cafe_fail(err, CAFE_INVALID, "a node needs a loop and a store");
   const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
-  cafe_node *node = allocator->resize(allocator->user, NULL, sizeof *node);
+  cafe_node *node = allocator->resize(NULL, sizeof *node, allocator->user);
   if (!node)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
   memset(node, 0, sizeof *node);
@@ -340,7 +340,7 @@ int cafe_node_employ(cafe_node *node, const cafe_worker *worker, cafe_err *err) 
   return registry_add_worker(node, worker, err);
 }
 
-static int skip_event(void *user, const cafe_stored_event *event) {
+static int skip_event(const cafe_stored_event *event, void *user) {
   (void)user, (void)event;
   return CAFE_OK;
 }
@@ -471,7 +471,7 @@ void cafe_node_destroy(cafe_node *node) {
   node_free(node, node->heads);
   node_free(node, node->name);
   cafe_allocator allocator = node->allocator;
-  allocator.resize(allocator.user, node, 0);
+  allocator.resize(node, 0, allocator.user);
 }
 
 void cafe_node_stats_get(const cafe_node *node, cafe_node_stats *out) {

@@ -241,8 +241,8 @@ static void fold_batch(struct consumer *consumer) {
 
 /* ---- reading what isn't cached ---- */
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   read_job *job = user;
   for (uint32_t i = 0; i < job->count; i++) {
     view_row *row = job->rows[i];

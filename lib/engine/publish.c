@@ -9,7 +9,7 @@
 
 enum { PULL_EVENTS = 512 };
 
-static int see_event(void *user, const cafe_stored_event *event) {
+static int see_event(const cafe_stored_event *event, void *user) {
   log_job *job = user;
   if (job->count == job->room) {
     uint32_t room = job->room ? job->room * 2 : 16;

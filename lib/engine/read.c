@@ -80,8 +80,8 @@ static read_job *make_job(cafe_node *node) {
 
 /* ---- rows ---- */
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   (void)version;
   read_job *job = user;
   void *copy = cafe_arena_alloc(job->arena, table->row->width);
@@ -286,7 +286,7 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
 
 /* ---- the events of a stream ---- */
 
-static int see_event(void *user, const cafe_stored_event *stored) {
+static int see_event(const cafe_stored_event *stored, void *user) {
   read_job *job = user;
   if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after || job->count == HISTORY_MAX)
     return CAFE_OK;
@@ -315,8 +315,8 @@ static int see_event(void *user, const cafe_stored_event *stored) {
   return CAFE_OK;
 }
 
-static int skip_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                    const void *data) {
+static int skip_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                    void *user) {
   (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
   return CAFE_OK;
 }

@@ -35,7 +35,7 @@ static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memo
 /* One more place in an array. */
 static int grow(cafe_node *node, void *array, uint32_t count, size_t width) {
   void **at = array;
-  void *grown = node->allocator.resize(node->allocator.user, *at, (count + 1) * width);
+  void *grown = node->allocator.resize(*at, (count + 1) * width, node->allocator.user);
   if (!grown)
     return CAFE_NOMEM;
   *at = grown;

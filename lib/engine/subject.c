@@ -126,7 +126,7 @@ attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate,
 
 /* ---- reading ---- */
 
-static int see_event(void *user, const cafe_stored_event *event) {
+static int see_event(const cafe_stored_event *event, void *user) {
   load_job *job = user;
   loaded_event *kept = cafe_arena_alloc(job->arena, sizeof *kept);
   if (!kept)
@@ -148,8 +148,8 @@ static int see_event(void *user, const cafe_stored_event *event) {
   return CAFE_OK;
 }
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   (void)key;
   load_job *job = user;
   loaded_row *kept = cafe_arena_alloc(job->arena, sizeof *kept);

@@ -155,8 +155,8 @@ void timer_remember(struct subject *subject) {
     remember(subject->node, subject->key, due);
 }
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   (void)table, (void)sub, (void)version;
   scan_job *scan = user;
   far_wake *far = node_alloc(scan->job.node, sizeof *far);

@@ -66,7 +66,7 @@ static const char *operation_suffix(cafe_payment_operation operation) {
 static void attempt_destroy(attempt *self) {
   bridge *b = self->bridge;
   DL_DELETE(b->attempts, self);
-  (void)b->allocator.resize(b->allocator.user, self, 0);
+  (void)b->allocator.resize(self, 0, b->allocator.user);
 }
 
 static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice reference, const char *text) {
@@ -92,7 +92,7 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
 static int start(void *user, cafe_task *task, cafe_err *err) {
   bridge *b = user;
   const cafe_payment_task *wanted = task->data;
-  attempt *self = b->allocator.resize(b->allocator.user, NULL, sizeof(*self));
+  attempt *self = b->allocator.resize(NULL, sizeof(*self), b->allocator.user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "gateway: memory was refused");
   }
@@ -143,7 +143,7 @@ int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry re
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  bridge *b = allocator->resize(allocator->user, NULL, sizeof(*b));
+  bridge *b = allocator->resize(NULL, sizeof(*b), allocator->user);
   if (!b) {
     return cafe_fail(err, CAFE_NOMEM, "gateway: memory was refused");
   }
@@ -165,6 +165,6 @@ void gateway_worker_destroy(cafe_worker *worker) {
   if (b) {
     assert(!b->attempts && "a payment task outlives its worker");
     worker->user = NULL;
-    (void)b->allocator.resize(b->allocator.user, b, 0);
+    (void)b->allocator.resize(b, 0, b->allocator.user);
   }
 }

@@ -38,7 +38,7 @@ typedef struct text {
 struct ledger {
   cafe_allocator allocator;
   cafe_loop *loop;
-  void (*written)(void *user, const cafe_err *err);
+  void (*written)(const cafe_err *err, void *user);
   void *user;
   map *entries;  /* by key */
   map *payments; /* sums, by payment */
@@ -57,7 +57,7 @@ struct ledger {
 };
 
 static void *resize(ledger *self, void *block, size_t size) {
-  return self->allocator.resize(self->allocator.user, block, size);
+  return self->allocator.resize(block, size, self->allocator.user);
 }
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "sandbox ledger: memory was refused"); }
@@ -265,7 +265,7 @@ static void write_done(cafe_job *job) {
     self->durable = self->saving.last;
     self->saving.size = 0;
   }
-  self->written(self->user, is_ok ? NULL : &self->outcome);
+  self->written(is_ok ? NULL : &self->outcome, self->user);
 }
 
 int ledger_write(ledger *self, cafe_err *err) {
@@ -445,15 +445,15 @@ void ledger_close(ledger *self) {
   free_values(self, self->entries);
   free_values(self, self->payments);
   cafe_allocator allocator = self->allocator;
-  (void)allocator.resize(allocator.user, self->path, 0);
-  (void)allocator.resize(allocator.user, self->unsaved.data, 0);
-  (void)allocator.resize(allocator.user, self->saving.data, 0);
-  (void)allocator.resize(allocator.user, self, 0);
+  (void)allocator.resize(self->path, 0, allocator.user);
+  (void)allocator.resize(self->unsaved.data, 0, allocator.user);
+  (void)allocator.resize(self->saving.data, 0, allocator.user);
+  (void)allocator.resize(self, 0, allocator.user);
 }
 
-int ledger_open(ledger **out, cafe_loop *loop, const char *path, void (*written)(void *user, const cafe_err *err),
+int ledger_open(ledger **out, cafe_loop *loop, const char *path, void (*written)(const cafe_err *err, void *user),
                 void *user, const cafe_allocator *allocator, cafe_err *err) {
-  ledger *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  ledger *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return no_memory(err);
   }

@@ -24,7 +24,7 @@ typedef struct ledger_entry {
 /* path NULL: in memory only. loop BORROW: its read lane writes the file. written runs after each write, on the loop:
  * entries up to ledger_durable are safe, and if it failed (err) the rest waits for the next ledger_write.
  * CAFE_NOMEM, CAFE_INVALID, CAFE_CORRUPT, CAFE_DENIED. */
-int ledger_open(ledger **out, cafe_loop *loop, const char *path, void (*written)(void *user, const cafe_err *err),
+int ledger_open(ledger **out, cafe_loop *loop, const char *path, void (*written)(const cafe_err *err, void *user),
                 void *user, const cafe_allocator *allocator, cafe_err *err);
 
 /* Waits for a write that is under way, turning the loop. Not from a callback. NULL is allowed. */

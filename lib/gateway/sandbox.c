@@ -54,7 +54,7 @@ static void pending_destroy(pending *p) {
   self->loop->ops->timer_stop(self->loop, &p->timer);
   DL_DELETE(self->running, p);
   self->figures.in_flight -= !p->is_over_capacity;
-  (void)self->allocator.resize(self->allocator.user, p, 0);
+  (void)self->allocator.resize(p, 0, self->allocator.user);
 }
 
 static void finish(pending *p, cafe_gateway_result result, const char *text) {
@@ -79,7 +79,7 @@ static pending *find_due(const sandbox *self, uint64_t up_to) {
   return p;
 }
 
-static void books_written(void *user, const cafe_err *err) {
+static void books_written(const cafe_err *err, void *user) {
   sandbox *self = user;
   /* A call that is started meanwhile isn't due, so this ends. */
   for (pending *p = find_due(self, ledger_durable(self->books)); p; p = find_due(self, ledger_durable(self->books))) {
@@ -214,7 +214,7 @@ static int sandbox_start(cafe_gateway *base, cafe_gateway_call *call, cafe_err *
   if (code != CAFE_OK) {
     return code;
   }
-  pending *p = self->allocator.resize(self->allocator.user, NULL, sizeof(*p));
+  pending *p = self->allocator.resize(NULL, sizeof(*p), self->allocator.user);
   if (!p) {
     return cafe_fail(err, CAFE_NOMEM, "sandbox: memory was refused");
   }
@@ -259,7 +259,7 @@ static void sandbox_destroy(cafe_gateway *base) {
   sandbox *self = (sandbox *)base;
   assert(!self->running && "a call outlives its gateway");
   ledger_close(self->books);
-  (void)self->allocator.resize(self->allocator.user, self, 0);
+  (void)self->allocator.resize(self, 0, self->allocator.user);
 }
 
 static const cafe_gateway_ops sandbox_ops = {
@@ -275,7 +275,7 @@ int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  sandbox *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  sandbox *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "sandbox: memory was refused");
   }
@@ -287,7 +287,7 @@ int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_
   self->figures.size = sizeof(self->figures);
   int code = ledger_open(&self->books, loop, ledger_path, books_written, self, allocator, err);
   if (code != CAFE_OK) {
-    (void)allocator->resize(allocator->user, self, 0);
+    (void)allocator->resize(self, 0, allocator->user);
     return code;
   }
   *out = &self->base;

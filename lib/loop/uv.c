@@ -21,9 +21,9 @@
 
 #include "loop/adapter.h"
 
-void *adapter_alloc(adapter *self, size_t size) { return self->allocator.resize(self->allocator.user, NULL, size); }
+void *adapter_alloc(adapter *self, size_t size) { return self->allocator.resize(NULL, size, self->allocator.user); }
 
-void adapter_free(adapter *self, void *block) { (void)self->allocator.resize(self->allocator.user, block, 0); }
+void adapter_free(adapter *self, void *block) { (void)self->allocator.resize(block, 0, self->allocator.user); }
 
 int adapter_no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "uv loop: memory was refused"); }
 
@@ -80,7 +80,7 @@ static uint64_t loop_random(cafe_loop *loop) {
 static void free_self(adapter *self) {
   cafe_allocator allocator = self->allocator;
   adapter_lanes_deinit(self);
-  (void)allocator.resize(allocator.user, self, 0);
+  (void)allocator.resize(self, 0, allocator.user);
 }
 
 /* On a loop of its own, destroy itself waits for the handles; on the caller's, the last one to close ends it. */
@@ -182,7 +182,7 @@ int cafe_uv_create(cafe_loop **out, uv_loop_t *uv, const cafe_allocator *allocat
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  adapter *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  adapter *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return adapter_no_memory(err);
   }

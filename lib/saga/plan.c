@@ -264,7 +264,7 @@ int saga_plan_create(saga_plan **out, const cafe_saga *saga, const cafe_allocato
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  saga_plan *plan = allocator->resize(allocator->user, NULL, sizeof(*plan));
+  saga_plan *plan = allocator->resize(NULL, sizeof(*plan), allocator->user);
   if (!plan) {
     return cafe_fail(err, CAFE_NOMEM, "no memory for the plan of a saga");
   }
@@ -281,7 +281,7 @@ int saga_plan_create(saga_plan **out, const cafe_saga *saga, const cafe_allocato
 void saga_plan_destroy(saga_plan *plan) {
   if (plan) {
     cafe_allocator allocator = plan->allocator;
-    allocator.resize(allocator.user, plan, 0);
+    allocator.resize(plan, 0, allocator.user);
   }
 }
 

@@ -116,7 +116,7 @@ int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *
   }
 
   cafe_allocator allocator = node->allocator;
-  cafe_shop *shop = allocator.resize(allocator.user, NULL, sizeof(*shop) + names_size(options));
+  cafe_shop *shop = allocator.resize(NULL, sizeof(*shop) + names_size(options), allocator.user);
   if (!shop) {
     return cafe_fail(err, CAFE_NOMEM, "shop: memory was refused");
   }
@@ -149,6 +149,6 @@ void cafe_shop_destroy(cafe_shop *shop) {
     cafe_allocator allocator = shop->allocator;
     gateway_worker_destroy(&shop->gateway_worker);
     channel_worker_destroy(&shop->channel_worker);
-    (void)allocator.resize(allocator.user, shop, 0);
+    (void)allocator.resize(shop, 0, allocator.user);
   }
 }

@@ -200,8 +200,7 @@ static int read_key(cafe_store *store, cafe_key_record *out, cafe_slice scope, c
   return code ? cafe_fail(err, CAFE_NOMEM, "Memory was refused to read a client's key.") : CAFE_OK;
 }
 
-static int read_checkpoints(cafe_store *store, const char *name,
-                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+static int read_checkpoints(cafe_store *store, const char *name, cafe_checkpoint_sink on_checkpoint, void *user,
                             cafe_err *err) {
   (void)err;
   memory_store *self = self_of(store);
@@ -220,7 +219,7 @@ static int read_checkpoints(cafe_store *store, const char *name,
           .n = place->n,
       };
       if (place->n) {
-        code = on_checkpoint(user, &out);
+        code = on_checkpoint(&out, user);
       }
     }
   }
@@ -276,7 +275,7 @@ int cafe_memory_create(cafe_store **out, const cafe_memory_options *options, caf
     options = &defaults;
   }
   const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
-  memory_store *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  memory_store *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "Memory was refused for a memory store.");
   }

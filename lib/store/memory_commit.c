@@ -21,7 +21,7 @@
 static undo *reserve_undo(memory_store *self) {
   if (self->undo_count == self->undo_room) {
     size_t room = self->undo_room ? self->undo_room * 2 : 256;
-    undo *undos = self->allocator.resize(self->allocator.user, self->undos, room * sizeof(*undos));
+    undo *undos = self->allocator.resize(self->undos, room * sizeof(*undos), self->allocator.user);
     if (!undos) {
       return NULL;
     }
@@ -148,7 +148,7 @@ int memory_name_key(cafe_slice *out, memory_store *self, cafe_slice scope, cafe_
   size_t size = sizeof(scope_size) + scope.size + key.size;
   if (size > self->name_room) {
     size_t room = size < 512 ? 512 : size;
-    char *name = self->allocator.resize(self->allocator.user, self->name, room);
+    char *name = self->allocator.resize(self->name, room, self->allocator.user);
     if (!name) {
       return CAFE_NOMEM;
     }

@@ -28,12 +28,12 @@ typedef struct log_block {
 } log_block;
 
 static void *allocate(const memory_log *log, size_t size) {
-  return log->allocator.resize(log->allocator.user, NULL, size);
+  return log->allocator.resize(NULL, size, log->allocator.user);
 }
 
 static void release(const memory_log *log, void *memory) {
   if (memory) {
-    (void)log->allocator.resize(log->allocator.user, memory, 0);
+    (void)log->allocator.resize(memory, 0, log->allocator.user);
   }
 }
 
@@ -157,7 +157,7 @@ static log_record *next_record(memory_log *log) {
   size_t in = (size_t)(log->head / SEGMENT_RECORDS);
   if (in == log->segment_room) {
     size_t room = log->segment_room ? log->segment_room * 2 : 16;
-    log_segment *segments = log->allocator.resize(log->allocator.user, log->segments, room * sizeof(*segments));
+    log_segment *segments = log->allocator.resize(log->segments, room * sizeof(*segments), log->allocator.user);
     if (!segments) {
       return NULL;
     }
@@ -294,7 +294,7 @@ static int hand_out(const log_record *record, cafe_event_sink on_event, void *us
       .shard = 0,
       .n = record->n,
   };
-  return on_event(user, &event);
+  return on_event(&event, user);
 }
 
 int memory_log_load(const memory_log *log, uint64_t key, cafe_event_sink on_event, void *user) {

@@ -23,7 +23,7 @@ void pool_deinit(pool *p) {
   for (size_t i = 0; i < POOL_CLASSES; i++) {
     while (p->free[i]) {
       pool_block *next = p->free[i]->next;
-      (void)p->allocator.resize(p->allocator.user, p->free[i], 0);
+      (void)p->allocator.resize(p->free[i], 0, p->allocator.user);
       p->free[i] = next;
     }
   }
@@ -35,14 +35,14 @@ static size_t class_of(size_t size) { return (size - 1) / POOL_STEP; }
 void *pool_take(pool *p, size_t size) {
   size_t class = class_of(size);
   if (class >= POOL_CLASSES) {
-    return p->allocator.resize(p->allocator.user, NULL, size);
+    return p->allocator.resize(NULL, size, p->allocator.user);
   }
   pool_block *block = p->free[class];
   if (block) {
     p->free[class] = block->next;
     return block;
   }
-  return p->allocator.resize(p->allocator.user, NULL, (class + 1) * POOL_STEP);
+  return p->allocator.resize(NULL, (class + 1) * POOL_STEP, p->allocator.user);
 }
 
 void pool_give(pool *p, void *block, size_t size) {
@@ -51,7 +51,7 @@ void pool_give(pool *p, void *block, size_t size) {
     return;
   }
   if (class >= POOL_CLASSES) {
-    (void)p->allocator.resize(p->allocator.user, block, 0);
+    (void)p->allocator.resize(block, 0, p->allocator.user);
     return;
   }
   pool_block *given = block;

@@ -12,12 +12,12 @@
 #include <string.h>
 
 static void *allocate(const memory_table *table, size_t size) {
-  return table->pool->allocator.resize(table->pool->allocator.user, NULL, size);
+  return table->pool->allocator.resize(NULL, size, table->pool->allocator.user);
 }
 
 static void release(const memory_table *table, void *block) {
   if (block) {
-    (void)table->pool->allocator.resize(table->pool->allocator.user, block, 0);
+    (void)table->pool->allocator.resize(block, 0, table->pool->allocator.user);
   }
 }
 
@@ -28,7 +28,7 @@ static bool is_slice(const cafe_field *field) {
 memory_table *memory_table_create(const cafe_table *type, pool *rows) {
   const cafe_allocator *allocator = &rows->allocator;
   uint32_t count = type->row->field_count;
-  memory_table *table = allocator->resize(allocator->user, NULL, sizeof(*table) + count * sizeof(table->slices[0]));
+  memory_table *table = allocator->resize(NULL, sizeof(*table) + count * sizeof(table->slices[0]), allocator->user);
   if (!table) {
     return NULL;
   }
@@ -171,7 +171,7 @@ int memory_rows_load(const memory_table *table, uint64_t key, cafe_row_sink on_r
   sorted_cursor cursor = sorted_seek(&table->rows, key, 0);
   for (const sorted_entry *entry; (entry = sorted_next(&cursor)) && entry->key == key;) {
     const memory_row *row = entry->value;
-    int code = on_row(user, table->given, key, entry->sub, row->version, memory_row_data(row));
+    int code = on_row(table->given, key, entry->sub, row->version, memory_row_data(row), user);
     if (code) {
       return code;
     }
@@ -278,7 +278,7 @@ static int read_by_key(const memory_table *table, const cafe_row_query *query, c
     bool is_after = entry->key != query->after_key || entry->sub != query->after_sub;
     if (is_after && are_met(query, &table->type, entry)) {
       const memory_row *row = entry->value;
-      int code = on_row(user, table->given, entry->key, entry->sub, row->version, memory_row_data(row));
+      int code = on_row(table->given, entry->key, entry->sub, row->version, memory_row_data(row), user);
       if (code) {
         return code;
       }
@@ -327,7 +327,7 @@ static int push(best *of, const sorted_entry *entry) {
   if (of->count == of->room) {
     size_t room = of->room ? of->room * 2 : 64;
     const cafe_allocator *allocator = &of->table->pool->allocator;
-    sorted_entry *rows = allocator->resize(allocator->user, of->rows, room * sizeof(*rows));
+    sorted_entry *rows = allocator->resize(of->rows, room * sizeof(*rows), allocator->user);
     if (!rows) {
       return CAFE_NOMEM;
     }
@@ -372,7 +372,7 @@ static int read_by_column(const memory_table *table, const cafe_row_query *query
   }
   for (size_t i = 0; i < of.count && code == CAFE_OK; i++) {
     const memory_row *row = of.rows[i].value;
-    code = on_row(user, table->given, of.rows[i].key, of.rows[i].sub, row->version, memory_row_data(row));
+    code = on_row(table->given, of.rows[i].key, of.rows[i].sub, row->version, memory_row_data(row), user);
   }
 fail:
   release(table, of.rows);

@@ -35,7 +35,7 @@ void sorted_init(sorted *out, const cafe_allocator *allocator) {
 
 static void release(const sorted *s, void *block) {
   if (block) {
-    (void)s->allocator.resize(s->allocator.user, block, 0);
+    (void)s->allocator.resize(block, 0, s->allocator.user);
   }
 }
 
@@ -112,14 +112,14 @@ void **sorted_find(const sorted *s, uint64_t key, uint64_t sub) {
 static sorted_chunk *add_chunk(sorted *s, size_t after, uint64_t key, uint64_t sub) {
   if (s->count == s->room) {
     size_t room = s->room ? s->room * 2 : 16;
-    sorted_head *heads = s->allocator.resize(s->allocator.user, s->heads, room * sizeof(*heads));
+    sorted_head *heads = s->allocator.resize(s->heads, room * sizeof(*heads), s->allocator.user);
     if (!heads) {
       return NULL;
     }
     s->heads = heads;
     s->room = room;
   }
-  sorted_chunk *chunk = s->allocator.resize(s->allocator.user, NULL, sizeof(*chunk));
+  sorted_chunk *chunk = s->allocator.resize(NULL, sizeof(*chunk), s->allocator.user);
   if (!chunk) {
     return NULL;
   }

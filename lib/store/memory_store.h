@@ -75,12 +75,12 @@ typedef struct memory_store {
 } memory_store;
 
 static inline void *memory_alloc(memory_store *self, size_t size) {
-  return self->allocator.resize(self->allocator.user, NULL, size);
+  return self->allocator.resize(NULL, size, self->allocator.user);
 }
 
 static inline void memory_free(memory_store *self, void *block) {
   if (block) {
-    (void)self->allocator.resize(self->allocator.user, block, 0);
+    (void)self->allocator.resize(block, 0, self->allocator.user);
   }
 }
 

@@ -22,7 +22,7 @@
 /* ---- memory ---- */
 
 void *sqlite_alloc(const sqlite_store *store, size_t size) {
-  void *memory = store->allocator.resize(store->allocator.user, NULL, size);
+  void *memory = store->allocator.resize(NULL, size, store->allocator.user);
   if (memory) {
     memset(memory, 0, size);
   }
@@ -31,7 +31,7 @@ void *sqlite_alloc(const sqlite_store *store, size_t size) {
 
 void sqlite_free(const sqlite_store *store, void *memory) {
   if (memory) {
-    store->allocator.resize(store->allocator.user, memory, 0);
+    store->allocator.resize(memory, 0, store->allocator.user);
   }
 }
 
@@ -479,7 +479,7 @@ int cafe_sqlite_create(cafe_store **out, const char *path, const cafe_sqlite_opt
     return cafe_fail(err, CAFE_INVALID, "%d is no cafe_sqlite_sync.", (int)all.sync);
   }
   const cafe_allocator *allocator = all.allocator ? all.allocator : cafe_allocator_default();
-  sqlite_store *store = allocator->resize(allocator->user, NULL, sizeof(*store));
+  sqlite_store *store = allocator->resize(NULL, sizeof(*store), allocator->user);
   if (!store) {
     return sqlite_no_memory(err);
   }

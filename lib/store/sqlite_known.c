@@ -44,7 +44,7 @@ typedef struct checkpoint_key {
 } checkpoint_key;
 
 sqlite_known *sqlite_known_create(const cafe_allocator *allocator) {
-  sqlite_known *known = allocator->resize(allocator->user, NULL, sizeof(*known));
+  sqlite_known *known = allocator->resize(NULL, sizeof(*known), allocator->user);
   if (!known) {
     return NULL;
   }
@@ -65,7 +65,7 @@ void sqlite_known_destroy(sqlite_known *known) {
     map_destroy(known->keys);
     map_destroy(known->checkpoints);
     cafe_arena_destroy(known->arena);
-    known->allocator.resize(known->allocator.user, known, 0);
+    known->allocator.resize(known, 0, known->allocator.user);
   }
 }
 

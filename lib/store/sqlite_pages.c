@@ -201,7 +201,7 @@ static int pages_error(sqlite3_vfs *vfs, int size, char *out) {
 }
 
 sqlite_pages *sqlite_pages_create(sqlite3_vfs *inner, const cafe_allocator *allocator) {
-  sqlite_pages *pages = allocator->resize(allocator->user, NULL, sizeof(*pages));
+  sqlite_pages *pages = allocator->resize(NULL, sizeof(*pages), allocator->user);
   if (!pages) {
     return NULL;
   }
@@ -224,7 +224,7 @@ sqlite_pages *sqlite_pages_create(sqlite3_vfs *inner, const cafe_allocator *allo
       .xGetLastError = pages_error,
   };
   if (sqlite3_vfs_register(&pages->vfs, 0) != SQLITE_OK) {
-    allocator->resize(allocator->user, pages, 0);
+    allocator->resize(pages, 0, allocator->user);
     return NULL;
   }
   return pages;
@@ -235,6 +235,6 @@ const char *sqlite_pages_name(const sqlite_pages *pages) { return pages->name; }
 void sqlite_pages_destroy(sqlite_pages *pages) {
   if (pages) {
     sqlite3_vfs_unregister(&pages->vfs);
-    pages->allocator.resize(pages->allocator.user, pages, 0);
+    pages->allocator.resize(pages, 0, pages->allocator.user);
   }
 }

@@ -117,7 +117,7 @@ static int read_streams(sqlite_store *store, uint64_t key, cafe_event_sink on_ev
     cafe_stored_event event;
     code = read_event(store, &event, statement, err);
     if (code == CAFE_OK) {
-      code = on_event(user, &event);
+      code = on_event(&event, user);
     }
     if (code != CAFE_OK) {
       break;
@@ -137,7 +137,7 @@ static int hand_rows(sqlite_store *store, const cafe_table *table, sqlite3_stmt 
     uint64_t version;
     code = sqlite_read_row(store, &key, &sub, &version, store->row, statement, table, err);
     if (code == CAFE_OK) {
-      code = on_row(user, table, key, sub, version, store->row);
+      code = on_row(table, key, sub, version, store->row, user);
     }
     if (code != CAFE_OK) {
       break;
@@ -235,7 +235,7 @@ static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_e
       break;
     }
     if (is_wanted(query->types, event.type)) {
-      code = on_event(user, &event);
+      code = on_event(&event, user);
       left--;
     }
     if (code == CAFE_OK) {
@@ -406,8 +406,7 @@ int sqlite_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, ca
   return code;
 }
 
-int sqlite_read_checkpoints(cafe_store *self, const char *subscription,
-                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+int sqlite_read_checkpoints(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                             cafe_err *err) {
   sqlite_store *store = (sqlite_store *)self;
   sqlite3_stmt *statement;
@@ -426,7 +425,7 @@ int sqlite_read_checkpoints(cafe_store *self, const char *subscription,
     checkpoint.shard = (uint32_t)sqlite3_column_int64(statement, 1);
     checkpoint.partition = sqlite3_column_int(statement, 2);
     checkpoint.n = (uint64_t)sqlite3_column_int64(statement, 3);
-    code = on_checkpoint(user, &checkpoint);
+    code = on_checkpoint(&checkpoint, user);
     if (code != CAFE_OK) {
       break;
     }

@@ -280,8 +280,7 @@ int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_
 int sqlite_read_rows(cafe_store *self, const cafe_row_query *query, cafe_row_sink on_row, void *user, cafe_err *err);
 int sqlite_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,
                     cafe_arena *arena, cafe_err *err);
-int sqlite_read_checkpoints(cafe_store *self, const char *subscription,
-                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+int sqlite_read_checkpoints(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                             cafe_err *err);
 
 /* Both lanes: CAFE_OK, or why the store can't be used. */

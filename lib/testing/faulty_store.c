@@ -131,8 +131,7 @@ static int read_key(cafe_store *store, cafe_key_record *out, cafe_slice scope, c
   return code;
 }
 
-static int read_checkpoints(cafe_store *store, const char *subscription,
-                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+static int read_checkpoints(cafe_store *store, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                             cafe_err *err) {
   faulty_store *self = self_of(store);
   int code = enter(self, err);
@@ -146,14 +145,14 @@ static void destroy(cafe_store *store) {
   faulty_store *self = self_of(store);
   cafe_allocator allocator = self->allocator;
   (void)pthread_mutex_destroy(&self->lock);
-  (void)allocator.resize(allocator.user, self, 0);
+  (void)allocator.resize(self, 0, allocator.user);
 }
 
 int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_allocator *allocator, cafe_err *err) {
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  faulty_store *self = allocator->resize(allocator->user, NULL, sizeof(*self));
+  faulty_store *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "Memory was refused for a faulty store.");
   }
@@ -177,7 +176,7 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);
   if (failure) {
-    (void)allocator->resize(allocator->user, self, 0);
+    (void)allocator->resize(self, 0, allocator->user);
     return cafe_fail_detail(err, CAFE_UNAVAILABLE, failure, "The system refused a lock for a faulty store.");
   }
   *out = &self->base;

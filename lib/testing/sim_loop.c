@@ -116,7 +116,7 @@ static int64_t chance_between(chance *self, int64_t min, int64_t max) {
 static world *world_of(const cafe_loop *loop) { return ((const sim_loop *)loop)->world; }
 
 static void *world_resize(world *w, void *block, size_t size) {
-  return w->allocator.resize(w->allocator.user, block, size);
+  return w->allocator.resize(block, size, w->allocator.user);
 }
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "simulation: memory was refused"); }
@@ -399,7 +399,7 @@ static void loop_destroy(cafe_loop *loop) {
   if (!w->loops) {
     cafe_allocator allocator = w->allocator;
     heap_destroy(w->pending);
-    (void)allocator.resize(allocator.user, w, 0);
+    (void)allocator.resize(w, 0, allocator.user);
   }
 }
 
@@ -453,7 +453,7 @@ int cafe_sim_create(cafe_loop **out, uint64_t seed, const cafe_sim_options *opti
     return cafe_fail(err, CAFE_INVALID, "simulation: delays must not be negative, and a minimum not above its maximum");
   }
   cafe_allocator allocator = options->allocator ? *options->allocator : *cafe_allocator_default();
-  world *w = allocator.resize(allocator.user, NULL, sizeof(*w));
+  world *w = allocator.resize(NULL, sizeof(*w), allocator.user);
   if (!w) {
     return no_memory(err);
   }
@@ -471,7 +471,7 @@ int cafe_sim_create(cafe_loop **out, uint64_t seed, const cafe_sim_options *opti
   sim_loop *first = w->pending ? join(w) : NULL;
   if (!first) {
     heap_destroy(w->pending);
-    (void)allocator.resize(allocator.user, w, 0);
+    (void)allocator.resize(w, 0, allocator.user);
     return no_memory(err);
   }
   *out = &first->base;

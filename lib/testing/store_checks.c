@@ -123,7 +123,7 @@ void check_create(store_check *check, const cafe_allocator *allocator) {
   cafe_store_destroy(check->store);
   check->store = NULL;
   check->key_names = NULL;
-  CHECK_OK(check, check->contract->create(check->contract->user, &check->store, allocator, &check->err));
+  CHECK_OK(check, check->contract->create(&check->store, allocator, check->contract->user, &check->err));
   CHECK(check, check->store, "create made no store");
 }
 
@@ -139,7 +139,7 @@ void check_begin(store_check *check) {
 }
 
 void check_restart(store_check *check, cafe_store_ending ending, uint64_t seed) {
-  CHECK_OK(check, check->contract->restart(check->contract->user, &check->store, ending, seed, NULL, &check->err));
+  CHECK_OK(check, check->contract->restart(&check->store, ending, seed, NULL, check->contract->user, &check->err));
   CHECK(check, check->store, "restart gave no store back");
   check_open(check, &check_setup);
 }
@@ -279,18 +279,18 @@ void check_one(store_check *check, check_unit *unit, cafe_unit_result wanted) {
  * The allocator that refuses.
  */
 
-static void *refusing_resize(void *user, void *block, size_t size) {
+static void *refusing_resize(void *block, size_t size, void *user) {
   check_allocator *self = user;
   const cafe_allocator *inner = cafe_allocator_default();
   if (size == 0) {
     self->blocks -= block != NULL;
-    return inner->resize(inner->user, block, 0);
+    return inner->resize(block, 0, inner->user);
   }
   if (++self->calls == self->fail_at) {
     self->refused = true;
     return NULL;
   }
-  void *result = inner->resize(inner->user, block, size);
+  void *result = inner->resize(block, size, inner->user);
   self->blocks += result && !block;
   return result;
 }

@@ -197,10 +197,10 @@ typedef struct check_found {
   bool no_memory;
 } check_found;
 
-int check_event_sink(void *found, const cafe_stored_event *event);
-int check_row_sink(void *found, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data);
-int check_checkpoint_sink(void *found, const cafe_checkpoint *checkpoint);
+int check_event_sink(const cafe_stored_event *event, void *found);
+int check_row_sink(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *found);
+int check_checkpoint_sink(const cafe_checkpoint *checkpoint, void *found);
 
 /* These have to succeed. */
 check_found *check_load(store_check *check, uint64_t key);

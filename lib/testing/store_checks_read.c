@@ -52,7 +52,7 @@ static int go_on(const check_found *found) {
   return found->stop_after && count >= (uint32_t)found->stop_after ? found->stop_code : CAFE_OK;
 }
 
-int check_event_sink(void *user, const cafe_stored_event *event) {
+int check_event_sink(const cafe_stored_event *event, void *user) {
   check_found *found = user;
   cafe_stored_event *events =
       grow(found, found->events, found->event_count, &found->events_room, sizeof(*found->events));
@@ -74,8 +74,8 @@ int check_event_sink(void *user, const cafe_stored_event *event) {
   return go_on(found);
 }
 
-int check_row_sink(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+int check_row_sink(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   check_found *found = user;
   check_row *rows = grow(found, found->rows, found->row_count, &found->rows_room, sizeof(*found->rows));
   if (!rows) {
@@ -91,7 +91,7 @@ int check_row_sink(void *user, const cafe_table *table, uint64_t key, uint64_t s
   return go_on(found);
 }
 
-int check_checkpoint_sink(void *user, const cafe_checkpoint *checkpoint) {
+int check_checkpoint_sink(const cafe_checkpoint *checkpoint, void *user) {
   check_found *found = user;
   cafe_checkpoint *checkpoints =
       grow(found, found->checkpoints, found->checkpoint_count, &found->checkpoints_room, sizeof(*found->checkpoints));

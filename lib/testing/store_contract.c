@@ -99,14 +99,14 @@ bool cafe_store_contract_check(char why[CAFE_STORE_WHY_MAX], const cafe_store_co
 }
 
 uint32_t cafe_store_contract_run(const cafe_store_contract *contract,
-                                 void (*report)(void *user, const char *check, const char *why), void *user) {
+                                 void (*report)(const char *check, const char *why, void *user), void *user) {
   uint32_t failed = 0;
   uint32_t count = cafe_store_contract_count(contract);
   for (uint32_t i = 0; i < count; i++) {
     char why[CAFE_STORE_WHY_MAX];
     bool passed = cafe_store_contract_check(why, contract, i);
     failed += !passed;
-    report(user, cafe_store_contract_name(contract, i), passed ? NULL : why);
+    report(cafe_store_contract_name(contract, i), passed ? NULL : why, user);
   }
   return count ? failed : 1;
 }

@@ -59,7 +59,7 @@ static const cafe_store_setup older_setup = {sizeof(cafe_store_setup), "older", 
 
 static void reopen(store_check *check, const cafe_store_setup *setup) {
   CHECK_OK(check,
-           check->contract->restart(check->contract->user, &check->store, CAFE_STORE_CLOSED, 0, NULL, &check->err));
+           check->contract->restart(&check->store, CAFE_STORE_CLOSED, 0, NULL, check->contract->user, &check->err));
   check_open(check, setup);
 }
 

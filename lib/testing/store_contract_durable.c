@@ -152,7 +152,7 @@ static void finish(store_check *check, const script *s, unsigned acknowledged) {
 }
 
 static void arm(store_check *check, cafe_store_io_fault fault, uint64_t n) {
-  CHECK(check, check->contract->fail_io(check->contract->user, fault, n) == CAFE_OK, "fail_io failed");
+  CHECK(check, check->contract->fail_io(fault, n, check->contract->user) == CAFE_OK, "fail_io failed");
 }
 
 /* Makes the store and runs the script into the fault at call n. Returns how many steps are acknowledged. *code is that
@@ -231,7 +231,7 @@ static void end_at(store_check *check, script *s, cafe_store_ending ending, uint
   bool is_open;
   unsigned steps = run_into(check, s, CAFE_STORE_IO_GONE, n, &code, &is_open);
   if (m > 0) {
-    CHECK_OK(check, check->contract->restart(check->contract->user, &check->store, ending, seed, NULL, &check->err));
+    CHECK_OK(check, check->contract->restart(&check->store, ending, seed, NULL, check->contract->user, &check->err));
     arm(check, CAFE_STORE_IO_GONE, m);
     (void)check->store->ops->open(check->store, &check->log_id, &check_setup, &check->err);
     cafe_err_clear(&check->err);
@@ -334,7 +334,7 @@ static void a_disk_error_loses_nothing(store_check *check) { fail_at_each_call(c
 
 /* *is_there is false where this backend can't be damaged so. */
 static int damage_and_open(store_check *check, cafe_store_damage what, uint64_t n, bool *is_there) {
-  int code = check->contract->damage(check->contract->user, &check->store, what, n, &check->err);
+  int code = check->contract->damage(&check->store, what, n, check->contract->user, &check->err);
   *is_there = code == CAFE_OK;
   if (code != CAFE_UNSUPPORTED) {
     check_code(check, __LINE__, "damage", code, CAFE_OK);
@@ -426,7 +426,7 @@ static void a_foreign_file_is_refused(store_check *check) {
 static void a_second_opener_is_told_who_was_first(store_check *check) {
   uint64_t log_id;
   script *s = write_script(check);
-  CHECK_OK(check, check->contract->rival(check->contract->user, &check->rival, &check->err));
+  CHECK_OK(check, check->contract->rival(&check->rival, check->contract->user, &check->err));
   int code = check->rival->ops->open(check->rival, &log_id, &check_setup, &check->err);
   CHECK(check, code != CAFE_DENIED || strstr(check->err.text, check_setup.owner), "the holder isn't named: %s",
         check->err.text);

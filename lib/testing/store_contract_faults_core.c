@@ -55,7 +55,7 @@ static void create_and_open_survive_refused_memory(store_check *check) {
     check_allocator *memory = check_alloc(check, sizeof(*memory));
     check_allocator_init(memory);
     check_allocator_arm(memory, n);
-    int code = check->contract->create(check->contract->user, &check->store, &memory->allocator, &check->err);
+    int code = check->contract->create(&check->store, &memory->allocator, check->contract->user, &check->err);
     expect_refusal(check, memory, "create", code);
     CHECK(check, (code == CAFE_OK) == (check->store != NULL), "create returned %s, and a store or none",
           cafe_code_name(code));
@@ -204,8 +204,8 @@ static void a_changed_table_survives_refused_memory(store_check *check) {
     uint64_t key;
     check_allocator *memory = begin(check, &key);
     cafe_slice before = check_dump(check);
-    CHECK_OK(check, check->contract->restart(check->contract->user, &check->store, CAFE_STORE_CLOSED, 0,
-                                             &memory->allocator, &check->err));
+    CHECK_OK(check, check->contract->restart(&check->store, CAFE_STORE_CLOSED, 0, &memory->allocator,
+                                             check->contract->user, &check->err));
     check_allocator_arm(memory, n);
     int code = check->store->ops->open(check->store, &check->log_id, &check_newer_setup, &check->err);
     memory->fail_at = 0;

@@ -27,7 +27,7 @@ static void add(answer *out, const char *text) {
   out->used += size;
 }
 
-static int on_row(void *user, uint32_t columns, const char *const *names, const char *const *values) {
+static int on_row(uint32_t columns, const char *const *names, const char *const *values, void *user) {
   answer *out = user;
   for (uint32_t i = 0; i < columns; i++) {
     add(out, names[i]);
@@ -42,7 +42,7 @@ static int on_row(void *user, uint32_t columns, const char *const *names, const 
 static void expect(store_check *check, int line, const char *sql, cafe_slice wanted) {
   answer out = {.is_whole = true};
   check->where = sql;
-  int code = check->contract->query(check->contract->user, sql, on_row, &out, &check->err);
+  int code = check->contract->query(sql, on_row, &out, check->contract->user, &check->err);
   check_code(check, line, "query", code, CAFE_OK);
   if (!out.is_whole || !cafe_slice_equal(cafe_text(out.text), wanted)) {
     check_fail(check, line, "the answer is \"%.400s\" instead of \"%.*s\"", out.text, (int)wanted.size,

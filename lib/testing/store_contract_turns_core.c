@@ -144,7 +144,7 @@ static void no_order_of_two_writers_and_a_reader_skips_an_event(store_check *che
   check_begin(check);
   if (check->contract->tiers & CAFE_STORE_SHARED) {
     uint64_t log_id = 0;
-    CHECK_OK(check, check->contract->rival(check->contract->user, &check->rival, &check->err));
+    CHECK_OK(check, check->contract->rival(&check->rival, check->contract->user, &check->err));
     CHECK_OK(check, check->rival->ops->open(check->rival, &log_id, &check_setup, &check->err));
     CHECK(check, log_id == check->log_id, "two stores on the same data have different log ids");
   }

@@ -22,14 +22,14 @@
 #include "transport/network.h"
 
 void *inproc_alloc(cafe_inproc *hub, size_t size) {
-  void *block = hub->allocator.resize(hub->allocator.user, NULL, size);
+  void *block = hub->allocator.resize(NULL, size, hub->allocator.user);
   if (block) {
     memset(block, 0, size);
   }
   return block;
 }
 
-void inproc_free(cafe_inproc *hub, void *block) { (void)hub->allocator.resize(hub->allocator.user, block, 0); }
+void inproc_free(cafe_inproc *hub, void *block) { (void)hub->allocator.resize(block, 0, hub->allocator.user); }
 
 int inproc_no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "inproc: memory was refused"); }
 
@@ -160,7 +160,7 @@ int cafe_inproc_create(cafe_inproc **out, cafe_loop *loop, const cafe_allocator 
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
-  cafe_inproc *hub = allocator->resize(allocator->user, NULL, sizeof(*hub));
+  cafe_inproc *hub = allocator->resize(NULL, sizeof(*hub), allocator->user);
   if (!hub) {
     return inproc_no_memory(err);
   }

@@ -131,9 +131,8 @@ static int counted_read_key(cafe_store *self, cafe_key_record *out, cafe_slice s
   return inner_of(self)->ops->read_key(inner_of(self), out, scope, key, fingerprint, arena, err);
 }
 
-static int counted_read_checkpoints(cafe_store *self, const char *subscription,
-                                    int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
-                                    cafe_err *err) {
+static int counted_read_checkpoints(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint,
+                                    void *user, cafe_err *err) {
   return inner_of(self)->ops->read_checkpoints(inner_of(self), subscription, on_checkpoint, user, err);
 }
 

@@ -209,7 +209,7 @@ static void look(uv_prepare_t *handle) {
   }
 }
 
-static void log_line(void *user, const cafe_log_record *record) {
+static void log_line(const cafe_log_record *record, void *user) {
   (void)user;
   fprintf(stderr, "cafe-bench: the node says: %s\n", record->text);
 }

@@ -8,7 +8,7 @@ typedef struct backend {
   bool is_threaded;
 } backend;
 
-static int create(void *user, cafe_store **out, const cafe_allocator *allocator, cafe_err *err) {
+static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   const backend *self = user;
   cafe_memory_options options = CAFE_MEMORY_OPTIONS_INIT;
   options.allocator = allocator;
@@ -17,8 +17,8 @@ static int create(void *user, cafe_store **out, const cafe_allocator *allocator,
 }
 
 /* Opening the same store again stands for a restart. */
-static int restart(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
-                   const cafe_allocator *allocator, cafe_err *err) {
+static int restart(cafe_store **store, cafe_store_ending ending, uint64_t seed, const cafe_allocator *allocator,
+                   void *user, cafe_err *err) {
   (void)user;
   (void)store;
   (void)seed;

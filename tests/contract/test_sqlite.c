@@ -25,7 +25,7 @@ static int make(cafe_store **out, const cafe_allocator *allocator, cafe_err *err
   return cafe_sqlite_create(out, path, &options, err);
 }
 
-static int create(void *user, cafe_store **out, const cafe_allocator *allocator, cafe_err *err) {
+static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   (void)user;
   disk_arm(0, 0);
   sqlite_file_remove(path);
@@ -47,8 +47,8 @@ static void close_store(cafe_store **store) {
   *store = NULL;
 }
 
-static int restart(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
-                   const cafe_allocator *allocator, cafe_err *err) {
+static int restart(cafe_store **store, cafe_store_ending ending, uint64_t seed, const cafe_allocator *allocator,
+                   void *user, cafe_err *err) {
   (void)user;
   uint64_t moment = disk_moment();
   if (ending == CAFE_STORE_CLOSED) {
@@ -63,7 +63,7 @@ static int restart(void *user, cafe_store **store, cafe_store_ending ending, uin
   return make(store, allocator, err);
 }
 
-static int fail_io(void *user, cafe_store_io_fault fault, uint64_t n) {
+static int fail_io(cafe_store_io_fault fault, uint64_t n, void *user) {
   static const disk_fault faults[] = {
       [CAFE_STORE_IO_GONE] = DISK_GONE, [CAFE_STORE_IO_FULL] = DISK_FULL, [CAFE_STORE_IO_ERROR] = DISK_ERROR};
   (void)user;
@@ -125,7 +125,7 @@ static void make_foreign(void) {
   sqlite3_close(db);
 }
 
-static int damage(void *user, cafe_store **store, cafe_store_damage what, uint64_t n, cafe_err *err) {
+static int damage(cafe_store **store, cafe_store_damage what, uint64_t n, void *user, cafe_err *err) {
   (void)user;
   if (what == CAFE_STORE_DAMAGE_TAIL || what == CAFE_STORE_DAMAGE_JOURNAL) {
     kill_store(store);
@@ -153,7 +153,7 @@ static int damage(void *user, cafe_store **store, cafe_store_damage what, uint64
   return make(store, NULL, err);
 }
 
-static int rival(void *user, cafe_store **out, cafe_err *err) {
+static int rival(cafe_store **out, void *user, cafe_err *err) {
   (void)user;
   return make(out, NULL, err);
 }
@@ -173,7 +173,7 @@ static const char *value_of(sqlite3_stmt *statement, int column, char **hex) {
 }
 
 /* SQLite's own library, on its own VFS: what the sqlite3 shell does. */
-static int query(void *user, const char *sql, cafe_store_query_sink on_row, void *row_user, cafe_err *err) {
+static int query(const char *sql, cafe_store_query_sink on_row, void *row_user, void *user, cafe_err *err) {
   enum { COLUMNS = 32 };
   (void)user;
   sqlite3 *db = NULL;
@@ -192,7 +192,7 @@ static int query(void *user, const char *sql, cafe_store_query_sink on_row, void
       names[i] = sqlite3_column_name(statement, i);
       values[i] = value_of(statement, i, &hex[i]);
     }
-    result = on_row(row_user, (uint32_t)count, names, values);
+    result = on_row((uint32_t)count, names, values, row_user);
     for (int i = 0; i < count && i < COLUMNS; i++) {
       free(hex[i]);
     }

@@ -82,8 +82,8 @@ typedef struct found {
   int64_t age;
 } found;
 
-static int see_guest(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                     const void *data) {
+static int see_guest(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                     void *user) {
   found *f = user;
   f->count++;
   f->age = ((const guest *)data)->age;
@@ -169,7 +169,7 @@ typedef struct log_seen {
   uint64_t version;
 } log_seen;
 
-static int see_event(void *user, const cafe_stored_event *event) {
+static int see_event(const cafe_stored_event *event, void *user) {
   log_seen *seen = user;
   if (event->n != seen->n + 1) {
     return CAFE_CORRUPT;

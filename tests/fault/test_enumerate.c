@@ -101,7 +101,7 @@ typedef struct refusing {
   uint64_t calls, from, count, refused;
 } refusing;
 
-static void *refusing_resize(void *user, void *block, size_t size) {
+static void *refusing_resize(void *block, size_t size, void *user) {
   refusing *memory = user;
   if (size) {
     memory->calls++;
@@ -110,7 +110,7 @@ static void *refusing_resize(void *user, void *block, size_t size) {
       return NULL;
     }
   }
-  return cafe_allocator_default()->resize(cafe_allocator_default()->user, block, size);
+  return cafe_allocator_default()->resize(block, size, cafe_allocator_default()->user);
 }
 
 static bool play_without_memory(uint64_t n, uint64_t count, bool is_threaded) {

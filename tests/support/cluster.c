@@ -52,11 +52,11 @@ typedef struct cluster_block {
 static void block_free(cluster_heap *heap, cluster_block *block) {
   DL_DELETE(heap->blocks, block);
   heap->live--;
-  heap->below->resize(heap->below->user, block, 0);
+  heap->below->resize(block, 0, heap->below->user);
 }
 
 /* A block moves at each resize, so that a pointer kept over one is found. */
-static void *heap_resize(void *user, void *bytes, size_t size) {
+static void *heap_resize(void *bytes, size_t size, void *user) {
   cluster_heap *heap = user;
   cluster_block *old = bytes ? (cluster_block *)(void *)((char *)bytes - offsetof(cluster_block, bytes)) : NULL;
   if (size == 0) {
@@ -64,7 +64,7 @@ static void *heap_resize(void *user, void *bytes, size_t size) {
       block_free(heap, old);
     return NULL;
   }
-  cluster_block *made = heap->below->resize(heap->below->user, NULL, sizeof *made + size);
+  cluster_block *made = heap->below->resize(NULL, sizeof *made + size, heap->below->user);
   if (!made)
     return NULL;
   made->size = size;
@@ -357,7 +357,7 @@ static void remove_files(const cluster_node *n) {
 
 /* ---- nodes ---- */
 
-static void keep_line(void *user, const cafe_log_record *record) {
+static void keep_line(const cafe_log_record *record, void *user) {
   cluster_node *n = user;
   cluster *c = n->cluster;
   cluster_log_line *line = &c->lines[c->line_count++ % CLUSTER_LINES];
@@ -718,7 +718,7 @@ static int make_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *
   return cafe_arena_copy(out, arena, cafe_text(text));
 }
 
-static int see_acknowledged(void *user, const cafe_stored_event *stored) {
+static int see_acknowledged(const cafe_stored_event *stored, void *user) {
   const cafe_outcome *outcome = user;
   return stored->n == outcome->position.n && stored->key == outcome->key &&
                  stored->version == outcome->event->version && strcmp(stored->type, outcome->event->type->name) == 0

@@ -207,7 +207,7 @@ typedef struct reading {
   cluster_node *node;
 } reading;
 
-static int see_event(void *user, const cafe_stored_event *stored) {
+static int see_event(const cafe_stored_event *stored, void *user) {
   const reading *from = user;
   cluster *c = from->cluster;
   cluster_node *n = from->node;
@@ -281,8 +281,8 @@ typedef struct row_check {
   uint32_t count;
 } row_check;
 
-static int see_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                   const void *data) {
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
   row_check *check = user;
   const cluster_row *row;
   const char *where = "";
@@ -391,8 +391,8 @@ typedef struct timer_check {
   bool at_rest;
 } timer_check;
 
-static int see_wake(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                    const void *data) {
+static int see_wake(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                    void *user) {
   timer_check *check = user;
   (void)table, (void)sub, (void)version;
   int64_t due_ms = ((const wake_row *)data)->due_ms;
@@ -411,8 +411,8 @@ static bool is_over(const cluster_order *order) {
          status == CAFE_ORDER_PICKED_UP;
 }
 
-static int see_saga(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                    const void *data) {
+static int see_saga(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                    void *user) {
   timer_check *check = user;
   cluster *c = check->cluster;
   const saga_row *row = data;
@@ -466,7 +466,7 @@ typedef struct places {
   uint64_t all;
 } places;
 
-static int see_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
+static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
   places *found = user;
   if (checkpoint->partition < 0)
     found->all = checkpoint->n;
@@ -509,8 +509,8 @@ typedef struct info_check {
   uint32_t count;
 } info_check;
 
-static int see_info(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                    const void *data) {
+static int see_info(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                    void *user) {
   info_check *check = user;
   cafe_order_info_row row;
   const char *where = "";

@@ -15,7 +15,7 @@ typedef struct header {
   _Alignas(16) size_t size;
 } header;
 
-static void *resize(void *user, void *block, size_t size) {
+static void *resize(void *block, size_t size, void *user) {
   failing_alloc *memory = user;
   header *old = block ? (header *)block - 1 : NULL;
   if (size == 0) {

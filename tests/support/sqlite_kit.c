@@ -111,7 +111,7 @@ static int wrong(reading *of, const char *what, uint64_t where) {
   return cafe_fail(of->err, CAFE_CONFLICT, "%s at %llu", what, (unsigned long long)where);
 }
 
-static int on_event(void *user, const cafe_stored_event *event) {
+static int on_event(const cafe_stored_event *event, void *user) {
   static char data[DATA_MAX];
   reading *of = user;
   int which = strcmp(event->aggregate, aggregates[1]) == 0;
@@ -128,16 +128,16 @@ static int on_event(void *user, const cafe_stored_event *event) {
   return CAFE_OK;
 }
 
-static int on_logged(void *user, const cafe_stored_event *event) {
+static int on_logged(const cafe_stored_event *event, void *user) {
   reading *of = user;
   if (event->n != of->last + 1 || event->key != (event->n + 1) / 2) {
     return wrong(of, "an event out of order", event->n);
   }
   of->last = event->n;
-  return on_event(user, event);
+  return on_event(event, user);
 }
 
-static int on_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data) {
+static int on_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data, void *user) {
   reading *of = user;
   const kit_row *row = data;
   if (table != &kit_table || sub != 0 || version != 1 || row->number != (int64_t)key ||

@@ -23,8 +23,8 @@ typedef struct description {
   bool is_order, is_found;
 } description;
 
-static int describe_nothing(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                            const void *data) {
+static int describe_nothing(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                            void *user) {
   (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
   return CAFE_OK;
 }
@@ -36,7 +36,7 @@ static void write_line(description *d, const char *text) {
 }
 
 /* Of a draft it isn't told how often it was asked for. */
-static int describe_event(void *user, const cafe_stored_event *event) {
+static int describe_event(const cafe_stored_event *event, void *user) {
   description *d = user;
   trace_text out = {"", 0};
   if (strcmp(event->aggregate, d->wanted) != 0) {
@@ -50,8 +50,8 @@ static int describe_event(void *user, const cafe_stored_event *event) {
   return CAFE_OK;
 }
 
-static int describe_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                        const void *data) {
+static int describe_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                        void *user) {
   description *d = user;
   trace_text out = {"", 0};
   (void)version;
@@ -98,7 +98,7 @@ void shop_describe(shop *s, uint64_t key, char *out, size_t size) {
   }
 }
 
-static int look_for(void *user, const cafe_stored_event *event) {
+static int look_for(const cafe_stored_event *event, void *user) {
   description *d = user;
   d->is_found = d->is_found || strcmp(event->type, d->wanted) == 0;
   return CAFE_OK;

@@ -74,7 +74,7 @@ static place *place_of(const shop *s, shop_node node) { return (place *)&s->plac
 
 /* ---- memory: an arena, so that all of it goes at once when the node is killed ---- */
 
-static void *take_memory(void *user, void *block, size_t size) {
+static void *take_memory(void *block, size_t size, void *user) {
   size_t *old = block ? (size_t *)(void *)((char *)block - 16) : NULL;
   if (size == 0) {
     return NULL;
@@ -145,7 +145,7 @@ static const cafe_channel_ops channel_ops = {sizeof(channel_ops), channel_send, 
 
 /* ---- nodes ---- */
 
-static void tell_log(void *user, const cafe_log_record *record) {
+static void tell_log(const cafe_log_record *record, void *user) {
   const place *p = user;
   trace_log(p->shop->trace, p->name, record);
 }

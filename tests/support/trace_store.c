@@ -152,17 +152,17 @@ typedef struct reading {
   trace_text text;
 } reading;
 
-static int count_event(void *user, const cafe_stored_event *event) {
+static int count_event(const cafe_stored_event *event, void *user) {
   reading *r = user;
   r->events++;
-  return r->on_event(r->user, event);
+  return r->on_event(event, r->user);
 }
 
-static int count_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                     const void *data) {
+static int count_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                     void *user) {
   reading *r = user;
   r->rows++;
-  return r->on_row(r->user, table, key, sub, version, data);
+  return r->on_row(table, key, sub, version, data, r->user);
 }
 
 static int store_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
@@ -176,10 +176,10 @@ static int store_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, 
   return code;
 }
 
-static int name_event(void *user, const cafe_stored_event *event) {
+static int name_event(const cafe_stored_event *event, void *user) {
   reading *r = user;
   trace_add_read(&r->text, event);
-  return r->on_event(r->user, event);
+  return r->on_event(event, r->user);
 }
 
 /* In one node only views read the log by themselves, each its types: everything else is in the unit of the event. */

@@ -15,14 +15,14 @@
 
 static void the_default_allocator_gives_resizes_and_frees(void **state) {
   const cafe_allocator *allocator = cafe_allocator_default();
-  char *block = allocator->resize(allocator->user, NULL, 10);
+  char *block = allocator->resize(NULL, 10, allocator->user);
   assert_non_null(block);
   memcpy(block, "123456789", 10);
-  block = allocator->resize(allocator->user, block, 100000);
+  block = allocator->resize(block, 100000, allocator->user);
   assert_non_null(block);
   assert_string_equal(block, "123456789");
-  assert_null(allocator->resize(allocator->user, block, 0));
-  assert_null(allocator->resize(allocator->user, NULL, 0));
+  assert_null(allocator->resize(block, 0, allocator->user));
+  assert_null(allocator->resize(NULL, 0, allocator->user));
 }
 
 static void pieces_are_zeroed_aligned_and_apart(void **state) {

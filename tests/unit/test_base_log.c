@@ -19,7 +19,7 @@ typedef struct heard {
   char text[2000];
 } heard;
 
-static void hear(void *user, const cafe_log_record *record) {
+static void hear(const cafe_log_record *record, void *user) {
   heard *h = user;
   h->count++;
   h->record = *record;
@@ -96,7 +96,7 @@ static void stderr_gets_one_line_a_record(void **state) {
   char trace[200];
   memset(trace, 't', sizeof(trace));
   cafe_log_record record = {sizeof(record), CAFE_LOG_INFO, 0, "own", 0, {trace, sizeof(trace)}, "long trace"};
-  log.write(log.user, &record);
+  log.write(&record, log.user);
   fflush(stderr);
   dup2(saved, STDERR_FILENO);
   close(saved);

@@ -369,7 +369,7 @@ static inline void kit_fail_task(kit *k, uint32_t index) {
   cafe_task_fail(task, &err);
 }
 
-static inline void kit_log(void *user, const cafe_log_record *record) {
+static inline void kit_log(const cafe_log_record *record, void *user) {
   kit *k = user;
   snprintf(k->lines[k->line_count++ % KIT_LINES], sizeof k->lines[0], "%s", record->text);
 }

@@ -334,7 +334,7 @@ typedef struct counting {
   uint32_t count;
 } counting;
 
-static int count_event(void *user, const cafe_stored_event *event) {
+static int count_event(const cafe_stored_event *event, void *user) {
   counting *c = user;
   c->count += event->key == c->key && strcmp(event->type, c->type) == 0;
   return CAFE_OK;

@@ -259,14 +259,14 @@ static void a_task_that_is_no_longer_wanted_is_stopped(void **state) {
   kit_close(&k);
 }
 
-static int count_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                     const void *data) {
+static int count_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                     void *user) {
   (void)table, (void)key, (void)sub, (void)version, (void)data;
   ++*(uint32_t *)user;
   return CAFE_OK;
 }
 
-static int no_event(void *user, const cafe_stored_event *event) {
+static int no_event(const cafe_stored_event *event, void *user) {
   (void)user, (void)event;
   return CAFE_OK;
 }

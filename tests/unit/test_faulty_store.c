@@ -56,18 +56,18 @@ static int commit(fixture *self, cafe_unit_result *result, uint64_t version) {
   return code;
 }
 
-static int count_event(void *user, const cafe_stored_event *event) {
+static int count_event(const cafe_stored_event *event, void *user) {
   (void)event;
   ++*(uint64_t *)user;
   return CAFE_OK;
 }
 
-static int no_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data) {
+static int no_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data, void *user) {
   (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
   return CAFE_OK;
 }
 
-static int no_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
+static int no_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
   (void)user, (void)checkpoint;
   return CAFE_OK;
 }
@@ -197,7 +197,7 @@ static void new_faults_leave_a_dead_store_dead(void **state) {
   expect_counts(self, 2, 2, 0, false);
 }
 
-static int kill_store(void *user, const cafe_stored_event *event) {
+static int kill_store(const cafe_stored_event *event, void *user) {
   (void)event;
   cafe_faulty_store_kill(user);
   return CAFE_OK;
@@ -243,7 +243,7 @@ typedef struct backend {
   bool is_threaded;
 } backend;
 
-static int create(void *user, cafe_store **out, const cafe_allocator *allocator, cafe_err *err) {
+static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   backend *self = user;
   cafe_memory_options options = CAFE_MEMORY_OPTIONS_INIT;
   options.is_threaded = self->is_threaded;
@@ -253,8 +253,8 @@ static int create(void *user, cafe_store **out, const cafe_allocator *allocator,
   return code ? code : cafe_faulty_store_create(out, self->inner, allocator, err);
 }
 
-static int restart(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
-                   const cafe_allocator *allocator, cafe_err *err) {
+static int restart(cafe_store **store, cafe_store_ending ending, uint64_t seed, const cafe_allocator *allocator,
+                   void *user, cafe_err *err) {
   backend *self = user;
   (void)ending, (void)seed;
   cafe_store_destroy(*store);

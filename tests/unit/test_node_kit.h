@@ -208,7 +208,7 @@ static inline void kitchen_give_up(void *user, const cafe_task *task, const cafe
   cafe_react(out, self->gives_up_by, task->key, task->data);
 }
 
-static inline void kitchen_log(void *user, const cafe_log_record *record) {
+static inline void kitchen_log(const cafe_log_record *record, void *user) {
   (void)record;
   ((kitchen *)user)->warnings++;
 }
@@ -335,14 +335,14 @@ typedef struct seen {
   uint64_t count;
 } seen;
 
-static inline int see_stored(void *user, const cafe_stored_event *event) {
+static inline int see_stored(const cafe_stored_event *event, void *user) {
   seen *self = user;
   self->count += strcmp(event->type, self->type) == 0;
   return CAFE_OK;
 }
 
-static inline int see_no_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                             const void *data) {
+static inline int see_no_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                             void *user) {
   (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
   return CAFE_OK;
 }

@@ -106,7 +106,7 @@ typedef struct counted {
   size_t bytes;
 } counted;
 
-static void *count_bytes(void *user, void *block, size_t size) {
+static void *count_bytes(void *block, size_t size, void *user) {
   counted *self = user;
   size_t *old = block ? (size_t *)block - 2 : NULL;
   if (old)

@@ -455,13 +455,13 @@ typedef struct stingy {
   bool refuses;
 } stingy;
 
-static void *stingy_resize(void *user, void *block, size_t size) {
+static void *stingy_resize(void *block, size_t size, void *user) {
   stingy *s = user;
   if (s->refuses && size) {
     return NULL;
   }
   const cafe_allocator *heap = cafe_allocator_default();
-  return heap->resize(heap->user, block, size);
+  return heap->resize(block, size, heap->user);
 }
 
 enum { ARENA_BYTES = 64 * 1024 };

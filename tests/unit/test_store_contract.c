@@ -117,13 +117,13 @@ typedef struct between {
   const liar *self;
   cafe_event_sink on_event;
   cafe_row_sink on_row;
-  int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint);
+  cafe_checkpoint_sink on_checkpoint;
   void *user;
 } between;
 
 static int heard(const between *to, int code) { return to->self->lie == SINKS_ARE_NOT_HEARD ? CAFE_OK : code; }
 
-static int pass_event(void *user, const cafe_stored_event *event) {
+static int pass_event(const cafe_stored_event *event, void *user) {
   const between *to = user;
   if (to->self->lie == SKIPS_AN_EVENT && event->n == 5) {
     return CAFE_OK;
@@ -132,30 +132,30 @@ static int pass_event(void *user, const cafe_stored_event *event) {
   if (to->self->lie == TIMES_IN_SECONDS) {
     passed.time_ms /= 1000;
   }
-  return heard(to, to->on_event(to->user, &passed));
+  return heard(to, to->on_event(&passed, to->user));
 }
 
-static int pass_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                    const void *data) {
+static int pass_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                    void *user) {
   const between *to = user;
   version += to->self->lie == VERSIONS_START_AT_TWO;
-  return heard(to, to->on_row(to->user, table, key, sub, version, data));
+  return heard(to, to->on_row(table, key, sub, version, data, to->user));
 }
 
-static int pass_checkpoint(void *user, const cafe_checkpoint *checkpoint) {
+static int pass_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
   const between *to = user;
   if (to->self->lie == WATERMARKS_GET_LOST && checkpoint->partition == -1) {
     return CAFE_OK;
   }
-  return heard(to, to->on_checkpoint(to->user, checkpoint));
+  return heard(to, to->on_checkpoint(checkpoint, to->user));
 }
 
-static int no_event(void *user, const cafe_stored_event *event) {
+static int no_event(const cafe_stored_event *event, void *user) {
   (void)user, (void)event;
   return CAFE_OK;
 }
 
-static int no_row(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data) {
+static int no_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data, void *user) {
   (void)user, (void)table, (void)key, (void)sub, (void)version, (void)data;
   return CAFE_OK;
 }
@@ -223,8 +223,7 @@ static int read_key(cafe_store *store, cafe_key_record *out, cafe_slice scope, c
   return code;
 }
 
-static int read_checkpoints(cafe_store *store, const char *subscription,
-                            int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+static int read_checkpoints(cafe_store *store, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                             cafe_err *err) {
   liar *self = self_of(store);
   between to = {self, NULL, NULL, on_checkpoint, user};
@@ -241,7 +240,7 @@ static const cafe_store_ops ops = {
     sizeof(cafe_store_ops), "liar", true, 1, open_store, commit, load, read_log, read_rows, read_key,
     read_checkpoints,       destroy};
 
-static int create(void *user, cafe_store **out, const cafe_allocator *allocator, cafe_err *err) {
+static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   liar *self = user;
   (void)allocator;
   self->base.ops = &ops;
@@ -250,8 +249,8 @@ static int create(void *user, cafe_store **out, const cafe_allocator *allocator,
   return code;
 }
 
-static int restart(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
-                   const cafe_allocator *allocator, cafe_err *err) {
+static int restart(cafe_store **store, cafe_store_ending ending, uint64_t seed, const cafe_allocator *allocator,
+                   void *user, cafe_err *err) {
   (void)user, (void)store, (void)ending, (void)seed, (void)allocator, (void)err;
   return CAFE_OK;
 }
@@ -273,7 +272,7 @@ typedef struct findings {
   uint32_t failed;
 } findings;
 
-static void note(void *user, const char *check, const char *why) {
+static void note(const char *check, const char *why, void *user) {
   findings *found = user;
   found->passed += why == NULL;
   found->failed += why != NULL;

@@ -145,9 +145,10 @@ typedef struct cafe_batch {
 } cafe_batch;
 
 /* Called for each thing read. Returns CAFE_OK, or a code that ends the read with it. */
-typedef int (*cafe_event_sink)(void *user, const cafe_stored_event *event);
-typedef int (*cafe_row_sink)(void *user, const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version,
-                             const void *data);
+typedef int (*cafe_event_sink)(const cafe_stored_event *event, void *user);
+typedef int (*cafe_row_sink)(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                             void *user);
+typedef int (*cafe_checkpoint_sink)(const cafe_checkpoint *checkpoint, void *user);
 
 typedef struct cafe_log_query {
   size_t size;
@@ -207,8 +208,7 @@ typedef struct cafe_store_ops {
                   cafe_arena *arena, cafe_err *err);
 
   /* REQUIRED. All checkpoints of a subscription. */
-  int (*read_checkpoints)(cafe_store *self, const char *subscription,
-                          int (*on_checkpoint)(void *user, const cafe_checkpoint *checkpoint), void *user,
+  int (*read_checkpoints)(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                           cafe_err *err);
 
   /* REQUIRED. Closes and frees it. No method is running. */

@@ -40,7 +40,7 @@ typedef enum cafe_store_damage {
 } cafe_store_damage;
 
 /* One row that a query found; NULL for SQL's NULL, numbers in decimal, BLOBs in lower-case hexadecimal. */
-typedef int (*cafe_store_query_sink)(void *user, uint32_t columns, const char *const *names, const char *const *values);
+typedef int (*cafe_store_query_sink)(uint32_t columns, const char *const *names, const char *const *values, void *user);
 
 /* A backend under test. BORROW: while a check runs. At most one data set is in use at a time. */
 typedef struct cafe_store_contract {
@@ -53,26 +53,26 @@ typedef struct cafe_store_contract {
 
   /* REQUIRED. A store without data, not opened. What an earlier create made is destroyed, and its data may be wiped.
    * allocator NULL: malloc. */
-  int (*create)(void *user, cafe_store **out, const cafe_allocator *allocator, cafe_err *err);
+  int (*create)(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err);
 
   /* REQUIRED. Ends *store as told and replaces it by one with the same data, not opened. In tier core: CLOSED only, and
    * the same store may be handed back. A failure leaves NULL there. */
-  int (*restart)(void *user, cafe_store **store, cafe_store_ending ending, uint64_t seed,
-                 const cafe_allocator *allocator, cafe_err *err);
+  int (*restart)(cafe_store **store, cafe_store_ending ending, uint64_t seed, const cafe_allocator *allocator,
+                 void *user, cafe_err *err);
 
   /* REQUIRED in tier durable. Arms a fault for the n-th call (from 1) that changes, syncs or enlarges a file from now
    * on; 0 disarms. restart disarms too. */
-  int (*fail_io)(void *user, cafe_store_io_fault fault, uint64_t n);
+  int (*fail_io)(cafe_store_io_fault fault, uint64_t n, void *user);
 
   /* REQUIRED in tier durable. Ends *store (CLOSED; KILLED for TAIL and JOURNAL), damages its data, and replaces it by a
    * store that isn't opened. CAFE_UNSUPPORTED: this backend can't have such damage. */
-  int (*damage)(void *user, cafe_store **store, cafe_store_damage what, uint64_t n, cafe_err *err);
+  int (*damage)(cafe_store **store, cafe_store_damage what, uint64_t n, void *user, cafe_err *err);
 
   /* REQUIRED in tiers durable and shared. A second store on the same data, as another process would have. OWN. */
-  int (*rival)(void *user, cafe_store **out, cafe_err *err);
+  int (*rival)(cafe_store **out, void *user, cafe_err *err);
 
   /* REQUIRED in tier inspectable. Runs a query beside the open store, by means that aren't the library's. */
-  int (*query)(void *user, const char *sql, cafe_store_query_sink on_row, void *row_user, cafe_err *err);
+  int (*query)(const char *sql, cafe_store_query_sink on_row, void *row_user, void *user, cafe_err *err);
 } cafe_store_contract;
 
 #define CAFE_STORE_CONTRACT_INIT                                                                                       \
@@ -96,7 +96,7 @@ CAFE_EXPORT bool cafe_store_contract_check(char why[CAFE_STORE_WHY_MAX], const c
 /* Runs all checks, each reported: why is NULL for one that passed. Returns the number of those that failed; 1 if there
  * are none to run. Since 0.1. */
 CAFE_EXPORT uint32_t cafe_store_contract_run(const cafe_store_contract *contract,
-                                             void (*report)(void *user, const char *check, const char *why),
+                                             void (*report)(const char *check, const char *why, void *user),
                                              void *user);
 
 CAFE_END_DECLS
