@@ -320,10 +320,9 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err
   node->due = heap_create(allocator);
   node->deadlines = heap_create(allocator);
   node->retries = heap_create(allocator);
-  node->heads = node_alloc(node, node->store->ops->shards * sizeof *node->heads);
   node->call_arena = cafe_arena_create(allocator);
-  if (!node->name || !node->subjects || !node->due || !node->deadlines || !node->retries || !node->heads ||
-      !node->call_arena || registry_create(node) || commit_create(node) || timer_create(node)) {
+  if (!node->name || !node->subjects || !node->due || !node->deadlines || !node->retries || !node->call_arena ||
+      registry_create(node) || commit_create(node) || timer_create(node)) {
     cafe_node_destroy(node);
     return cafe_fail(err, CAFE_NOMEM, "no memory for a node");
   }
@@ -345,8 +344,27 @@ static int skip_event(const cafe_stored_event *event, void *user) {
   return CAFE_OK;
 }
 
+static int open_store(cafe_node *node, cafe_err *err) {
+  cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
+  int code = node->store->ops->open(node->store, &info, &setup, err);
+  if (code)
+    return code;
+  if (info.partitions != CAFE_PARTITIONS || info.shards < 1)
+    return cafe_fail(err, CAFE_UNSUPPORTED,
+                     "the store %s has %u partitions and %u shards; this version needs %u and at least one",
+                     node->store->ops->name, info.partitions, info.shards, CAFE_PARTITIONS);
+  node_free(node, node->heads); /* of a start that failed */
+  node->heads = node_alloc(node, info.shards * sizeof *node->heads);
+  if (!node->heads)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for the heads of %u shards", info.shards);
+  node->log_id = info.log_id;
+  node->shards = info.shards;
+  return CAFE_OK;
+}
+
 static int read_heads(cafe_node *node, cafe_err *err) {
-  for (uint32_t shard = 0; shard < node->store->ops->shards; shard++) {
+  for (uint32_t shard = 0; shard < node->shards; shard++) {
     cafe_log_query query = {sizeof query, shard, 0, 1, NULL, 0, 0};
     int code = node->store->ops->read_log(node->store, &query, skip_event, NULL, err);
     if (code)
@@ -365,8 +383,7 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
       return code;
   }
   node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
-  cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
-  int code = node->store->ops->open(node->store, &node->log_id, &setup, err);
+  int code = open_store(node, err);
   if (!code)
     code = read_heads(node, err);
   if (!code && !node->consumers)

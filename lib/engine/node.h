@@ -487,6 +487,7 @@ struct cafe_node {
   registry registry;
   cafe_arena *registry_arena;
   uint64_t log_id;
+  uint32_t shards; /* of the store's log, from its open on */
   uint64_t *heads; /* per shard, as far as this node knows */
 
   cafe_timer pump;    /* runs the turn: at once when there is work, else when something is due */

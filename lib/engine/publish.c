@@ -122,7 +122,7 @@ static bool refuse_position(cafe_node *node, cafe_pull *pull) {
     cafe_fail(&err, CAFE_INVALID,
               "the position is of another log: it was restored from a backup, or made anew. "
               "Rebuild what was made from the old one");
-  else if (pull->shard >= node->store->ops->shards || pull->after > node->heads[pull->shard])
+  else if (pull->shard >= node->shards || pull->after > node->heads[pull->shard])
     cafe_fail(&err, CAFE_INVALID,
               "position %llu of shard %u is beyond the log's head: the log was restored from a "
               "backup. Rebuild what was made from the old one",

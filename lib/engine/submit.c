@@ -133,7 +133,7 @@ static void fill_outcome(cafe_outcome *out, const cafe_op *op) {
   out->event = op->event;
   out->state = op->state;
   out->reply = op->reply_bytes;
-  uint32_t shard = cafe_partition(op->act.key) % op->node->store->ops->shards;
+  uint32_t shard = cafe_partition(op->act.key) % op->node->shards;
   out->position.log_id = op->node->log_id;
   out->position.shard = shard;
   out->position.n = op->event && op->event->position.n ? op->event->position.n : op->node->heads[shard];

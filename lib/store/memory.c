@@ -105,7 +105,7 @@ static void install_tables(memory_store *self, const prepared *tables, const caf
   }
 }
 
-static int open_store(cafe_store *store, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
+static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
   memory_store *self = self_of(store);
   size_t count = 0, ready = 0;
   while (setup->tables && setup->tables[count]) {
@@ -124,7 +124,9 @@ static int open_store(cafe_store *store, uint64_t *log_id, const cafe_store_setu
   }
   enter(self);
   install_tables(self, tables, setup->tables, count);
-  *log_id = self->log_id;
+  out->log_id = self->log_id;
+  out->shards = 1;
+  out->partitions = CAFE_PARTITIONS;
   (void)leave(self, CAFE_OK);
   memory_free(self, tables);
   return CAFE_OK;
@@ -263,7 +265,7 @@ static void destroy(cafe_store *store) {
 
 #define MEMORY_OPS(is_inline_)                                                                                         \
   {                                                                                                                    \
-    sizeof(cafe_store_ops), "memory", (is_inline_), 1, open_store, commit, load, read_log, read_rows, read_key,        \
+    sizeof(cafe_store_ops), "memory", (is_inline_), open_store, commit, load, read_log, read_rows, read_key,           \
         read_checkpoints, destroy                                                                                      \
   }
 static const cafe_store_ops inline_ops = MEMORY_OPS(true);

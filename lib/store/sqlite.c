@@ -415,7 +415,7 @@ static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_e
   return code == CAFE_OK ? testify_first(store, &left, is_renewed, err) : code;
 }
 
-static int sqlite_open(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
+static int sqlite_open(cafe_store *self, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
   sqlite_store *store = (sqlite_store *)self;
   if (store->is_open) {
     return cafe_fail(err, CAFE_INVALID, "%s is open already.", sqlite_short(store->path));
@@ -427,7 +427,9 @@ static int sqlite_open(cafe_store *self, uint64_t *log_id, const cafe_store_setu
     return code;
   }
   store->is_open = true;
-  *log_id = store->log_id;
+  out->log_id = store->log_id;
+  out->shards = 1;
+  out->partitions = CAFE_PARTITIONS;
   return CAFE_OK;
 }
 
@@ -443,7 +445,6 @@ static const cafe_store_ops sqlite_ops = {
     .size = sizeof(cafe_store_ops),
     .name = "sqlite",
     .is_inline = false,
-    .shards = 1,
     .open = sqlite_open,
     .commit = sqlite_commit,
     .load = sqlite_load,

@@ -394,9 +394,10 @@ static int make_own_tables(sqlite_store *store, cafe_err *err) {
   }
   if (code == CAFE_OK) {
     code = exec_own(store,
-                    sqlite3_mprintf("INSERT INTO meta(name, value) VALUES('log_id', %lld), ('shards', 1);"
+                    sqlite3_mprintf("INSERT INTO meta(name, value)"
+                                    " VALUES('log_id', %lld), ('shards', 1), ('partitions', %u);"
                                     "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                                    (long long)log_id, FILE_APPLICATION_ID, FILE_SCHEMA_VERSION),
+                                    (long long)log_id, CAFE_PARTITIONS, FILE_APPLICATION_ID, FILE_SCHEMA_VERSION),
                     err);
   }
   return code;
@@ -405,14 +406,24 @@ static int make_own_tables(sqlite_store *store, cafe_err *err) {
 static int read_meta(sqlite_store *store, cafe_err *err) {
   int64_t log_id = 0;
   int64_t shards = 0;
+  int64_t partitions = 0;
   bool found = false;
   int code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'log_id'", &log_id, &found, err);
   if (code == CAFE_OK) {
     code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'shards'", &shards, &found, err);
   }
+  if (code == CAFE_OK) {
+    code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'partitions'", &partitions, &found,
+                         err);
+  }
   if (code == CAFE_OK && (log_id <= 0 || shards != 1)) {
     code = cafe_fail(err, CAFE_CORRUPT, "%s: its table meta is damaged: restore the file from a backup.",
                      sqlite_short(store->path));
+  }
+  if (code == CAFE_OK && partitions != CAFE_PARTITIONS) {
+    code = cafe_fail(err, CAFE_UNSUPPORTED,
+                     "%s was made with %lld partitions, and this version has %u: use the version that made it.",
+                     sqlite_short(store->path), (long long)partitions, CAFE_PARTITIONS);
   }
   store->log_id = (uint64_t)log_id;
   return code;

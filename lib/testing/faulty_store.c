@@ -60,10 +60,10 @@ static int leave(faulty_store *self, int code, cafe_err *err) {
   return is_dead ? dead(err) : code;
 }
 
-static int open_store(cafe_store *store, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
+static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
   faulty_store *self = self_of(store);
   int code = enter(self, err);
-  return code ? code : leave(self, self->inner->ops->open(self->inner, log_id, setup, err), err);
+  return code ? code : leave(self, self->inner->ops->open(self->inner, out, setup, err), err);
 }
 
 static void take_back_results(cafe_batch *batch) {
@@ -163,7 +163,6 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .size = sizeof(cafe_store_ops),
       .name = inner->ops->name,
       .is_inline = inner->ops->is_inline,
-      .shards = inner->ops->shards,
       .open = open_store,
       .commit = commit,
       .load = load,

@@ -128,9 +128,12 @@ void check_create(store_check *check, const cafe_allocator *allocator) {
 }
 
 void check_open(store_check *check, const cafe_store_setup *setup) {
-  check->log_id = 0;
-  CHECK_OK(check, check->store->ops->open(check->store, &check->log_id, setup, &check->err));
-  CHECK(check, check->log_id != 0, "open gave no log id");
+  check->info = (cafe_store_info)CAFE_STORE_INFO_INIT;
+  CHECK_OK(check, check->store->ops->open(check->store, &check->info, setup, &check->err));
+  CHECK(check, check->info.log_id != 0, "open gave no log id");
+  CHECK(check, check->info.shards > 0, "open said that the log has no shards");
+  CHECK(check, check->info.partitions == CAFE_PARTITIONS, "open said that there are %" PRIu32 " partitions",
+        check->info.partitions);
 }
 
 void check_begin(store_check *check) {
@@ -151,7 +154,7 @@ void check_restart(store_check *check, cafe_store_ending ending, uint64_t seed) 
 uint64_t check_new_key(store_check *check) {
   do {
     check->last_key++;
-  } while (cafe_partition(check->last_key) % check->store->ops->shards != 0);
+  } while (cafe_partition(check->last_key) % check->info.shards != 0);
   return check->last_key;
 }
 

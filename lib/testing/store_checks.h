@@ -26,7 +26,7 @@ typedef struct store_check {
   cafe_arena *spare;         /* batches' own, if it isn't NULL; destroyed at the end */
   cafe_store *store;         /* destroyed at the end */
   cafe_store *rival;         /* destroyed at the end */
-  uint64_t log_id;           /* of the last open */
+  cafe_store_info info;      /* of the last open */
   cafe_err err;              /* for every call */
   check_key_name *key_names; /* client keys that were committed; check_dump looks them up */
   uint64_t last_key;         /* of check_new_key */

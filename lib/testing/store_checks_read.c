@@ -233,7 +233,7 @@ static void dump_hex(dump *out, cafe_slice bytes) {
 }
 
 static void dump_events(dump *out) {
-  for (uint32_t shard = 0; shard < out->check->store->ops->shards; shard++) {
+  for (uint32_t shard = 0; shard < out->check->info.shards; shard++) {
     const check_found *found = check_log(out->check, shard, NULL, 1000);
     for (uint32_t i = 0; i < found->event_count; i++) {
       const cafe_stored_event *event = &found->events[i];

@@ -120,6 +120,7 @@ static script *write_script(store_check *check) {
     s = cafe_arena_alloc(check->spare, sizeof(*s));
   }
   CHECK(check, s, "the check itself was refused memory");
+  check_begin(check); /* how many shards there are, and so which keys the script may take, only an open store says */
   set_out(check, s);
   check_open(check, &check_setup);
   for (unsigned i = 0; i <= STEPS; i++) {
@@ -162,7 +163,7 @@ static unsigned run_into(store_check *check, script *s, cafe_store_io_fault faul
   CHECK(check, n < CALLS_MAX, "the script takes calls without end");
   set_out(check, s);
   arm(check, fault, n);
-  *code = check->store->ops->open(check->store, &check->log_id, &check_setup, &check->err);
+  *code = check->store->ops->open(check->store, &check->info, &check_setup, &check->err);
   *is_open = *code == CAFE_OK;
   return *is_open ? take_steps(check, s, 0, code) : 0;
 }
@@ -186,14 +187,14 @@ static uint64_t count_calls(store_check *check, script *s) {
 
 static void a_restart_finds_everything(store_check *check) {
   script *s = write_script(check);
-  uint64_t log_id = check->log_id;
+  uint64_t log_id = check->info.log_id;
   for (unsigned i = 0; i < 3; i++) {
     check_restart(check, CAFE_STORE_CLOSED, 0);
     CHECK_SAME(check, s->after[STEPS], check_dump(check), "a restart lost something");
-    CHECK(check, check->log_id == log_id, "a restart changed the log id");
+    CHECK(check, check->info.log_id == log_id, "a restart changed the log id");
   }
   check_begin(check);
-  CHECK(check, check->log_id != log_id, "two stores have the same log id");
+  CHECK(check, check->info.log_id != log_id, "two stores have the same log id");
 }
 
 /* The ending after each step. */
@@ -233,7 +234,7 @@ static void end_at(store_check *check, script *s, cafe_store_ending ending, uint
   if (m > 0) {
     CHECK_OK(check, check->contract->restart(&check->store, ending, seed, NULL, check->contract->user, &check->err));
     arm(check, CAFE_STORE_IO_GONE, m);
-    (void)check->store->ops->open(check->store, &check->log_id, &check_setup, &check->err);
+    (void)check->store->ops->open(check->store, &check->info, &check_setup, &check->err);
     cafe_err_clear(&check->err);
   }
   check_restart(check, ending, seed + 1);
@@ -338,7 +339,7 @@ static int damage_and_open(store_check *check, cafe_store_damage what, uint64_t 
   *is_there = code == CAFE_OK;
   if (code != CAFE_UNSUPPORTED) {
     check_code(check, __LINE__, "damage", code, CAFE_OK);
-    code = check->store->ops->open(check->store, &check->log_id, &check_setup, &check->err);
+    code = check->store->ops->open(check->store, &check->info, &check_setup, &check->err);
   }
   return code;
 }
@@ -424,10 +425,10 @@ static void a_foreign_file_is_refused(store_check *check) {
 /* ---- one at a time ---- */
 
 static void a_second_opener_is_told_who_was_first(store_check *check) {
-  uint64_t log_id;
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   script *s = write_script(check);
   CHECK_OK(check, check->contract->rival(&check->rival, check->contract->user, &check->err));
-  int code = check->rival->ops->open(check->rival, &log_id, &check_setup, &check->err);
+  int code = check->rival->ops->open(check->rival, &info, &check_setup, &check->err);
   CHECK(check, code != CAFE_DENIED || strstr(check->err.text, check_setup.owner), "the holder isn't named: %s",
         check->err.text);
   CHECK_CODE(check, code, CAFE_DENIED);

@@ -60,7 +60,7 @@ static void create_and_open_survive_refused_memory(store_check *check) {
     CHECK(check, (code == CAFE_OK) == (check->store != NULL), "create returned %s, and a store or none",
           cafe_code_name(code));
     if (check->store) {
-      code = check->store->ops->open(check->store, &check->log_id, &check_setup, &check->err);
+      code = check->store->ops->open(check->store, &check->info, &check_setup, &check->err);
       expect_refusal(check, memory, "open", code);
       memory->fail_at = 0;
       if (code) {
@@ -207,7 +207,7 @@ static void a_changed_table_survives_refused_memory(store_check *check) {
     CHECK_OK(check, check->contract->restart(&check->store, CAFE_STORE_CLOSED, 0, &memory->allocator,
                                              check->contract->user, &check->err));
     check_allocator_arm(memory, n);
-    int code = check->store->ops->open(check->store, &check->log_id, &check_newer_setup, &check->err);
+    int code = check->store->ops->open(check->store, &check->info, &check_newer_setup, &check->err);
     memory->fail_at = 0;
     expect_refusal(check, memory, "open with a changed table", code);
     if (code) {

@@ -198,7 +198,7 @@ enum { ODD_KEYS = sizeof(odd_keys) / sizeof(odd_keys[0]) };
 
 static void keys_of_any_size_are_kept_apart(store_check *check) {
   check_begin(check);
-  uint32_t shards = check->store->ops->shards;
+  uint32_t shards = check->info.shards;
   for (unsigned i = 0; i < ODD_KEYS; i++) {
     uint64_t key = odd_keys[(i * 5) % ODD_KEYS];
     check_unit *unit = unit_new(check, key);

@@ -143,10 +143,10 @@ static void no_order_of_two_writers_and_a_reader_skips_an_event(store_check *che
   char order[STEPS + 1] = {0};
   check_begin(check);
   if (check->contract->tiers & CAFE_STORE_SHARED) {
-    uint64_t log_id = 0;
+    cafe_store_info info = CAFE_STORE_INFO_INIT;
     CHECK_OK(check, check->contract->rival(&check->rival, check->contract->user, &check->err));
-    CHECK_OK(check, check->rival->ops->open(check->rival, &log_id, &check_setup, &check->err));
-    CHECK(check, log_id == check->log_id, "two stores on the same data have different log ids");
+    CHECK_OK(check, check->rival->ops->open(check->rival, &info, &check_setup, &check->err));
+    CHECK(check, info.log_id == check->info.log_id, "two stores on the same data have different log ids");
   }
   play_all(check, order, 0, WRITER_STEPS, WRITER_STEPS, READER_STEPS);
 }

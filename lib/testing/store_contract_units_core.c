@@ -61,14 +61,27 @@ static void a_unit_is_read_back_whole(store_check *check) {
         "the checkpoint came back differently");
 }
 
+static void a_store_keeps_the_numbers_that_it_was_made_with(store_check *check) {
+  check_begin(check);
+  cafe_store_info first = check->info;
+  check_unit *unit = unit_new(check, check_new_key(check));
+  unit_event(check, unit, 1);
+  check_one(check, unit, CAFE_UNIT_DONE);
+  check_restart(check, CAFE_STORE_CLOSED, 0);
+  CHECK(check, check->info.shards == first.shards, "the log had %" PRIu32 " shards, after a restart it has %" PRIu32,
+        first.shards, check->info.shards);
+  CHECK(check, check->info.partitions == first.partitions, "there were %" PRIu32 " partitions, now %" PRIu32,
+        first.partitions, check->info.partitions);
+}
+
 static void the_log_id_is_of_the_store_and_stays(store_check *check) {
   check_begin(check);
-  uint64_t first = check->log_id;
+  uint64_t first = check->info.log_id;
   check_restart(check, CAFE_STORE_CLOSED, 0);
-  CHECK(check, check->log_id == first, "the log id was %" PRIu64 ", after a restart it is %" PRIu64, first,
-        check->log_id);
+  CHECK(check, check->info.log_id == first, "the log id was %" PRIu64 ", after a restart it is %" PRIu64, first,
+        check->info.log_id);
   check_begin(check);
-  CHECK(check, check->log_id != first, "another store has the same log id, %" PRIu64, first);
+  CHECK(check, check->info.log_id != first, "another store has the same log id, %" PRIu64, first);
 }
 
 /* What all units of the conflict checks meet: a stream of three events, rows, a key, a checkpoint. */
@@ -426,6 +439,7 @@ static void a_restart_keeps_everything(store_check *check) {
 
 const store_check_entry store_checks_units[] = {
     {"a_unit_is_read_back_whole", a_unit_is_read_back_whole, false, false},
+    {"a_store_keeps_the_numbers_that_it_was_made_with", a_store_keeps_the_numbers_that_it_was_made_with, false, false},
     {"the_log_id_is_of_the_store_and_stays", the_log_id_is_of_the_store_and_stays, false, false},
     {"a_conflict_writes_nothing_of_its_unit", a_conflict_writes_nothing_of_its_unit, false, false},
     {"a_conflict_touches_no_other_unit_of_its_batch", a_conflict_touches_no_other_unit_of_its_batch, false, false},

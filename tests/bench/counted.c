@@ -92,8 +92,8 @@ struct counted_store {
 
 static cafe_store *inner_of(cafe_store *self) { return ((counted_store *)self)->inner; }
 
-static int counted_open(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
-  return inner_of(self)->ops->open(inner_of(self), log_id, setup, err);
+static int counted_open(cafe_store *self, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
+  return inner_of(self)->ops->open(inner_of(self), out, setup, err);
 }
 
 /* On the write lane; read on the loop thread only when nothing is being committed. */
@@ -148,7 +148,6 @@ counted_store *counted_store_create(cafe_store *inner) {
       .size = sizeof(counted->ops),
       .name = inner->ops->name,
       .is_inline = inner->ops->is_inline,
-      .shards = inner->ops->shards,
       .open = counted_open,
       .commit = counted_commit,
       .load = counted_load,

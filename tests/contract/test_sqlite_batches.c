@@ -36,8 +36,8 @@ typedef struct fixture {
 
 static void open_store(fixture *f) {
   cafe_err err;
-  uint64_t log_id;
-  if (cafe_sqlite_create(&f->store, path, NULL, &err) || f->store->ops->open(f->store, &log_id, &setup, &err)) {
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
+  if (cafe_sqlite_create(&f->store, path, NULL, &err) || f->store->ops->open(f->store, &info, &setup, &err)) {
     fail_msg("%s", err.text);
   }
 }

@@ -257,6 +257,16 @@ static void a_newer_schema_is_refused_and_left_alone(void **state) {
   expect_untouched(CAFE_UNSUPPORTED, "a newer schema");
 }
 
+static void a_file_with_other_partitions_is_refused_and_left_alone(void **state) {
+  cafe_err err;
+  sqlite_file_exec(path, "UPDATE meta SET value = 128 WHERE name = 'partitions'");
+  expect_untouched(CAFE_UNSUPPORTED, "128 partitions");
+  assert_int_equal(read_path(&err), CAFE_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "128 partitions"));
+  sqlite_file_exec(path, "DELETE FROM meta WHERE name = 'partitions'");
+  expect_untouched(CAFE_UNSUPPORTED, "no number of partitions");
+}
+
 /* Rows that a hand has changed so that no store could have written them. */
 static void a_row_of_another_type_is_refused(void **state) {
   sqlite_file_exec(path, "UPDATE things SET number = 'four' WHERE thing_id = 4");
@@ -284,6 +294,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_shortened_file_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(foreign_files_are_refused_and_left_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_and_left_alone, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_file_with_other_partitions_is_refused_and_left_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_row_of_another_type_is_refused, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,23 +109,23 @@ static void a_second_store_in_the_same_process_is_denied(void **state) {
 
 static void an_open_store_is_not_opened_again(void **state) {
   cafe_err err;
-  uint64_t log_id;
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   cafe_store *store = must_open(path);
-  assert_int_equal(store->ops->open(store, &log_id, &kit_setup, &err), CAFE_INVALID);
+  assert_int_equal(store->ops->open(store, &info, &kit_setup, &err), CAFE_INVALID);
   assert_int_equal(kit_commit(store, 1, 1, 100, &err), CAFE_OK);
   cafe_store_destroy(store);
 }
 
 static void a_failed_open_may_be_repeated(void **state) {
   cafe_err err;
-  uint64_t log_id;
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   cafe_store *first = must_open(path);
   cafe_store *second;
   assert_int_equal(cafe_sqlite_create(&second, path, NULL, &err), CAFE_OK);
   assert_int_equal(kit_commit(second, 1, 1, 100, &err), CAFE_INVALID);
-  assert_int_equal(second->ops->open(second, &log_id, &kit_setup, &err), CAFE_DENIED);
+  assert_int_equal(second->ops->open(second, &info, &kit_setup, &err), CAFE_DENIED);
   cafe_store_destroy(first);
-  assert_int_equal(second->ops->open(second, &log_id, &kit_setup, &err), CAFE_OK);
+  assert_int_equal(second->ops->open(second, &info, &kit_setup, &err), CAFE_OK);
   assert_int_equal(kit_commit(second, 1, 1, 100, &err), CAFE_OK);
   cafe_store_destroy(second);
 }
@@ -226,11 +226,11 @@ static const cafe_schema number_as_text = CAFE_SCHEMA_OF("Row", row, number_fiel
 static void expect_setup(const cafe_table *first, const cafe_table *second, int wanted, const char *text) {
   cafe_err err;
   cafe_store *store;
-  uint64_t log_id;
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   const cafe_table *tables[] = {first, second, NULL};
   cafe_store_setup setup = {sizeof(setup), "kit", tables};
   assert_int_equal(cafe_sqlite_create(&store, path, NULL, &err), CAFE_OK);
-  int code = store->ops->open(store, &log_id, &setup, &err);
+  int code = store->ops->open(store, &info, &setup, &err);
   if (code != wanted || (code && !strstr(err.text, text))) {
     fail_msg("%s: %s: %s", text, cafe_code_name(code), code ? err.text : "");
   }

@@ -32,10 +32,10 @@ int kit_open(cafe_store **out, const char *path, const char *vfs, cafe_sqlite_sy
   cafe_sqlite_options options = CAFE_SQLITE_OPTIONS_INIT;
   options.vfs = vfs;
   options.sync = sync;
-  uint64_t log_id;
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   int code = cafe_sqlite_create(out, path, &options, err);
   if (code == CAFE_OK) {
-    code = (*out)->ops->open(*out, &log_id, &kit_setup, err);
+    code = (*out)->ops->open(*out, &info, &kit_setup, err);
     if (code != CAFE_OK) {
       cafe_store_destroy(*out);
       *out = NULL;

@@ -276,8 +276,8 @@ static void write_ids(cafe_store *store) {
   cafe_unit *units[] = {&unit};
   cafe_arena *arena = cafe_arena_create(NULL);
   cafe_batch batch = {sizeof(batch), units, 1, arena};
-  uint64_t log_id;
-  assert_int_equal(store->ops->open(store, &log_id, &setup, NULL), CAFE_OK);
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
+  assert_int_equal(store->ops->open(store, &info, &setup, NULL), CAFE_OK);
   assert_int_equal(store->ops->commit(store, &batch, NULL), CAFE_OK);
   assert_int_equal(unit.result, CAFE_UNIT_DONE);
   cafe_arena_destroy(arena);

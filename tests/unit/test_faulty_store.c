@@ -19,7 +19,7 @@ typedef struct fixture {
   cafe_store *inner;
   cafe_store *store;
   cafe_arena *arena;
-  uint64_t log_id;
+  cafe_store_info info;
   uint64_t version; /* of the one stream, as the store inside has it */
   cafe_err err;
 } fixture;
@@ -31,7 +31,8 @@ static int set_up(void **state) {
   assert_int_equal(cafe_faulty_store_create(&self.store, self.inner, NULL, &self.err), CAFE_OK);
   self.arena = cafe_arena_create(NULL);
   assert_non_null(self.arena);
-  assert_int_equal(self.store->ops->open(self.store, &self.log_id, &setup, &self.err), CAFE_OK);
+  self.info.size = sizeof(self.info);
+  assert_int_equal(self.store->ops->open(self.store, &self.info, &setup, &self.err), CAFE_OK);
   *state = &self;
   return 0;
 }
@@ -93,7 +94,7 @@ static void call_each(fixture *self, int wanted) {
   cafe_log_query log = {sizeof(log), 0, 0, 10, NULL, 0, 0};
   cafe_key_record record;
   uint64_t count = 0;
-  assert_int_equal(ops->open(self->store, &self->log_id, &setup, &self->err), wanted);
+  assert_int_equal(ops->open(self->store, &self->info, &setup, &self->err), wanted);
   assert_int_equal(ops->load(self->store, 1, count_event, no_row, &count, &self->err), wanted);
   assert_int_equal(ops->read_log(self->store, &log, count_event, &count, &self->err), wanted);
   assert_int_equal(
@@ -215,12 +216,12 @@ static void a_call_under_way_when_the_store_dies_fails_too(void **state) {
 static void the_store_inside_outlives_it_and_keeps_its_log(void **state) {
   fixture *self = *state;
   cafe_unit_result result;
-  uint64_t log_id = self->log_id;
+  uint64_t log_id = self->info.log_id;
   assert_int_equal(commit(self, &result, 1), CAFE_OK);
   cafe_store_destroy(self->store);
   assert_int_equal(cafe_faulty_store_create(&self->store, self->inner, NULL, &self->err), CAFE_OK);
-  assert_int_equal(self->store->ops->open(self->store, &self->log_id, &setup, &self->err), CAFE_OK);
-  assert_int_equal(self->log_id, log_id);
+  assert_int_equal(self->store->ops->open(self->store, &self->info, &setup, &self->err), CAFE_OK);
+  assert_int_equal(self->info.log_id, log_id);
   assert_int_equal(stored(self->store), 1);
 }
 

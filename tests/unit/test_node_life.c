@@ -106,6 +106,46 @@ static void what_is_not_finished_in_time_goes_on_at_the_next_start(void **state)
   kitchen_close(k);
 }
 
+/* A store of another make, as far as a node gets with it. */
+typedef struct odd_store {
+  cafe_store base;
+  cafe_store *inner;
+  uint32_t shards, partitions;
+} odd_store;
+
+static int odd_open(cafe_store *store, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
+  odd_store *self = (odd_store *)store;
+  int code = self->inner->ops->open(self->inner, out, setup, err);
+  out->shards = self->shards;
+  out->partitions = self->partitions;
+  return code;
+}
+
+static void odd_destroy(cafe_store *store) { cafe_store_destroy(((odd_store *)store)->inner); }
+
+static const cafe_store_ops odd_ops = {
+    .size = sizeof odd_ops, .name = "odd", .is_inline = true, .open = odd_open, .destroy = odd_destroy};
+
+static void a_store_that_divides_keys_otherwise_is_refused(void **state) {
+  static const uint32_t numbers[][2] = {{1, 128}, {1, 0}, {0, CAFE_PARTITIONS}};
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.loop = k->loop;
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    odd_store odd = {.base = {&odd_ops}, .shards = numbers[i][0], .partitions = numbers[i][1]};
+    cafe_node *node;
+    cafe_err err;
+    assert_int_equal(cafe_memory_create(&odd.inner, NULL, NULL), CAFE_OK);
+    options.store = &odd.base;
+    assert_int_equal(cafe_node_create(&node, &options, NULL), CAFE_OK);
+    assert_int_equal(cafe_node_start(node, &err), CAFE_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "the store odd has"));
+    cafe_node_destroy(node);
+    cafe_store_destroy(&odd.base);
+  }
+  kitchen_close(k);
+}
+
 static void close_it(cafe_timer *timer) {
   kitchen *k = timer->user;
   assert_int_equal(cafe_node_close(k->node, NULL, NULL, NULL), CAFE_OK);
@@ -369,6 +409,7 @@ int main(void) {
       cmocka_unit_test(a_turn_comes_though_there_was_no_memory_for_its_timer),
       cmocka_unit_test(closing_answers_nobody_before_it_returns),
       cmocka_unit_test(a_node_that_is_closed_while_it_drains_says_both),
+      cmocka_unit_test(a_store_that_divides_keys_otherwise_is_refused),
       cmocka_unit_test(finishing_waits_for_what_runs_so_that_nothing_is_done_again),
       cmocka_unit_test(finishing_ends_with_its_time_and_can_be_gone_on_with),
       cmocka_unit_test(what_is_not_finished_in_time_goes_on_at_the_next_start),

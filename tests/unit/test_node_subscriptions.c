@@ -90,11 +90,13 @@ static void a_view_can_be_awaited_as_soon_as_its_node_is_started(void **state) {
   cafe_position place = {0, 0, 1};
   int code = -1;
   cafe_store_setup setup = {sizeof setup, "test", NULL};
+  cafe_store_info info = CAFE_STORE_INFO_INIT;
   k->service.views = totals_views;
   kitchen_up(k);
   ask(k, &Fill, 7, 1, NULL);
   kitchen_down(k);
-  assert_int_equal(k->inner->ops->open(k->inner, &place.log_id, &setup, NULL), CAFE_OK);
+  assert_int_equal(k->inner->ops->open(k->inner, &info, &setup, NULL), CAFE_OK);
+  place.log_id = info.log_id;
   kitchen_up(k);
   assert_int_equal(cafe_node_await(NULL, k->node, &totals, &place, 10000, reached, &code, NULL), CAFE_OK);
   kitchen_run(k, 1000000);

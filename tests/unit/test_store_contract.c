@@ -33,6 +33,7 @@ typedef enum lie {
   SECOND_KEY_DOES_NOT_COUNT,
   WATERMARKS_GET_LOST,
   NEW_LOG_ID_AT_EACH_START,
+  MORE_SHARDS_AT_EACH_START,
   SINKS_ARE_NOT_HEARD,
   VERSIONS_START_AT_TWO,
   FAILURES_SAY_NOTHING,
@@ -58,6 +59,7 @@ static const char *const finders[LIES] = {
     [SECOND_KEY_DOES_NOT_COUNT] = "rows_are_listed_in_pages_of_any_size",
     [WATERMARKS_GET_LOST] = "checkpoints_are_kept_apart",
     [NEW_LOG_ID_AT_EACH_START] = "the_log_id_is_of_the_store_and_stays",
+    [MORE_SHARDS_AT_EACH_START] = "a_store_keeps_the_numbers_that_it_was_made_with",
     [SINKS_ARE_NOT_HEARD] = "a_sink_ends_its_read",
     [VERSIONS_START_AT_TWO] = "row_versions_count_each_write_and_begin_anew",
     [FAILURES_SAY_NOTHING] = "beyond_the_head_is_refused",
@@ -73,10 +75,11 @@ typedef struct liar {
 
 static liar *self_of(cafe_store *store) { return (liar *)store; }
 
-static int open_store(cafe_store *store, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err) {
+static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
   liar *self = self_of(store);
-  int code = self->inner->ops->open(self->inner, log_id, setup, err);
-  *log_id += self->lie == NEW_LOG_ID_AT_EACH_START ? self->starts++ : 0;
+  int code = self->inner->ops->open(self->inner, out, setup, err);
+  out->log_id += self->lie == NEW_LOG_ID_AT_EACH_START ? self->starts++ : 0;
+  out->shards += self->lie == MORE_SHARDS_AT_EACH_START ? (uint32_t)self->starts++ : 0;
   return code;
 }
 
@@ -237,7 +240,7 @@ static void destroy(cafe_store *store) {
 }
 
 static const cafe_store_ops ops = {
-    sizeof(cafe_store_ops), "liar", true, 1, open_store, commit, load, read_log, read_rows, read_key,
+    sizeof(cafe_store_ops), "liar", true, open_store, commit, load, read_log, read_rows, read_key,
     read_checkpoints,       destroy};
 
 static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {

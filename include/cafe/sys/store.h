@@ -49,6 +49,17 @@ typedef struct cafe_store_setup {
   const cafe_table *const *tables; /* ended by NULL */
 } cafe_store_setup;
 
+/* What the store turns out to be: only open can know, since it may be written in a database. The caller sets size. */
+typedef struct cafe_store_info {
+  size_t size;
+  uint64_t log_id;
+  uint32_t shards;     /* of the log, at least 1; the shard of a unit is cafe_partition(key) mod shards */
+  uint32_t partitions; /* what the store was made with: CAFE_PARTITIONS, or open refuses it */
+} cafe_store_info;
+
+#define CAFE_STORE_INFO_INIT                                                                                           \
+  { sizeof(cafe_store_info), 0, 0, 0 }
+
 /* An event to append, or as it was stored. BORROW: the unit's arena, or until the sink returns. */
 typedef struct cafe_stored_event {
   const char *aggregate; /* with NUL */
@@ -180,12 +191,13 @@ typedef struct cafe_row_query {
 typedef struct cafe_store_ops {
   size_t size;
   const char *name;
-  bool is_inline;  /* see above */
-  uint32_t shards; /* shard of a unit = cafe_partition(key) mod shards */
+  bool is_inline; /* see above */
 
-  /* REQUIRED. Once, before all others, on the loop thread. Makes or migrates the tables and gives log_id. A table whose
-   * columns lack a field gets it; one with a column too much is left so. */
-  int (*open)(cafe_store *self, uint64_t *log_id, const cafe_store_setup *setup, cafe_err *err);
+  /* REQUIRED. Once, before all others, on the loop thread. Makes or migrates the tables and sets *out, which stays so
+   * for as long as there is the store: a number of shards or partitions that isn't the one it was made with would take
+   * streams apart. CAFE_UNSUPPORTED: it was made with other partitions. A table whose columns lack a field gets it; one
+   * with a column too much is left so. */
+  int (*open)(cafe_store *self, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err);
 
   /* REQUIRED. One durable write. CAFE_OK: each unit's result is set. A failure: nothing of the batch is written, or, if
    * that can't be known (CAFE_UNAVAILABLE after an error while syncing), the store refuses all further calls with

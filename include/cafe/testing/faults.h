@@ -36,7 +36,7 @@ typedef struct cafe_store_counts {
   bool is_dead;
 } cafe_store_counts;
 
-/* Makes a store around `inner`, that has its name, shards and is_inline. inner BORROW: until the new one is destroyed,
+/* Makes a store around `inner`, that has its name and is_inline. inner BORROW: until the new one is destroyed,
  * which leaves it as it is. OWN: cafe_store_destroy. allocator NULL: malloc; otherwise COPY. CAFE_NOMEM,
  * CAFE_UNAVAILABLE (no lock). Since 0.1. */
 CAFE_EXPORT int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_allocator *allocator,
