@@ -290,8 +290,8 @@ static cafe_worker worker;
 static int employ(void **state) {
   static const cafe_retry retry = {100, 1000, 3, 500};
   cafe_channel *channels[] = {&mail.base, &bell.base};
-  mail = (post){{&post_ops, "mail"}, 0, 0, NULL, 0};
-  bell = (post){{&post_ops, "bell"}, 0, 0, NULL, 0};
+  mail = (post){.base = {.ops = &post_ops, .name = "mail"}};
+  bell = (post){.base = {.ops = &post_ops, .name = "bell"}};
   assert_int_equal(channel_worker_create(&worker, channels, 2, retry, NULL, NULL), CAFE_OK);
   assert_ptr_equal(worker.task, &cafe_delivery_task_type);
   assert_int_equal(worker.retry.initial_ms, 100);

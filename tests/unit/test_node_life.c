@@ -132,7 +132,7 @@ static void a_store_that_divides_keys_otherwise_is_refused(void **state) {
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
   options.loop = k->loop;
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-    odd_store odd = {.base = {&odd_ops}, .shards = numbers[i][0], .partitions = numbers[i][1]};
+    odd_store odd = {.base.ops = &odd_ops, .shards = numbers[i][0], .partitions = numbers[i][1]};
     cafe_node *node;
     cafe_err err;
     assert_int_equal(cafe_memory_create(&odd.inner, NULL, NULL), CAFE_OK);

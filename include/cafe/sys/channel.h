@@ -7,7 +7,7 @@
 
 CAFE_BEGIN_DECLS
 
-/* One message on its way. The library's memory until it is answered. */
+/* One message on its way. The library's memory until it is answered. Fields may be added at the end. */
 typedef struct cafe_delivery {
   char notification_id[40]; /* "1041-3": the receiver's idempotency key */
   uint64_t order_id;
@@ -32,10 +32,11 @@ typedef struct cafe_channel_ops {
   void (*destroy)(cafe_channel *self);
 } cafe_channel_ops;
 
-/* A channel embeds this first. */
+/* A channel embeds this first, and zeroes it when it is made. */
 struct cafe_channel {
   const cafe_channel_ops *ops;
-  const char *name; /* "console": the notification's channel column, kept for ever */
+  const char *name;  /* "console": the notification's channel column, kept for ever */
+  void *reserved[4]; /* the library's own */
 };
 
 CAFE_END_DECLS

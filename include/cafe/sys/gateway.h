@@ -15,7 +15,7 @@ typedef enum cafe_gateway_result {
   CAFE_GATEWAY_UNKNOWN = 4   /* no answer: ask again under the same key */
 } cafe_gateway_result;
 
-/* One call. The library's memory until it is answered. */
+/* One call. The library's memory until it is answered. Fields may be added at the end. */
 typedef struct cafe_gateway_call {
   cafe_payment_operation operation;
   char idempotency_key[40]; /* "1041/authorize": the same key is the same operation, for ever */
@@ -43,9 +43,10 @@ typedef struct cafe_gateway_ops {
   void (*destroy)(cafe_gateway *self);
 } cafe_gateway_ops;
 
-/* A gateway embeds this first. */
+/* A gateway embeds this first, and zeroes it when it is made. */
 struct cafe_gateway {
   const cafe_gateway_ops *ops;
+  void *reserved[4]; /* the library's own */
 };
 
 CAFE_END_DECLS

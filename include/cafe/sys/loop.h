@@ -18,7 +18,7 @@ CAFE_BEGIN_DECLS
 typedef struct cafe_timer {
   void (*fire)(struct cafe_timer *timer);
   void *user;
-  void *loop_data[2];
+  void *loop_data[4];
 } cafe_timer;
 
 /* A job lane runs its jobs one after the other, in the order given; lanes run beside each other. */
@@ -29,7 +29,7 @@ typedef struct cafe_job {
   void (*run)(struct cafe_job *job);  /* on the lane's thread; touches only what the job owns */
   void (*done)(struct cafe_job *job); /* on the loop thread, exactly once, after run */
   void *user;
-  void *loop_data[2];
+  void *loop_data[4];
 } cafe_job;
 
 typedef enum cafe_ready { CAFE_READABLE = 1, CAFE_WRITABLE = 2 } cafe_ready;
@@ -38,14 +38,14 @@ typedef struct cafe_watch {
   void (*ready)(struct cafe_watch *watch, unsigned events); /* level-triggered */
   int fd;
   void *user;
-  void *loop_data[2];
+  void *loop_data[4];
 } cafe_watch;
 
 /* A call from any thread. */
 typedef struct cafe_wake {
   void (*woken)(struct cafe_wake *wake); /* once or more after each signal; signals may be merged */
   void *user;
-  void *loop_data[2];
+  void *loop_data[4];
 } cafe_wake;
 
 typedef struct cafe_loop_ops {
@@ -91,9 +91,10 @@ typedef struct cafe_loop_ops {
   void (*destroy)(cafe_loop *self);
 } cafe_loop_ops;
 
-/* A loop embeds this first. */
+/* A loop embeds this first, and zeroes it when it is made. */
 struct cafe_loop {
   const cafe_loop_ops *ops;
+  void *reserved[4]; /* the library's own */
 };
 
 CAFE_END_DECLS

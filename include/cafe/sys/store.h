@@ -227,9 +227,10 @@ typedef struct cafe_store_ops {
   void (*destroy)(cafe_store *self);
 } cafe_store_ops;
 
-/* A backend embeds this first. */
+/* A backend embeds this first, and zeroes it when it is made. */
 struct cafe_store {
   const cafe_store_ops *ops;
+  void *reserved[4]; /* the library's own */
 };
 
 CAFE_END_DECLS

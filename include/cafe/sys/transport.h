@@ -106,9 +106,10 @@ typedef struct cafe_transport_ops {
   void (*destroy)(cafe_transport *self);
 } cafe_transport_ops;
 
-/* A transport embeds this first. */
+/* A transport embeds this first, and zeroes it when it is made. */
 struct cafe_transport {
   const cafe_transport_ops *ops;
+  void *reserved[4]; /* the library's own */
 };
 
 CAFE_END_DECLS
