@@ -321,22 +321,24 @@ static void on_history(const cafe_err *err, const cafe_event *events, uint32_t c
     return;
   }
   void *data = cafe_arena_alloc(request->arena, view->row->width);
-  cafe_fold shown = data ? CAFE_FOLD_HIDE : CAFE_FOLD_NOMEM;
+  cafe_fold shown = CAFE_FOLD_HIDE;
+  int code = data ? CAFE_OK : CAFE_NOMEM;
   const cafe_event *last = NULL;
-  for (uint32_t i = 0; i < count && events[i].version <= self->version && shown != CAFE_FOLD_NOMEM; i++) {
+  for (uint32_t i = 0; i < count && events[i].version <= self->version && !code; i++) {
     last = &events[i];
     if (is_folded(view, last->type)) {
-      cafe_fold fold = view->fold(data, last, request->arena);
+      cafe_fold fold = CAFE_FOLD_PUT;
+      code = view->fold(&fold, data, last, request->arena, view->user);
       shown = fold == CAFE_FOLD_SKIP ? shown : fold;
     }
   }
-  if (shown == CAFE_FOLD_PUT) {
+  if (code) {
+    http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
+  } else if (shown == CAFE_FOLD_PUT) {
     cafe_row row = {.key = request->id, .data = data};
     resource_write(http_body(request), self->resource, &row);
     http_add_position(request, &last->position);
     http_send(request, self->judge ? self->judge(data) : self->status);
-  } else if (shown == CAFE_FOLD_NOMEM) {
-    http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
   } else {
     answer_missing(request);
   }

@@ -8,6 +8,19 @@
 
 CAFE_BEGIN_DECLS
 
+/*
+ * Definitions: aggregates, workers, policies, sagas, views. What is said of their callbacks here holds for all of them.
+ *
+ * Each gets its definition's `user` last, runs on the loop thread, and must neither call the node nor keep what it is
+ * handed. Each may fail: by the cafe_code that it returns, or, where it is handed a collector, by cafe_decision_fail
+ * and its like. The unit then fails with that code, and with a text that names the definition and the event; nothing of
+ * the unit is written, and what was in memory of it is forgotten. Whoever submitted the command gets the failure; what
+ * comes from a log or is due is tried again, for as long as it fails, and nothing behind it is taken before it.
+ * CAFE_CONFLICT, CAFE_CANCELED and what is no code are told as CAFE_INVALID: the library says those two itself.
+ *
+ * user BORROW: until the node that hosts the definition is destroyed. NULL is allowed.
+ */
+
 /* What happened, once and for ever. Made by the library; BORROW: valid until the function that was handed it returns.
  * Fields may be added at the end. */
 typedef struct cafe_event {
@@ -37,17 +50,22 @@ typedef enum cafe_verdict {
   CAFE_REFUSED = 4
 } cafe_verdict;
 
-/* Collects what a decision says. */
+/* Collects what a decision says. A failure is kept, the first one, and fails the command. */
 typedef struct cafe_decision cafe_decision;
 
 /* Adds an event, one that the aggregate lists; inside decide only. data is the struct that type describes: COPY, texts
- * too. A failure (no memory, a value outside its type) is kept and fails the command. Since 0.1. */
+ * too. Fails with CAFE_NOMEM, or CAFE_INVALID for a value outside its type. Since 0.1. */
 CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data);
 
 /* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`; inside decide only. reason is a kebab-case word for
  * programs, BORROW: static. The text is for people. Returns CAFE_REFUSED; events emitted before are committed all the
  * same. No memory is kept as a failure, and fails the command. Since 0.1. */
 CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...)
+    CAFE_PRINTF(3, 4);
+
+/* Fails the command, also when events were emitted: `return cafe_decision_fail(decision, CAFE_UNAVAILABLE, "…")`.
+ * Returns CAFE_REFUSED, which counts for nothing then. Since 0.1. */
+CAFE_EXPORT cafe_verdict cafe_decision_fail(cafe_decision *decision, cafe_code code, const char *format, ...)
     CAFE_PRINTF(3, 4);
 
 /* One event that answers a pending command. */
@@ -77,6 +95,9 @@ typedef struct cafe_tasks cafe_tasks;
 CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data,
                            int64_t not_before_ms);
 
+/* Fails what looks at the state. Since 0.1. */
+CAFE_EXPORT void cafe_tasks_fail(cafe_tasks *out, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
+
 /*
  * An aggregate: state, decide, evolve. All of it pure: no clock, no random, no I/O, no static variable; the heap only
  * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static.
@@ -91,20 +112,23 @@ typedef struct cafe_aggregate {
 
   /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict: CAFE_PENDING only for a command with outcomes,
    * CAFE_REFUSED only by cafe_refuse. command->type is one of commands. BORROW all until it returns. */
-  cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command);
+  cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command, void *user);
 
   /* REQUIRED. state becomes the state after event. Texts to keep are copied into the arena, which lives as long as the
-   * state. Returns CAFE_OK or CAFE_NOMEM, and can't refuse: what happened has happened. */
-  int (*evolve)(void *state, const cafe_event *event, cafe_arena *arena);
+   * state. Returns CAFE_OK, or a cafe_code if it couldn't be done now; it can't refuse: what happened has happened. */
+  int (*evolve)(void *state, const cafe_event *event, cafe_arena *arena, void *user);
 
   /* OPTIONAL. Names the tasks that this state wants. */
-  void (*tasks)(cafe_tasks *out, const void *state);
+  void (*tasks)(cafe_tasks *out, const void *state, void *user);
   const cafe_schema *const *task_types; /* all that tasks may name, ended by NULL; NULL without tasks. Each has a worker
                                            on the node that hosts the aggregate, or the node isn't started */
 
   /* OPTIONAL. Whoever waited for this pending command gave up (cafe_op_cancel), and nobody else waits for one of its
-   * type: names by cafe_react (policy.h) the command to the same stream that takes it back, or none. Pure. */
-  void (*give_up)(struct cafe_reaction *out, const cafe_command *command);
+   * type: names by cafe_react (policy.h) the command to the same stream that takes it back, or none. Pure. Where it
+   * fails the command isn't taken back, and the log says so. */
+  void (*give_up)(struct cafe_reaction *out, const cafe_command *command, void *user);
+
+  void *user; /* handed to the callbacks */
 } cafe_aggregate;
 
 #define CAFE_AGGREGATE sizeof(cafe_aggregate)
@@ -142,17 +166,18 @@ typedef struct cafe_worker {
   cafe_retry retry;
 
   /* REQUIRED. Begins. A failure returned counts as a failed attempt, and the task isn't answered then. */
-  int (*start)(void *user, cafe_task *task, cafe_err *err);
+  int (*start)(cafe_task *task, cafe_err *err, void *user);
 
   /* OPTIONAL without timeout_ms. The attempt timed out, isn't wanted any more, or the node closes: let go of it.
    * Afterwards it must not be answered. NULL: it is waited for. */
-  void (*stop)(void *user, cafe_task *task);
+  void (*stop)(cafe_task *task, void *user);
 
   /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the one command, to the
-   * task's own key, that says so. Where it names none, the task goes on being tried. BORROW all until it returns. */
-  void (*give_up)(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out);
+   * task's own key, that says so. Where it names none, or fails, the task goes on being tried. BORROW all until it
+   * returns. */
+  void (*give_up)(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user);
 
-  void *user;
+  void *user; /* handed to the callbacks */
 } cafe_worker;
 
 #define CAFE_WORKER sizeof(cafe_worker)

@@ -60,7 +60,7 @@ typedef struct cafe_submit {
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
    * Pure; position.n is 0, since nothing is written yet. An empty slice keeps nothing, so that the key may try again;
    * without reply nothing is kept either, and the key only names the stream that its first command made. The bytes are
-   * taken from the arena. CAFE_OK or CAFE_NOMEM. */
+   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by a callback of its aggregate. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
 } cafe_submit;

@@ -11,8 +11,11 @@ typedef struct cafe_reaction cafe_reaction;
 
 /* Asks for a command to a key (1 to CAFE_KEY_MAX); inside what was handed the reaction only: a policy's react, a saga's
  * asks, a worker's give_up. data is the struct that command describes: COPY, texts too. A failure (no memory, a value
- * outside its type) is kept and fails the unit. Loop thread. Since 0.1. */
+ * outside its type) is kept, the first one, and fails the unit. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data);
+
+/* Fails the unit, also when commands were asked for. Since 0.1. */
+CAFE_EXPORT void cafe_reaction_fail(cafe_reaction *out, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
 
 /*
  * "Whenever this happened, ask for that." Pure. Where the event's service is hosted by the same node and the command
@@ -29,9 +32,9 @@ typedef struct cafe_policy {
   bool other_key;                   /* react asks for keys other than the event's */
 
   /* REQUIRED. Names what it asks for by cafe_react. BORROW the event until it returns. */
-  void (*react)(cafe_reaction *out, const cafe_event *event, const void *config);
-  const void *config;                 /* handed to react. BORROW */
+  void (*react)(cafe_reaction *out, const cafe_event *event, void *user);
   const cafe_schema *const *commands; /* all that react may ask for, ended by NULL; of aggregates of the same node */
+  void *user;                         /* handed to react. BORROW */
 } cafe_policy;
 
 #define CAFE_POLICY sizeof(cafe_policy)

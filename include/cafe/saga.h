@@ -37,15 +37,15 @@ typedef enum cafe_step_undo {
   CAFE_UNDO_SIGNAL = 2        /* the signal that fails it says that it is undone, or never was done */
 } cafe_step_undo;
 
-/* Names commands by cafe_react, from what the saga remembers. Pure. */
-typedef void (*cafe_saga_ask)(cafe_reaction *out, const void *data);
+/* Names commands by cafe_react, from what the saga remembers. Pure. user is the saga's, here and below. */
+typedef void (*cafe_saga_ask)(cafe_reaction *out, const void *data, void *user);
 
 /* A moment at which something is asked for, while the step stands; it doesn't move the saga: the events that the
  * command causes do. It fires once for each due time: a later due_ms (data changed) arms it again. */
 typedef struct cafe_saga_timeout {
   const char *name;
-  int64_t (*due_ms)(const void *data); /* REQUIRED. UTC; 0: not now */
-  cafe_saga_ask ask;                   /* REQUIRED. */
+  int (*due_ms)(int64_t *out, const void *data, void *user); /* REQUIRED. UTC; 0, as set before: not now */
+  cafe_saga_ask ask;                                         /* REQUIRED. */
 } cafe_saga_timeout;
 
 /* A signal that turns the saga forward to another step of the same branch instead of failing it. */
@@ -75,9 +75,10 @@ typedef struct cafe_saga_step {
                                             One that came before counts */
 
   /* For commands to a service on another node. */
-  cafe_retry retry;                         /* zeroed: 100 ms, 10 s, without end, 5 s */
-  int64_t (*deadline_ms)(const void *data); /* UTC: no attempt outlasts it; NULL: none */
-  cafe_saga_ask unavailable;                /* the attempts are used up or the peer surely did nothing: ask this */
+  cafe_retry retry; /* zeroed: 100 ms, 10 s, without end, 5 s */
+  /* UTC: no attempt outlasts it; NULL, or 0 as set before: none. */
+  int (*deadline_ms)(int64_t *out, const void *data, void *user);
+  cafe_saga_ask unavailable; /* the attempts are used up or the peer surely did nothing: ask this */
 } cafe_saga_step;
 
 /*
@@ -90,13 +91,14 @@ typedef struct cafe_saga_step {
 typedef struct cafe_saga_interrupt {
   const char *name;
   const cafe_schema *signal;
-  bool (*when)(const cafe_event *event); /* OPTIONAL. Whether this event of that type is this interrupt */
-  const char *const *legal_in;           /* steps of main, ended by NULL */
-  cafe_saga_ask guard;                   /* NULL: the signal itself is the question, a policy elsewhere hears it */
-  const cafe_schema *const *granted;     /* REQUIRED, ended by NULL */
-  const cafe_schema *const *refused;     /* REQUIRED, ended by NULL. May be seen already when the guard starts */
-  cafe_saga_ask grant;                   /* OPTIONAL. Asked when granted, before the compensations */
-  cafe_saga_ask refuse;                  /* OPTIONAL. */
+  /* OPTIONAL. Whether this event of that type is this interrupt: *out, false as set before. */
+  int (*when)(bool *out, const cafe_event *event, void *user);
+  const char *const *legal_in;       /* steps of main, ended by NULL */
+  cafe_saga_ask guard;               /* NULL: the signal itself is the question, a policy elsewhere hears it */
+  const cafe_schema *const *granted; /* REQUIRED, ended by NULL */
+  const cafe_schema *const *refused; /* REQUIRED, ended by NULL. May be seen already when the guard starts */
+  cafe_saga_ask grant;               /* OPTIONAL. Asked when granted, before the compensations */
+  cafe_saga_ask refuse;              /* OPTIONAL. */
 } cafe_saga_interrupt;
 
 typedef struct cafe_saga {
@@ -112,8 +114,10 @@ typedef struct cafe_saga {
   const cafe_schema *const *remembers; /* events for fold beyond those named above, ended by NULL; or NULL */
 
   /* REQUIRED. data becomes what is remembered after event. cause is the command it came from where that was in the
-   * same unit, else NULL: the only way for a secret, which no event holds. Returns CAFE_OK or CAFE_NOMEM. */
-  int (*fold)(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena);
+   * same unit, else NULL: the only way for a secret, which no event holds. Returns CAFE_OK or a cafe_code. */
+  int (*fold)(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user);
+
+  void *user; /* handed to the callbacks, those of steps and interrupts too */
 } cafe_saga;
 
 #define CAFE_SAGA sizeof(cafe_saga)
@@ -127,7 +131,7 @@ CAFE_EXPORT int cafe_saga_check(const cafe_saga *saga, cafe_err *err);
 /* Writes the saga as a graph in the DOT language (graphviz.org/doc/info/lang.html) by `write`, piece by piece; one that
  * cafe_saga_check refuses becomes a graph that says why. Each text BORROW: until write returns. THREADSAFE.
  * Since 0.1. */
-CAFE_EXPORT void cafe_saga_print(const cafe_saga *saga, void (*write)(void *user, cafe_slice text), void *user);
+CAFE_EXPORT void cafe_saga_print(const cafe_saga *saga, void (*write)(cafe_slice text, void *user), void *user);
 
 CAFE_END_DECLS
 

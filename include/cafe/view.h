@@ -9,8 +9,7 @@ CAFE_BEGIN_DECLS
 typedef enum cafe_fold {
   CAFE_FOLD_SKIP = 1, /* this event doesn't concern the row */
   CAFE_FOLD_PUT = 2,  /* the row is as it stands now */
-  CAFE_FOLD_HIDE = 3, /* inline views: the row changed, but isn't shown (yet, or any more). Others: as PUT */
-  CAFE_FOLD_NOMEM = 4
+  CAFE_FOLD_HIDE = 3  /* inline views: the row changed, but isn't shown (yet, or any more). Others: as PUT */
 } cafe_fold;
 
 /*
@@ -32,12 +31,16 @@ typedef struct cafe_view {
   const char *shown_by;             /* a BOOL column: lists leave out the rows where it is false. For views that aren't
                                        inline, whose hidden rows are stored too; NULL: all are shown */
 
-  /* REQUIRED if sub_name is set: which row of the key this event folds into, from 1. 0: none. */
-  uint64_t (*sub)(const cafe_event *event);
+  /* REQUIRED if sub_name is set: which row of the key this event folds into, from 1. 0, as set before: none. */
+  int (*sub)(uint64_t *out, const cafe_event *event, void *user);
 
-  /* REQUIRED. row is zeroed before its first event. Texts to keep are copied into the arena. Over several sources the
-   * result mustn't depend on how their events interleave: keep columns per source. */
-  cafe_fold (*fold)(void *row, const cafe_event *event, cafe_arena *arena);
+  /* REQUIRED. row is zeroed before its first event; *out is CAFE_FOLD_PUT before the call. Texts to keep are copied
+   * into the arena. Over several sources the result mustn't depend on how their events interleave: keep columns per
+   * source. Returns CAFE_OK or a cafe_code. A view kept by a subscription stands still while this or sub fails: it is
+   * tried again, and no event is skipped. */
+  int (*fold)(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user);
+
+  void *user; /* handed to the callbacks */
 } cafe_view;
 
 #define CAFE_VIEW sizeof(cafe_view)

@@ -76,7 +76,7 @@ static cafe_channel *find_channel(const bridge *b, cafe_slice name) {
   return NULL;
 }
 
-static int start(void *user, cafe_task *task, cafe_err *err) {
+static int start(cafe_task *task, cafe_err *err, void *user) {
   bridge *b = user;
   const cafe_delivery_task *wanted = task->data;
   cafe_channel *channel = find_channel(b, wanted->channel);
@@ -110,7 +110,7 @@ static int start(void *user, cafe_task *task, cafe_err *err) {
   return code;
 }
 
-static void stop(void *user, cafe_task *task) {
+static void stop(cafe_task *task, void *user) {
   bridge *b = user;
   attempt *self;
   DL_FOREACH(b->attempts, self) {
@@ -122,7 +122,7 @@ static void stop(void *user, cafe_task *task) {
   }
 }
 
-static void give_up(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out) {
+static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
   const cafe_delivery_task *wanted = task->data;
   cafe_record_delivery said = {
       .number = wanted->number,

@@ -183,11 +183,13 @@ static const rules_decide decides[] = {
     {NULL, NULL},
 };
 
-static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
+  (void)user;
   return rules_run_decide(out, decides, state, command);
 }
 
-static int evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   cafe_ticket *ticket = state;
   (void)arena;
   ticket->status = status_of_ticket(ticket->status, event);

@@ -173,7 +173,8 @@ static const rules_decide decides[] = {
     {NULL, NULL},
 };
 
-static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
+  (void)user;
   return rules_run_decide(out, decides, state, command);
 }
 
@@ -227,7 +228,8 @@ static const rules_evolve evolves[] = {
     {NULL, NULL},
 };
 
-static int evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   return rules_run_evolve(evolves, state, event, arena);
 }
 
@@ -244,7 +246,8 @@ static bool is_first_of_channel(const cafe_notifications *all, const cafe_notifi
   return true;
 }
 
-static void tasks(cafe_tasks *out, const void *state) {
+static void tasks(cafe_tasks *out, const void *state, void *user) {
+  (void)user;
   const cafe_notifications *all = state;
   const cafe_notification_item *item;
   LL_FOREACH(all->first, item) {

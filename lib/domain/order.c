@@ -299,7 +299,8 @@ static const rules_decide decides[] = {
     {&cafe_mark_order_type, mark_order},         {NULL, NULL},
 };
 
-static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
+  (void)user;
   return rules_run_decide(out, decides, state, command);
 }
 
@@ -397,7 +398,8 @@ static const rules_evolve evolves[] = {
     {NULL, NULL},
 };
 
-static int evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   return rules_run_evolve(evolves, state, event, arena);
 }
 
@@ -445,7 +447,8 @@ static const cafe_command_type commands[] = {
 };
 
 /* An approval that nobody waits for would be a coffee that nobody knows of. A cancel stays asked for. */
-static void give_up(cafe_reaction *out, const cafe_command *command) {
+static void give_up(cafe_reaction *out, const cafe_command *command, void *user) {
+  (void)user;
   if (command->type == &cafe_place_order_type) {
     cafe_react(out, &cafe_drop_draft_type, command->key, &(cafe_drop_draft){CAFE_DROP_ABANDONED, 0});
   }

@@ -92,7 +92,8 @@ static void settle(order_saga *saga, cafe_drop_reason drop) {
   erase_token(saga);
 }
 
-static int fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+static int fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user) {
+  (void)user;
   order_saga *saga = data;
   const cafe_schema *type = event->type;
   if (type == &cafe_order_drafted_type) {
@@ -128,13 +129,15 @@ static int fold(void *data, const cafe_event *event, const cafe_command *cause, 
 
 /* ---- what it asks ---- */
 
-static void ask_authorize(cafe_reaction *out, const void *data) {
+static void ask_authorize(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   cafe_authorize_payment authorize = {saga->amount_minor, saga->currency, saga->customer_id, saga->payment_token};
   cafe_react(out, &cafe_authorize_payment_type, saga->order_id, &authorize);
 }
 
-static void ask_establish(cafe_reaction *out, const void *data) {
+static void ask_establish(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   cafe_react(out, &cafe_establish_order_type, saga->order_id, &(cafe_establish_order){saga->approved_minor});
 }
@@ -144,10 +147,14 @@ static void ask_drop(cafe_reaction *out, const order_saga *saga, cafe_drop_reaso
 }
 
 /* Payment surely did nothing. */
-static void ask_unavailable(cafe_reaction *out, const void *data) { ask_drop(out, data, CAFE_DROP_UNAVAILABLE, 0); }
+static void ask_unavailable(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
+  ask_drop(out, data, CAFE_DROP_UNAVAILABLE, 0);
+}
 
 /* The record's end, where nobody else brings it about: a rejected order ends by policy, with the store's reason. */
-static void ask_end(cafe_reaction *out, const void *data) {
+static void ask_end(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   if (!saga->is_ordered) {
     ask_drop(out, saga, saga->drop ? saga->drop : CAFE_DROP_UNAVAILABLE, 0);
@@ -162,28 +169,49 @@ static void refuse(cafe_reaction *out, const order_saga *saga, cafe_cancel_by by
     cafe_react(out, &cafe_refuse_cancel_type, saga->order_id, &(cafe_refuse_cancel){by});
   }
 }
-static void ask_refuse_customer(cafe_reaction *out, const void *data) { refuse(out, data, CAFE_CANCEL_BY_CUSTOMER); }
-static void ask_refuse_deadline(cafe_reaction *out, const void *data) { refuse(out, data, CAFE_CANCEL_BY_DEADLINE); }
+static void ask_refuse_customer(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
+  refuse(out, data, CAFE_CANCEL_BY_CUSTOMER);
+}
+static void ask_refuse_deadline(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
+  refuse(out, data, CAFE_CANCEL_BY_DEADLINE);
+}
 
 /* ---- when ---- */
 
-static int64_t wait_ends(const void *data) { return ((const order_saga *)data)->wait_until_ms; }
+static int wait_ends(int64_t *out, const void *data, void *user) {
+  (void)user;
+  *out = ((const order_saga *)data)->wait_until_ms;
+  return CAFE_OK;
+}
 
-static void ask_unclaim(cafe_reaction *out, const void *data) {
+static void ask_unclaim(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   cafe_react(out, &cafe_unclaim_draft_type, saga->order_id, &(cafe_unclaim_draft){saga->wait_until_ms});
 }
 
-static int64_t nobody_came_back(const void *data) { return wait_ends(data) + COME_BACK_MS; }
+static int nobody_came_back(int64_t *out, const void *data, void *user) {
+  (void)user;
+  *out = ((const order_saga *)data)->wait_until_ms + COME_BACK_MS;
+  return CAFE_OK;
+}
 
-static void ask_expire(cafe_reaction *out, const void *data) {
+static void ask_expire(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   ask_drop(out, saga, saga->is_approved ? CAFE_DROP_EXPIRED : CAFE_DROP_UNKNOWN, saga->wait_until_ms);
 }
 
-static int64_t nobody_accepted(const void *data) { return ((const order_saga *)data)->accept_until_ms; }
+static int nobody_accepted(int64_t *out, const void *data, void *user) {
+  (void)user;
+  *out = ((const order_saga *)data)->accept_until_ms;
+  return CAFE_OK;
+}
 
-static void ask_cancel(cafe_reaction *out, const void *data) {
+static void ask_cancel(cafe_reaction *out, const void *data, void *user) {
+  (void)user;
   const order_saga *saga = data;
   cafe_request_cancel cancel = {.by = CAFE_CANCEL_BY_DEADLINE};
   cafe_react(out, &cafe_request_cancel_type, saga->order_id, &cancel);
@@ -294,10 +322,16 @@ static const cafe_saga_step steps[] = {
 
 /* ---- interrupts ---- */
 
-static bool is_customers(const cafe_event *event) {
-  return ((const cafe_cancel_requested *)event->data)->by == CAFE_CANCEL_BY_CUSTOMER;
+static int is_customers(bool *out, const cafe_event *event, void *user) {
+  (void)user;
+  *out = ((const cafe_cancel_requested *)event->data)->by == CAFE_CANCEL_BY_CUSTOMER;
+  return CAFE_OK;
 }
-static bool is_deadlines(const cafe_event *event) { return !is_customers(event); }
+static int is_deadlines(bool *out, const cafe_event *event, void *user) {
+  (void)user;
+  *out = ((const cafe_cancel_requested *)event->data)->by != CAFE_CANCEL_BY_CUSTOMER;
+  return CAFE_OK;
+}
 
 /* The question is CancelRequested itself: the store hears it by policy, and withdraws the ticket or doesn't. */
 static const cafe_saga_interrupt interrupts[] = {

@@ -206,7 +206,8 @@ static const rules_decide decides[] = {
     {NULL, NULL},
 };
 
-static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
+  (void)user;
   return rules_run_decide(out, decides, state, command);
 }
 
@@ -312,12 +313,14 @@ static const rules_evolve evolves[] = {
     {NULL, NULL},
 };
 
-static int evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   return rules_run_evolve(evolves, state, event, arena);
 }
 
 /* Every operation runs at most once in a payment's life, so its number is the task's id. */
-static void tasks(cafe_tasks *out, const void *state) {
+static void tasks(cafe_tasks *out, const void *state, void *user) {
+  (void)user;
   const cafe_payment *payment = state;
   if (payment->running) {
     cafe_payment_task task = {payment->running, payment->amount_minor, payment->currency};

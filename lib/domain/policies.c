@@ -26,8 +26,8 @@ static void reject(cafe_reaction *out, const cafe_event *event, cafe_reject_by b
   cafe_react(out, &cafe_reject_order_type, event->key, &(cafe_reject_order){by, reason});
 }
 
-static void follow_ticket(cafe_reaction *out, const cafe_event *event, const void *config) {
-  (void)config;
+static void follow_ticket(cafe_reaction *out, const cafe_event *event, void *user) {
+  (void)user;
   if (event->type == &cafe_ticket_accepted_type) {
     mark(out, event, CAFE_MARK_ACCEPTED);
   } else if (event->type == &cafe_ticket_started_type) {
@@ -62,8 +62,8 @@ const cafe_policy policies_app_store = {
 
 /* ---- pay: money follows the order ---- */
 
-static void follow_order_with_money(cafe_reaction *out, const cafe_event *event, const void *config) {
-  (void)config;
+static void follow_order_with_money(cafe_reaction *out, const cafe_event *event, void *user) {
+  (void)user;
   if (event->type == &cafe_preparation_started_type) {
     const cafe_preparation_started *started = event->data;
     cafe_react(out, &cafe_capture_payment_type, event->key, &(cafe_capture_payment){started->amount_minor});
@@ -99,8 +99,8 @@ const cafe_policy policies_pay_app = {
 
 /* ---- store: the ticket follows the order ---- */
 
-static void follow_order_with_ticket(cafe_reaction *out, const cafe_event *event, const void *config) {
-  (void)config;
+static void follow_order_with_ticket(cafe_reaction *out, const cafe_event *event, void *user) {
+  (void)user;
   if (event->type == &cafe_ordered_type) {
     cafe_receive_ticket receive;
     RULES_SET_LINES(&receive, (const cafe_ordered *)event->data);
@@ -155,7 +155,7 @@ static void tell(cafe_reaction *out, const cafe_event *event, cafe_slice custome
 }
 
 /* Only a customer who asked hears that he asked too late; and none of what the order's first event told him again. */
-static void tell_of_order(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void tell_of_order(cafe_reaction *out, const cafe_event *event, void *user) {
   cafe_slice customer_id = {NULL, 0};
   if (event->type == &cafe_ordered_type) {
     customer_id = ((const cafe_ordered *)event->data)->customer_id;
@@ -167,7 +167,7 @@ static void tell_of_order(cafe_reaction *out, const cafe_event *event, const voi
              ((const cafe_cancel_rejected *)event->data)->by != CAFE_CANCEL_BY_CUSTOMER) {
     return;
   }
-  tell(out, event, customer_id, config);
+  tell(out, event, customer_id, user);
 }
 
 static const cafe_schema *const customer_app_events[] = {
@@ -184,14 +184,14 @@ const cafe_policy policies_customer_app = {
 };
 
 /* A draft was never an order: nobody is told what became of its payment. */
-static void tell_of_payment(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void tell_of_payment(cafe_reaction *out, const cafe_event *event, void *user) {
   if (event->type == &cafe_payment_refunded_type) {
-    tell(out, event, ((const cafe_payment_refunded *)event->data)->customer_id, config);
+    tell(out, event, ((const cafe_payment_refunded *)event->data)->customer_id, user);
     return;
   }
   const cafe_payment_canceled *canceled = event->data;
   if (canceled->reason != CAFE_PAYMENT_DRAFT_DROPPED) {
-    tell(out, event, canceled->customer_id, config);
+    tell(out, event, canceled->customer_id, user);
   }
 }
 

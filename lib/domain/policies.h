@@ -10,7 +10,7 @@ extern const cafe_policy policies_app_store; /* the order follows the ticket */
 extern const cafe_policy policies_pay_app;   /* money follows the order */
 extern const cafe_policy policies_store_app; /* the ticket follows the order */
 
-/* The customer is told. config: the names of the channels, separated by spaces, with NUL. Copy it and set config. */
+/* The customer is told. user: the names of the channels, separated by spaces, with NUL. Copy it and set user. */
 extern const cafe_policy policies_customer_app;
 extern const cafe_policy policies_customer_pay;
 

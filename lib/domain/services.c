@@ -58,10 +58,11 @@ const cafe_service *services_pay(void) { return &pay; }
 const cafe_service *services_store(void) { return &store; }
 
 void services_customer_init(services_customer *out, const char *channels) {
+  void *user = (void *)(uintptr_t)channels; /* what is handed back to us only, and not written to */
   out->by_source[0] = policies_customer_app;
-  out->by_source[0].config = channels;
+  out->by_source[0].user = user;
   out->by_source[1] = policies_customer_pay;
-  out->by_source[1].config = channels;
+  out->by_source[1].user = user;
   out->policies[0] = &out->by_source[0];
   out->policies[1] = &out->by_source[1];
   out->policies[2] = NULL;

@@ -14,19 +14,21 @@
 
 /* ---- orders ---- */
 
-static cafe_fold fold_order(void *row, const cafe_event *event, cafe_arena *arena) {
+static int fold_order(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)out, (void)user; /* each of its events puts the row */
   cafe_order_row *order = row;
   if (event->type == &cafe_ordered_type) {
     cafe_order_row first = {.created_at_ms = event->time_ms};
     RULES_SET_LINES(&first, (const cafe_ordered *)event->data);
-    if (cafe_schema_copy(order, &first, &cafe_order_row_type, arena)) {
-      return CAFE_FOLD_NOMEM;
+    int code = cafe_schema_copy(order, &first, &cafe_order_row_type, arena);
+    if (code) {
+      return code;
     }
   }
   order->status = status_of_order(order->status, event);
   order->updated_at_ms = event->time_ms;
   order->version = (int64_t)event->version;
-  return CAFE_FOLD_PUT;
+  return CAFE_OK;
 }
 
 static const cafe_schema *const order_events[] = {&cafe_ordered_type,
@@ -61,7 +63,8 @@ static int open_payment(cafe_payment_row *row, const cafe_event *event, int64_t 
   return cafe_schema_copy(row, &first, &cafe_payment_row_type, arena);
 }
 
-static cafe_fold fold_payment(void *row, const cafe_event *event, cafe_arena *arena) {
+static int fold_payment(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   cafe_payment_row *payment = row;
   int code = CAFE_OK;
   if (event->type == &cafe_payment_approved_type) {
@@ -79,15 +82,16 @@ static cafe_fold fold_payment(void *row, const cafe_event *event, cafe_arena *ar
     payment->refunded_minor = ((const cafe_payment_refunded *)event->data)->amount_minor;
   } else if (payment->version == 0) {
     /* A cancel that was kept while the authorization runs, or a tombstone. */
-    return CAFE_FOLD_SKIP;
+    *out = CAFE_FOLD_SKIP;
+    return CAFE_OK;
   }
   if (code) {
-    return CAFE_FOLD_NOMEM;
+    return code;
   }
   payment->status = status_of_payment(payment->status, event);
   payment->updated_at_ms = event->time_ms;
   payment->version = (int64_t)event->version;
-  return CAFE_FOLD_PUT;
+  return CAFE_OK;
 }
 
 static const cafe_schema *const payment_events[] = {&cafe_payment_approved_type,
@@ -129,7 +133,8 @@ static int open_ticket(cafe_fulfillment_row *row, const cafe_event *event, const
   return cafe_schema_copy(row, &first, &cafe_fulfillment_row_type, arena);
 }
 
-static cafe_fold fold_ticket(void *row, const cafe_event *event, cafe_arena *arena) {
+static int fold_ticket(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)out, (void)user; /* each of its events puts the row */
   cafe_fulfillment_row *ticket = row;
   int code = CAFE_OK;
   if (event->type == &cafe_ticket_received_type) {
@@ -140,12 +145,12 @@ static cafe_fold fold_ticket(void *row, const cafe_event *event, cafe_arena *are
     code = open_ticket(ticket, event, &lines, arena);
   }
   if (code) {
-    return CAFE_FOLD_NOMEM;
+    return code;
   }
   ticket->status = status_of_ticket(ticket->status, event);
   ticket->updated_at_ms = event->time_ms;
   ticket->version = (int64_t)event->version;
-  return CAFE_FOLD_PUT;
+  return CAFE_OK;
 }
 
 static const cafe_schema *const ticket_events[] = {
@@ -168,17 +173,20 @@ const cafe_view cafe_fulfillments_view = {
 
 /* ---- notifications ---- */
 
-static uint64_t notification_number(const cafe_event *event) {
+static int notification_number(uint64_t *out, const cafe_event *event, void *user) {
+  (void)user;
   if (event->type == &cafe_notification_queued_type) {
-    return (uint64_t)((const cafe_notification_queued *)event->data)->number;
+    *out = (uint64_t)((const cafe_notification_queued *)event->data)->number;
+  } else if (event->type == &cafe_notification_sent_type) {
+    *out = (uint64_t)((const cafe_notification_sent *)event->data)->number;
+  } else {
+    *out = (uint64_t)((const cafe_notification_failed *)event->data)->number;
   }
-  if (event->type == &cafe_notification_sent_type) {
-    return (uint64_t)((const cafe_notification_sent *)event->data)->number;
-  }
-  return (uint64_t)((const cafe_notification_failed *)event->data)->number;
+  return CAFE_OK;
 }
 
-static cafe_fold fold_notification(void *row, const cafe_event *event, cafe_arena *arena) {
+static int fold_notification(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)out, (void)user; /* each of its events puts the row */
   cafe_notification_row *notification = row;
   if (event->type == &cafe_notification_queued_type) {
     const cafe_notification_queued *queued = event->data;
@@ -190,8 +198,9 @@ static cafe_fold fold_notification(void *row, const cafe_event *event, cafe_aren
         .status = CAFE_NOTIFICATION_QUEUED,
         .created_at_ms = event->time_ms,
     };
-    if (cafe_schema_copy(notification, &first, &cafe_notification_row_type, arena)) {
-      return CAFE_FOLD_NOMEM;
+    int code = cafe_schema_copy(notification, &first, &cafe_notification_row_type, arena);
+    if (code) {
+      return code;
     }
   } else if (event->type == &cafe_notification_sent_type) {
     notification->status = CAFE_NOTIFICATION_SENT;
@@ -201,7 +210,7 @@ static cafe_fold fold_notification(void *row, const cafe_event *event, cafe_aren
     notification->attempts = ((const cafe_notification_failed *)event->data)->attempts;
   }
   notification->updated_at_ms = event->time_ms;
-  return CAFE_FOLD_PUT;
+  return CAFE_OK;
 }
 
 static const cafe_schema *const notification_events[] = {&cafe_notification_queued_type, &cafe_notification_sent_type,

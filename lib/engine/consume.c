@@ -300,18 +300,24 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
   consumer_end(consumer);
 }
 
-static int begin_effect(struct consumer *consumer, uint32_t partition, const batch_event *taken, cafe_err *err) {
+/* *begun tells whether it has one. */
+static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partition, const batch_event *taken,
+                        cafe_err *err) {
   cafe_node *node = consumer->node;
   cafe_reaction reaction;
   collector_init(&reaction.commands, consumer->arena);
   if (consumer->kind == CONSUME_POLICY) {
     const cafe_policy *policy = node->registry.policies[consumer->index];
-    policy->react(&reaction, &taken->event, policy->config);
+    policy->react(&reaction, &taken->event, policy->user);
+    if (reaction.commands.err.code)
+      return callback_failed(err, reaction.commands.err.code, reaction.commands.err.text,
+                             "the policy %s can't react to %s of key %llu", policy->name, taken->event.type->name,
+                             (unsigned long long)taken->event.key);
     int code = collector_check(&reaction.commands, policy->commands, policy->name, err);
     if (code)
       return code;
     if (!reaction.commands.first)
-      return CAFE_NOT_FOUND; /* no effect */
+      return CAFE_OK;
   }
   struct effect *made = cafe_arena_alloc(consumer->arena, sizeof *made);
   if (!made)
@@ -336,20 +342,22 @@ static int begin_effect(struct consumer *consumer, uint32_t partition, const bat
   effect_key(made);
   consumer->under_way++;
   act_submit(node, &made->act);
+  *begun = true;
   return CAFE_OK;
 }
 
 static void next_of(struct consumer *consumer, uint32_t partition) {
   cafe_err err = {0, 0, ""};
-  int code = CAFE_NOT_FOUND;
-  while (code == CAFE_NOT_FOUND && consumer->queues[partition]) {
+  int code = CAFE_OK;
+  bool begun = false;
+  while (!code && !begun && consumer->queues[partition]) {
     const batch_event *taken = consumer->queues[partition];
     consumer->queues[partition] = taken->next;
-    code = begin_effect(consumer, partition, taken, &err);
-    if (code == CAFE_NOT_FOUND)
+    code = begin_effect(&begun, consumer, partition, taken, &err);
+    if (!code && !begun)
       consumer->applied[partition] = taken->event.position.n;
   }
-  if (code != CAFE_OK && code != CAFE_NOT_FOUND)
+  if (code)
     consumer_failed(consumer, code, &err);
 }
 

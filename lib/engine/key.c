@@ -49,8 +49,10 @@ int key_claim(cafe_op *op, struct unit *unit, cafe_key_write **out, cafe_err *er
 
 int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe_key_write **out, cafe_err *err) {
   cafe_slice reply = {NULL, 0};
-  if (op->reply && op->reply(&reply, outcome, op->arena, op->reply_user))
-    return cafe_fail(err, CAFE_NOMEM, "no memory to answer a command");
+  int code = op->reply ? op->reply(&reply, outcome, op->arena, op->reply_user) : CAFE_OK;
+  if (code)
+    return callback_failed(err, code, NULL, "no reply could be made to %s of key %llu",
+                           op->act.command->type->command->name, (unsigned long long)op->act.key);
   op->reply_bytes = reply;
   if (op->has_claimed)
     return reply.size ? add_write(op, unit, CAFE_KEY_REPLY, reply, out, err) : CAFE_OK;

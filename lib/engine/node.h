@@ -289,6 +289,12 @@ view_slot *subject_view(struct subject *subject, uint32_t view, uint64_t sub); /
 attempt_slot *subject_attempt(const struct subject *subject, uint32_t aggregate, uint32_t task);
 /* Folds a committed event that was read. CAFE_CORRUPT, CAFE_NOMEM. */
 int subject_apply(struct subject *subject, const event_type *type, const cafe_event *event, cafe_err *err);
+/* The callbacks, with what they fail with told. *out of view_sub stays as it is where the view has no sub. */
+int aggregate_evolve(const cafe_aggregate *type, void *state, const cafe_event *event, cafe_arena *arena,
+                     cafe_err *err);
+int view_sub(uint64_t *out, const cafe_view *type, const cafe_event *event, cafe_err *err);
+int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event *event, cafe_arena *arena,
+              cafe_err *err);
 
 /* ---- unit.c ---- */
 
@@ -433,7 +439,7 @@ void task_settled(running_task *task, const struct unit *unit);
 int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms);
 void task_turn(cafe_node *node, int64_t now_us);
 void task_stop_all(struct subject *subject);
-/* Names what the subject's states want. CAFE_OK or CAFE_NOMEM. */
+/* Names what the subject's states want. */
 int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, cafe_err *err);
 
 /* ---- request.c ---- */

@@ -99,28 +99,30 @@ void project_destroy(struct consumer *consumer) {
   node_free(consumer->node, shared);
 }
 
-static view_row *row_of(struct consumer *consumer, const cafe_event *event) {
+/* *out is NULL where the event is for no row. */
+static int row_of(view_row **out, struct consumer *consumer, const cafe_event *event, cafe_err *err) {
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
   struct projection *projection = consumer->projection;
-  row_key key = {event->key, view->sub ? view->sub(event) : 0};
+  row_key key = {event->key, 0};
   cafe_slice bytes = {(const char *)&key, sizeof key};
-  view_row *found = map_get_bytes(projection->rows, bytes);
+  int code = view_sub(&key.sub, view, event, err);
+  *out = NULL;
+  if (code || (view->sub && key.sub == 0))
+    return code;
+  view_row *found = *out = map_get_bytes(projection->rows, bytes);
   if (found)
-    return found;
-  found = cafe_arena_alloc(projection->arena, sizeof *found);
+    return CAFE_OK;
+  found = *out = cafe_arena_alloc(projection->arena, sizeof *found);
   if (!found)
-    return NULL;
+    goto no_memory;
   found->row = cafe_arena_alloc(projection->arena, view->row->width);
   found->key = key.key;
   found->sub = key.sub;
-  if (!found->row || map_put_bytes(projection->rows, bytes, found))
-    return NULL;
-  return found;
-}
+  if (found->row && map_put_bytes(projection->rows, bytes, found) == CAFE_OK)
+    return CAFE_OK;
 
-static bool is_for_view(const struct consumer *consumer, const cafe_event *event) {
-  const cafe_view *view = consumer->node->registry.views[consumer->index].type;
-  return !view->sub || view->sub(event) != 0;
+no_memory:
+  return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
 }
 
 /* ---- writing ---- */
@@ -152,14 +154,15 @@ static int fold_events(struct consumer *consumer, batch_event *queue, view_row *
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
   for (batch_event *at = queue; at; at = at->next) {
     *n = at->event.position.n;
-    if (!is_for_view(consumer, &at->event))
+    view_row *row;
+    cafe_fold fold;
+    int code = row_of(&row, consumer, &at->event, err);
+    if (!code && row)
+      code = view_fold(&fold, view, row->row, &at->event, consumer->projection->arena, err);
+    if (code)
+      return code;
+    if (!row)
       continue;
-    view_row *row = row_of(consumer, &at->event);
-    cafe_fold fold = row ? view->fold(row->row, &at->event, consumer->projection->arena) : CAFE_FOLD_NOMEM;
-    if (fold == CAFE_FOLD_NOMEM)
-      return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
-    if (fold != CAFE_FOLD_PUT && fold != CAFE_FOLD_HIDE && fold != CAFE_FOLD_SKIP)
-      return cafe_fail(err, CAFE_INVALID, "the fold of the view %s must return a cafe_fold", view->name);
     consumer->projection->text_bytes += bytes_of(view->row, row->row);
     if (fold == CAFE_FOLD_SKIP || row->is_dirty)
       continue;
@@ -290,11 +293,12 @@ static void read_done(storage_job *base) {
 static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     for (batch_event *at = consumer->queues[p]; at; at = at->next) {
-      if (!is_for_view(consumer, &at->event))
-        continue;
-      view_row *row = row_of(consumer, &at->event);
+      view_row *row;
+      int code = row_of(&row, consumer, &at->event, err);
+      if (code)
+        return code;
       if (!row)
-        return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+        continue;
       bool is_listed = row->is_read;
       for (uint32_t i = job->count; i > 0 && !is_listed; i--)
         is_listed = job->rows[i - 1] == row;

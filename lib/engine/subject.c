@@ -172,6 +172,8 @@ static int run_load(storage_job *base, cafe_err *err) {
 
 /* ---- folding what was read ---- */
 
+static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to read a key"); }
+
 int subject_apply(struct subject *subject, const event_type *type, const cafe_event *event, cafe_err *err) {
   registry *known = &subject->node->registry;
   const cafe_aggregate *owner = known->aggregates[type->aggregate].type;
@@ -181,30 +183,29 @@ int subject_apply(struct subject *subject, const event_type *type, const cafe_ev
                      event->aggregate, (unsigned long long)event->key, (unsigned long long)event->version,
                      (unsigned long long)stream->version);
   void *state = subject_state_of(subject, type->aggregate);
-  if (!state || owner->evolve(state, event, subject->arena))
-    goto no_memory;
+  int code = state ? aggregate_evolve(owner, state, event, subject->arena, err) : no_memory(err);
+  if (code)
+    return code;
   stream->version = event->version;
   for (uint32_t i = 0; i < type->views.count; i++) {
     uint32_t view = type->views.items[i];
     const cafe_view *folded = known->views[view].type;
-    uint64_t sub = folded->sub ? folded->sub(event) : 0;
-    if (folded->sub && sub == 0)
+    uint64_t sub = 0;
+    cafe_fold fold = CAFE_FOLD_SKIP;
+    code = view_sub(&sub, folded, event, err);
+    if (!code && folded->sub && sub == 0)
       continue;
-    view_slot *slot = subject_view(subject, view, sub);
-    if (!slot)
-      goto no_memory;
-    cafe_fold fold = folded->fold(slot->row, event, subject->arena);
-    if (fold == CAFE_FOLD_NOMEM)
-      goto no_memory;
+    view_slot *slot = code ? NULL : subject_view(subject, view, sub);
+    if (!code)
+      code = slot ? view_fold(&fold, folded, slot->row, event, subject->arena, err) : no_memory(err);
+    if (code)
+      return code;
     if (fold == CAFE_FOLD_PUT)
       slot->is_shown = true;
     if (fold == CAFE_FOLD_HIDE)
       slot->is_shown = false;
   }
   return CAFE_OK;
-
-no_memory:
-  return cafe_fail(err, CAFE_NOMEM, "no memory to read a key");
 }
 
 static int fold_events(struct subject *subject, const load_job *job, cafe_err *err) {

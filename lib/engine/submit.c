@@ -442,17 +442,21 @@ static bool is_shared(const cafe_op *op, const struct subject *subject) {
   return false;
 }
 
-static int ask_back(const cafe_op *op, const cafe_aggregate *owner, cafe_arena *arena) {
+/* *out stays NULL where there is nothing to take back. */
+static int ask_back(give_up **out, const cafe_op *op, const cafe_aggregate *owner, cafe_arena *arena, cafe_err *err) {
   cafe_node *node = op->node;
   give_up *self = cafe_arena_alloc(arena, sizeof *self);
   cafe_command given_up = {op->act.command->type->command, op->act.key, node_utc_ms(node), op->act.data};
   cafe_reaction said = {{arena, NULL, NULL, 0, {0, 0, ""}}};
-  owner->give_up(&said, &given_up);
+  owner->give_up(&said, &given_up, owner->user);
   const collected *asked = said.commands.first;
-  if (!self || said.commands.err.code || cafe_arena_copy(&self->act.trace, arena, op->act.trace))
-    return CAFE_NOMEM;
+  if (said.commands.err.code)
+    return callback_failed(err, said.commands.err.code, said.commands.err.text, "the aggregate %s can't give up %s",
+                           owner->name, given_up.type->name);
+  if (!self || cafe_arena_copy(&self->act.trace, arena, op->act.trace))
+    return cafe_fail(err, CAFE_NOMEM, "no memory to take it back");
   if (!asked)
-    return CAFE_NOT_FOUND;
+    return CAFE_OK;
   self->arena = arena;
   self->act.kind = ACT_COMMAND;
   self->act.key = op->act.key;
@@ -461,8 +465,8 @@ static int ask_back(const cafe_op *op, const cafe_aggregate *owner, cafe_arena *
   self->act.finish = give_up_finished;
   self->act.user = self;
   if (!self->act.command)
-    return CAFE_INVALID;
-  act_submit(node, &self->act);
+    return cafe_fail(err, CAFE_INVALID, "nobody takes the command %s", asked->type->name);
+  *out = self;
   return CAFE_OK;
 }
 
@@ -473,13 +477,16 @@ static void take_back(const cafe_op *op) {
   if (!owner->give_up || !subject || is_shared(op, subject))
     return;
   cafe_arena *arena = node_arena(node);
-  int code = arena ? ask_back(op, owner, arena) : CAFE_NOMEM;
-  if (!code)
-    return;
-  node_arena_free(node, arena);
-  if (code != CAFE_NOT_FOUND)
-    node_log(node, CAFE_LOG_WARN, op->act.key, op->act.trace, "what was given up goes on: %s",
-             cafe_code_name((cafe_code)code));
+  give_up *asked = NULL;
+  cafe_err err;
+  int code =
+      arena ? ask_back(&asked, op, owner, arena, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory to take it back");
+  if (asked)
+    act_submit(node, &asked->act);
+  else
+    node_arena_free(node, arena);
+  if (code)
+    node_log(node, CAFE_LOG_WARN, op->act.key, op->act.trace, "what was given up goes on: %s", err.text);
 }
 
 /* ---- the turn's share ---- */

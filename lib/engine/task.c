@@ -52,7 +52,11 @@ int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, caf
       continue;
     cafe_tasks tasks;
     collector_init(&tasks.wanted, arena);
-    owner->tasks(&tasks, subject->streams[i].state);
+    owner->tasks(&tasks, subject->streams[i].state, owner->user);
+    if (tasks.wanted.err.code)
+      return callback_failed(err, tasks.wanted.err.code, tasks.wanted.err.text,
+                             "the aggregate %s can't name its tasks for key %llu", owner->name,
+                             (unsigned long long)subject->key);
     int code = collector_check(&tasks.wanted, owner->task_types, owner->name, err);
     if (code)
       return code;
@@ -143,7 +147,9 @@ static void task_start(running_task *task) {
   task->task.now_ms = node_utc_ms(node);
   if (task->worker->retry.timeout_ms > 0)
     heap_update(node->retries, &task->timeout, node_after_us(node, task->worker->retry.timeout_ms));
-  int code = task->worker->start(task->worker->user, &task->task, &err);
+  int code = task->worker->start(&task->task, &err, task->worker->user);
+  if (code && !err.code)
+    callback_failed(&err, code, NULL, "the worker of %s can't start it", task->task.type->name);
   if (code)
     cafe_task_fail(&task->task, &err);
 }
@@ -310,7 +316,7 @@ static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
 static void task_stop(running_task *task) {
   if (task->phase != TASK_RUNNING || !task->worker->stop)
     return;
-  task->worker->stop(task->worker->user, &task->task);
+  task->worker->stop(&task->task, task->worker->user);
   task_free(task);
 }
 
@@ -404,11 +410,15 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   if (retry->max_attempts && public->attempt >= retry->max_attempts) {
     cafe_reaction reaction;
     collector_init(&reaction.commands, task->arena);
-    task->worker->give_up(task->worker->user, public, reason, &reaction);
+    task->worker->give_up(&reaction, public, reason, task->worker->user);
     node->stats.parked++;
-    const collected *said = reaction.commands.err.code ? NULL : reaction.commands.first;
-    if (said && !settle(task, said->type, said->data, NULL))
+    cafe_err err = reaction.commands.err;
+    const collected *said = err.code ? NULL : reaction.commands.first;
+    if (said && !settle(task, said->type, said->data, &err))
       return;
+    if (err.code)
+      node_log(node, CAFE_LOG_ERROR, public->key, task->trace, "%s %u of %s can't be given up: %s", public->type->name,
+               public->id, public->aggregate, err.text);
   }
   int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
@@ -429,7 +439,7 @@ void task_turn(cafe_node *node, int64_t now_us) {
     }
     cafe_err err;
     cafe_fail(&err, CAFE_TIMEOUT, "no answer within %lld ms", (long long)task->worker->retry.timeout_ms);
-    task->worker->stop(task->worker->user, &task->task);
+    task->worker->stop(&task->task, task->worker->user);
     cafe_task_fail(&task->task, &err);
   }
 }

@@ -149,7 +149,9 @@ static void remember(cafe_node *node, uint64_t key, int64_t due_ms) {
 
 void timer_remember(struct subject *subject) {
   int64_t due = subject->due.due;
-  if (subject->wake_written_ms && subject->wake_written_ms < due)
+  /* What failed is looked at when timer_retry said, not at once because its row is of the past. */
+  bool has_failed = subject->state == SUBJECT_STALE && due != INT64_MAX;
+  if (!has_failed && subject->wake_written_ms && subject->wake_written_ms < due)
     due = subject->wake_written_ms;
   if (due != INT64_MAX && subject->node->state == NODE_RUNNING)
     remember(subject->node, subject->key, due);

@@ -123,7 +123,12 @@ static int queue_asks(execution *x, uint32_t saga, const saga_asks *asks) {
   return CAFE_OK;
 }
 
-static int queue_reaction(execution *x, const cafe_reaction *reaction, const cafe_policy *policy) {
+static int queue_reaction(execution *x, const cafe_policy *policy, const cafe_event *event,
+                          const cafe_reaction *reaction) {
+  if (reaction->commands.err.code)
+    return callback_failed(x->err, reaction->commands.err.code, reaction->commands.err.text,
+                           "the policy %s can't react to %s of key %llu", policy->name, event->type->name,
+                           (unsigned long long)event->key);
   int checked = collector_check(&reaction->commands, policy->commands, policy->name, x->err);
   if (checked)
     return checked;
@@ -182,13 +187,18 @@ static int signal_versions(execution *x, uint32_t saga, const cafe_event *event)
 
 static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
   const cafe_view *type = x->node->registry.views[view].type;
-  uint64_t sub = type->sub ? type->sub(event) : 0;
-  if (type->sub && sub == 0)
-    return CAFE_OK;
+  uint64_t sub = 0;
+  cafe_fold fold = CAFE_FOLD_PUT;
+  int code = view_sub(&sub, type, event, x->err);
+  if (code || (type->sub && sub == 0))
+    return code;
   view_slot *slot = subject_view(x->subject, view, sub);
   if (!slot)
     return no_memory(x->err);
-  switch (type->fold(slot->row, event, x->subject->arena)) {
+  code = view_fold(&fold, type, slot->row, event, x->subject->arena, x->err);
+  if (code)
+    return code;
+  switch (fold) {
   case CAFE_FOLD_PUT:
     slot->is_shown = true;
     slot->is_dirty = true;
@@ -197,12 +207,8 @@ static int fold_view(execution *x, uint32_t view, const cafe_event *event) {
     slot->is_dirty = slot->is_dirty || slot->is_shown;
     slot->is_shown = false;
     break;
-  case CAFE_FOLD_NOMEM:
-    return no_memory(x->err);
   case CAFE_FOLD_SKIP:
     break;
-  default:
-    return cafe_fail(x->err, CAFE_INVALID, "the fold of the view %s must return a cafe_fold", type->name);
   }
   return CAFE_OK;
 }
@@ -264,14 +270,15 @@ static int emit_event(execution *x, uint32_t aggregate, const collected *said, c
   int code = store_event(x, made, &said->measure);
   if (code)
     return code;
-  if (owner->evolve(state, event, x->subject->arena))
-    return no_memory(x->err);
+  code = aggregate_evolve(owner, state, event, x->subject->arena, x->err);
+  if (code)
+    return code;
   for (uint32_t i = 0; i < type->policies.count; i++) {
     const cafe_policy *policy = known->policies[type->policies.items[i]];
     cafe_reaction reaction;
     collector_init(&reaction.commands, x->arena);
-    policy->react(&reaction, event, policy->config);
-    code = queue_reaction(x, &reaction, policy);
+    policy->react(&reaction, event, policy->user);
+    code = queue_reaction(x, policy, event, &reaction);
     if (code)
       return code;
   }
@@ -339,12 +346,11 @@ static int run_command(execution *x, const work *item) {
   collector_init(&decision.events, x->arena);
   decision.reason = decision.text = NULL;
   cafe_command command = {item->command->type->command, x->subject->key, x->unit->now_ms, item->data};
-  cafe_verdict verdict = owner->decide(&decision, state, &command);
-  if (decision.events.err.code) {
-    if (x->err)
-      *x->err = decision.events.err;
-    return decision.events.err.code;
-  }
+  cafe_verdict verdict = owner->decide(&decision, state, &command, owner->user);
+  const cafe_err *failed = &decision.events.err;
+  if (failed->code)
+    return callback_failed(x->err, failed->code, failed->text, "the aggregate %s can't decide %s of key %llu",
+                           owner->name, command.type->name, (unsigned long long)command.key);
   int checked = check_verdict(item->command->type, verdict, &decision, x->err);
   if (checked)
     return checked;
@@ -519,7 +525,10 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
   int64_t now = unit->now_ms;
   int64_t due = 0;
   for (uint32_t i = 0; i < x->node->registry.saga_count; i++) {
-    int64_t saga_due = subject->sagas[i] ? saga_due_ms(subject->sagas[i]) : 0;
+    int64_t saga_due = 0;
+    int code = subject->sagas[i] ? saga_due_ms(&saga_due, subject->sagas[i], x->err) : CAFE_OK;
+    if (code)
+      return code;
     if (saga_due && (!due || saga_due < due))
       due = saga_due;
   }

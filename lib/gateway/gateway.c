@@ -89,7 +89,7 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
   cafe_task_fail(task, &err);
 }
 
-static int start(void *user, cafe_task *task, cafe_err *err) {
+static int start(cafe_task *task, cafe_err *err, void *user) {
   bridge *b = user;
   const cafe_payment_task *wanted = task->data;
   attempt *self = b->allocator.resize(NULL, sizeof(*self), b->allocator.user);
@@ -119,7 +119,7 @@ static int start(void *user, cafe_task *task, cafe_err *err) {
   return code;
 }
 
-static void stop(void *user, cafe_task *task) {
+static void stop(cafe_task *task, void *user) {
   bridge *b = user;
   attempt *self;
   DL_FOREACH(b->attempts, self) {
@@ -131,7 +131,7 @@ static void stop(void *user, cafe_task *task) {
   }
 }
 
-static void give_up(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out) {
+static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
   const cafe_payment_task *wanted = task->data;
   cafe_record_gateway said = {wanted->operation, 0, {NULL, 0}, cafe_text(reason->text)};
   (void)user;

@@ -36,17 +36,18 @@ static cafe_retry retry_of(const cafe_saga_step *step) {
 /* Appends what ask names; like says all but the command. *count is how many. */
 static int append(input *in, uint32_t *count, cafe_saga_ask ask, const saga_ask *like) {
   cafe_reaction reaction;
+  const cafe_saga *saga = in->self->plan->saga;
   collector_init(&reaction.commands, in->scratch);
-  ask(&reaction, in->self->data);
+  ask(&reaction, in->self->data, saga->user);
   const cafe_err *err = &reaction.commands.err;
   if (err->code) {
-    return cafe_fail(in->err, (cafe_code)err->code, "saga %s: %s", in->self->plan->saga->name, err->text);
+    return callback_failed(in->err, err->code, err->text, "the saga %s can't ask what it has to in step %s of key %llu",
+                           saga->name, saga->steps[like->step].name, (unsigned long long)in->self->key);
   }
   for (const collected *command = reaction.commands.first; command; command = command->next) {
     saga_ask *added = cafe_arena_alloc(in->scratch, sizeof(*added));
     if (!added) {
-      return cafe_fail(in->err, CAFE_NOMEM, "saga %s: no memory to ask for %s", in->self->plan->saga->name,
-                       command->type->name);
+      return cafe_fail(in->err, CAFE_NOMEM, "saga %s: no memory to ask for %s", saga->name, command->type->name);
     }
     *added = *like;
     added->command = command;
@@ -81,9 +82,14 @@ static int give_up(input *in, uint32_t index) {
   return CAFE_OK;
 }
 
-static int64_t deadline_of(const input *in, uint32_t index) {
-  const cafe_saga_step *step = &in->self->plan->saga->steps[index];
-  return step->deadline_ms ? step->deadline_ms(in->self->data) : 0;
+static int deadline_of(int64_t *out, const input *in, uint32_t index) {
+  const cafe_saga *saga = in->self->plan->saga;
+  const cafe_saga_step *step = &saga->steps[index];
+  *out = 0;
+  int code = step->deadline_ms ? step->deadline_ms(out, in->self->data, saga->user) : CAFE_OK;
+  return code ? callback_failed(in->err, code, NULL, "the saga %s, step %s, can't tell its deadline for key %llu",
+                                saga->name, step->name, (unsigned long long)in->self->key)
+              : CAFE_OK;
 }
 
 int ask_action(input *in, uint32_t index) {
@@ -91,7 +97,11 @@ int ask_action(input *in, uint32_t index) {
   progress *p = &in->self->steps[index];
   p->asked = 0;
   p->retry_ms = 0;
-  int64_t deadline = deadline_of(in, index);
+  int64_t deadline;
+  int code = deadline_of(&deadline, in, index);
+  if (code) {
+    return code;
+  }
   if (deadline && deadline <= in->now_ms) {
     return give_up(in, index);
   }
@@ -99,7 +109,7 @@ int ask_action(input *in, uint32_t index) {
   if (deadline && (!like.timeout_ms || like.timeout_ms > deadline - in->now_ms)) {
     like.timeout_ms = deadline - in->now_ms;
   }
-  int code = append(in, &p->asked, step->action, &like);
+  code = append(in, &p->asked, step->action, &like);
   if (!code && !p->asked && !step->completes) {
     p->flags |= PROGRESS_ANSWERED;
   }
@@ -118,19 +128,23 @@ int ask_compensation(input *in, uint32_t index) {
   return code;
 }
 
-int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int code) {
+int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int failure) {
   const cafe_saga_step *step = &in->self->plan->saga->steps[index];
   progress *p = &in->self->steps[index];
   cafe_retry retry = retry_of(step);
   uint32_t attempt = p->attempt - p->before;
-  bool is_unknown = code == CAFE_TIMEOUT || code == CAFE_CANCELED || code == CAFE_CORRUPT;
+  bool is_unknown = failure == CAFE_TIMEOUT || failure == CAFE_CANCELED || failure == CAFE_CORRUPT;
   p->asked = 0;
   if (is_unknown) {
     p->flags |= PROGRESS_UNKNOWN;
   }
-  if (cafe_code_is_retryable(code) || code == CAFE_CANCELED) {
+  if (cafe_code_is_retryable(failure) || failure == CAFE_CANCELED) {
     int64_t due = in->now_ms + retry_delay_ms(&retry, attempt, in->random);
-    int64_t deadline = kind == SAGA_ASK_ACTION ? deadline_of(in, index) : 0;
+    int64_t deadline = 0;
+    int code = kind == SAGA_ASK_ACTION ? deadline_of(&deadline, in, index) : CAFE_OK;
+    if (code) {
+      return code;
+    }
     bool has_left = kind == SAGA_ASK_COMPENSATION || !retry.max_attempts || attempt < retry.max_attempts;
     if (has_left && (!deadline || due < deadline)) {
       p->retry_ms = due;

@@ -63,14 +63,25 @@ static input begin(saga_instance *self, int64_t now_ms, uint64_t random, cafe_ar
 
 static bool has_finished(const saga_instance *self) { return self->phase == SAGA_ENDED || self->phase == SAGA_UNDONE; }
 
-static uint32_t interrupt_of(const saga_instance *self, uint32_t signal, const cafe_event *event) {
-  for (uint32_t i = 0; i < self->plan->saga->interrupt_count; i++) {
-    const cafe_saga_interrupt *interrupt = &self->plan->saga->interrupts[i];
-    if (self->plan->interrupts[i].signal == signal && (!interrupt->when || interrupt->when(event))) {
-      return i;
+/* SAGA_NO: none. */
+static int interrupt_of(uint32_t *out, const saga_instance *self, uint32_t signal, const cafe_event *event,
+                        cafe_err *err) {
+  const cafe_saga *saga = self->plan->saga;
+  *out = SAGA_NO;
+  for (uint32_t i = 0; i < saga->interrupt_count && *out == SAGA_NO; i++) {
+    const cafe_saga_interrupt *interrupt = &saga->interrupts[i];
+    if (self->plan->interrupts[i].signal != signal) {
+      continue;
     }
+    bool is_it = false;
+    int code = interrupt->when ? interrupt->when(&is_it, event, saga->user) : CAFE_OK;
+    if (code) {
+      return callback_failed(err, code, NULL, "the saga %s can't tell whether %s of key %llu is the interrupt %s",
+                             saga->name, event->type->name, (unsigned long long)self->key, interrupt->name);
+    }
+    *out = is_it || !interrupt->when ? i : SAGA_NO;
   }
-  return SAGA_NO;
+  return CAFE_OK;
 }
 
 /* A new run: it has all its attempts again. One that is still out is given up, so what it did isn't known. */
@@ -92,8 +103,10 @@ int saga_signal(saga_instance *self, const cafe_event *event, const cafe_command
   *changed = true;
   self->versions[signal] = event->version;
   self->seen |= (saga_set)1 << signal;
-  if (saga->fold(self->data, event, cause, self->arena)) {
-    return cafe_fail(err, CAFE_NOMEM, "saga %s: no memory to remember %s", saga->name, event->type->name);
+  int code = saga->fold(self->data, event, cause, self->arena, saga->user);
+  if (code) {
+    return callback_failed(err, code, NULL, "the saga %s can't fold %s of key %llu", saga->name, event->type->name,
+                           (unsigned long long)self->key);
   }
   if (self->phase == SAGA_NONE && signal == SAGA_STARTS) {
     self->phase = SAGA_RUNNING;
@@ -105,8 +118,11 @@ int saga_signal(saga_instance *self, const cafe_event *event, const cafe_command
     bool hears = instance_stands(self, i) && self->plan->steps[i].again >> signal & 1;
     stood |= (uint32_t)hears << i;
   }
-  uint32_t interrupt = interrupt_of(self, signal, event);
-  int code = interrupt == SAGA_NO ? CAFE_OK : move_interrupt(&in, interrupt);
+  uint32_t interrupt;
+  code = interrupt_of(&interrupt, self, signal, event, err);
+  if (!code && interrupt != SAGA_NO) {
+    code = move_interrupt(&in, interrupt);
+  }
   if (!code) {
     code = move_settle(&in);
   }
@@ -176,9 +192,17 @@ int saga_answer(saga_instance *self, saga_ask_kind kind, uint32_t step, uint32_t
 }
 
 /* When a timeout is due that hasn't fired for that due time, or 0. */
-static int64_t timeout_due_ms(const saga_instance *self, uint32_t step, uint32_t index) {
-  int64_t due = self->plan->saga->steps[step].timeouts[index].due_ms(self->data);
-  return due > self->fired[self->plan->steps[step].first_timeout + index] ? due : 0;
+static int timeout_due_ms(int64_t *out, const saga_instance *self, uint32_t step, uint32_t index, cafe_err *err) {
+  const cafe_saga *saga = self->plan->saga;
+  const cafe_saga_timeout *timeout = &saga->steps[step].timeouts[index];
+  int64_t due = 0;
+  int code = timeout->due_ms(&due, self->data, saga->user);
+  if (code) {
+    return callback_failed(err, code, NULL, "the saga %s, step %s, can't tell when %s is due for key %llu", saga->name,
+                           saga->steps[step].name, timeout->name, (unsigned long long)self->key);
+  }
+  *out = due > self->fired[self->plan->steps[step].first_timeout + index] ? due : 0;
+  return CAFE_OK;
 }
 
 static int tick_step(input *in, uint32_t step, bool *changed) {
@@ -191,8 +215,9 @@ static int tick_step(input *in, uint32_t step, bool *changed) {
   }
   const plan_step *plan = &self->plan->steps[step];
   for (uint32_t i = 0; !code && instance_stands(self, step) && i < plan->timeout_count; i++) {
-    int64_t due = timeout_due_ms(self, step, i);
-    if (due && due <= in->now_ms) {
+    int64_t due = 0;
+    code = timeout_due_ms(&due, self, step, i, in->err);
+    if (!code && due && due <= in->now_ms) {
       *changed = true;
       self->fired[plan->first_timeout + i] = due;
       code = ask_other(in, step, self->plan->saga->steps[step].timeouts[i].ask);
@@ -256,16 +281,21 @@ int saga_resume(saga_instance *self, int64_t now_ms, cafe_arena *scratch, saga_a
   return code || !*changed ? code : move_settle(&in);
 }
 
-int64_t saga_due_ms(const saga_instance *self) {
+int saga_due_ms(int64_t *out, const saga_instance *self, cafe_err *err) {
   int64_t due = 0;
   for (uint32_t i = 0; i < self->trail_count; i++) {
     uint32_t step = self->trail[i];
     int64_t retry = self->steps[step].retry_ms;
     due = retry && (!due || retry < due) ? retry : due;
     for (uint32_t j = 0; instance_stands(self, step) && j < self->plan->steps[step].timeout_count; j++) {
-      int64_t timeout = timeout_due_ms(self, step, j);
+      int64_t timeout = 0;
+      int code = timeout_due_ms(&timeout, self, step, j, err);
+      if (code) {
+        return code;
+      }
       due = timeout && (!due || timeout < due) ? timeout : due;
     }
   }
-  return due;
+  *out = due;
+  return CAFE_OK;
 }

@@ -86,8 +86,7 @@ const void *saga_instance_data(const saga_instance *instance);
 /* An event of the saga's key: starts it, moves it, or is kept (before the start too: a row of SAGA_NONE is written
  * then). One it doesn't name, one that was fed before (its type's last version, or an earlier one), and any after the
  * end change nothing. *changed tells whether the row must be written. Here and below: CAFE_OK, CAFE_NOMEM, or
- * CAFE_INVALID for a command that the definition names with a value outside its type; after a failure the instance is
- * unusable. */
+ * what a callback of the definition failed with; after a failure the instance is unusable. */
 int saga_signal(saga_instance *instance, const cafe_event *event, const cafe_command *cause, int64_t now_ms,
                 cafe_arena *scratch, saga_asks *out, bool *changed, cafe_err *err);
 
@@ -110,7 +109,7 @@ int saga_resume(saga_instance *instance, int64_t now_ms, cafe_arena *scratch, sa
                 cafe_err *err);
 
 /* The earliest moment saga_tick is wanted, UTC; 0: none. */
-int64_t saga_due_ms(const saga_instance *instance);
+int saga_due_ms(int64_t *out, const saga_instance *instance, cafe_err *err);
 
 /* To and from the row. The row's bytes are in the arena. saga_load, into an instance just created: CAFE_NOMEM,
  * CAFE_CORRUPT, CAFE_UNSUPPORTED (a step or version the plan doesn't know). */

@@ -69,7 +69,7 @@ int ask_action(input *in, uint32_t step);
 /* The next attempt of a step's compensation. */
 int ask_compensation(input *in, uint32_t step);
 /* An attempt was answered by a failure: it is tried again, or given up. */
-int ask_failed(input *in, saga_ask_kind kind, uint32_t step, int code);
+int ask_failed(input *in, saga_ask_kind kind, uint32_t step, int failure);
 
 /* ---- move.c ---- */
 

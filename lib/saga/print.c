@@ -9,11 +9,11 @@
 #include "saga/plan.h"
 
 typedef struct printer {
-  void (*write)(void *user, cafe_slice text);
+  void (*write)(cafe_slice text, void *user);
   void *user;
 } printer;
 
-static void put(const printer *p, const char *text) { p->write(p->user, cafe_text(text)); }
+static void put(const printer *p, const char *text) { p->write(cafe_text(text), p->user); }
 
 static void put_node(const printer *p, char kind, uint32_t index) {
   char text[16];
@@ -27,7 +27,7 @@ static void put_name(const printer *p, const char *name) {
     if (*name == '"' || *name == '\\') {
       put(p, "\\");
     }
-    p->write(p->user, (cafe_slice){name, 1});
+    p->write((cafe_slice){name, 1}, p->user);
   }
 }
 
@@ -138,7 +138,7 @@ static void put_interrupt(const printer *p, const saga_plan *plan, uint32_t inde
   put(p, "\"];\n");
 }
 
-void cafe_saga_print(const cafe_saga *saga, void (*write)(void *user, cafe_slice text), void *user) {
+void cafe_saga_print(const cafe_saga *saga, void (*write)(cafe_slice text, void *user), void *user) {
   printer p = {write, user};
   saga_plan plan;
   cafe_err err;

@@ -213,13 +213,15 @@ int saga_save(saga_row *out, const saga_instance *self, int64_t now_ms, cafe_are
   out->phase = saga_instance_phase(self);
   out->guard = self->guard == SAGA_NO ? out->guard : cafe_text(saga->interrupts[self->guard].name);
   out->attempt = attempt_of(self);
-  out->due_ms = saga_due_ms(self);
   out->started_at_ms = self->started_at_ms;
   out->updated_at_ms = now_ms;
   if (describe_steps(&out->steps, self, arena)) {
     return cafe_fail(err, CAFE_NOMEM, "saga %s: no memory for its row", saga->name);
   }
-  int code = encode_state(&out->state, self, arena, err);
+  int code = saga_due_ms(&out->due_ms, self, err);
+  if (!code) {
+    code = encode_state(&out->state, self, arena, err);
+  }
   return code ? code : cafe_schema_encode(&out->data, arena, saga->data, self->data, err);
 }
 

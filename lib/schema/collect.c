@@ -77,6 +77,50 @@ cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char
   return CAFE_REFUSED;
 }
 
+/* What was said before counts for nothing then, so it needn't be forgotten. */
+static void CAFE_PRINTF(3, 0) keep_failure(collector *to, cafe_code code, const char *format, va_list args) {
+  if (to->err.code) {
+    return;
+  }
+  char text[sizeof(to->err.text)];
+  str_format(text, sizeof(text), format, args);
+  cafe_fail(&to->err, code == CAFE_OK ? CAFE_INVALID : code, "%s", text);
+}
+
+cafe_verdict cafe_decision_fail(cafe_decision *decision, cafe_code code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  keep_failure(&decision->events, code, format, args);
+  va_end(args);
+  return CAFE_REFUSED;
+}
+
+void cafe_reaction_fail(cafe_reaction *out, cafe_code code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  keep_failure(&out->commands, code, format, args);
+  va_end(args);
+}
+
+void cafe_tasks_fail(cafe_tasks *out, cafe_code code, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  keep_failure(&out->wanted, code, format, args);
+  va_end(args);
+}
+
+/* The library says CAFE_CONFLICT of another writer, and decides again at once; CAFE_CANCELED of its own closing, which
+ * it doesn't log. A callback means neither. */
+int callback_failed(cafe_err *err, int code, const char *why, const char *format, ...) {
+  char text[sizeof(err->text)];
+  bool is_own = code == CAFE_CONFLICT || code == CAFE_CANCELED || code <= CAFE_OK || code > CAFE_DENIED;
+  va_list args;
+  va_start(args, format);
+  str_format(text, sizeof(text), format, args);
+  va_end(args);
+  return cafe_fail(err, is_own ? CAFE_INVALID : (cafe_code)code, "%s: %s", text, why ? why : cafe_code_name(code));
+}
+
 void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data) {
   if (!out->commands.err.code && (key == 0 || key > CAFE_KEY_MAX)) {
     cafe_fail(&out->commands.err, CAFE_INVALID, "%s: its key must be from 1 to 2^53 - 1", command->name);

@@ -52,4 +52,8 @@ struct cafe_tasks {
   collector wanted;
 };
 
+/* A callback of a definition failed by `code`: fills err with what is formatted, followed by ": " and why (NULL: the
+ * code's name), and returns the code as it goes on, by what aggregate.h says of it. */
+int callback_failed(cafe_err *err, int code, const char *why, const char *format, ...) CAFE_PRINTF(4, 5);
+
 #endif

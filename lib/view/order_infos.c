@@ -99,16 +99,19 @@ static bool is_of_draft(const cafe_event *event) {
   return event->type == &cafe_payment_canceled_type && ((const cafe_payment_canceled *)event->data)->is_tombstone;
 }
 
-static cafe_fold fold(void *data, const cafe_event *event, cafe_arena *arena) {
+static int fold(cafe_fold *out, void *data, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)user;
   cafe_order_info_row *row = data;
   cafe_slice stream = cafe_text(event->aggregate);
   if (cafe_slice_equal(stream, cafe_text(cafe_order_aggregate.name))) {
-    if (fold_order(row, event, arena)) {
-      return CAFE_FOLD_NOMEM;
+    int code = fold_order(row, event, arena);
+    if (code) {
+      return code;
     }
   } else if (cafe_slice_equal(stream, cafe_text(cafe_payment_aggregate.name))) {
     if (is_of_draft(event)) {
-      return CAFE_FOLD_SKIP;
+      *out = CAFE_FOLD_SKIP;
+      return CAFE_OK;
     }
     row->payment_status = status_of_payment(row->payment_status, event);
     touch(row, event, PAY, &row->payment_time_ms, &row->payment_n);
@@ -116,7 +119,8 @@ static cafe_fold fold(void *data, const cafe_event *event, cafe_arena *arena) {
     row->fulfillment_status = status_of_ticket(row->fulfillment_status, event);
     touch(row, event, STORE, &row->fulfillment_time_ms, &row->fulfillment_n);
   }
-  return row->is_visible ? CAFE_FOLD_PUT : CAFE_FOLD_HIDE;
+  *out = row->is_visible ? CAFE_FOLD_PUT : CAFE_FOLD_HIDE;
+  return CAFE_OK;
 }
 
 static const cafe_schema *const events[] = {&cafe_ordered_type,

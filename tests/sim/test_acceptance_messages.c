@@ -51,7 +51,8 @@ static void send_again(cluster *c, const cluster_order *order, const cluster_eve
       cafe_reaction reaction;
       memset(&reaction, 0, sizeof reaction);
       reaction.commands.arena = c->arena;
-      policies[i]->react(&reaction, &at->event, i >= 3 ? "test" : NULL);
+      static char channels[] = "test";
+      policies[i]->react(&reaction, &at->event, i >= 3 ? channels : NULL);
       for (const collected *item = reaction.commands.first; item; item = item->next)
         send_some(c, item->type, item->key, item->data);
     }

@@ -144,19 +144,20 @@ static cluster_row *row_of(cluster *c, cluster_order *order, const cafe_view *vi
 static void fold_row(cluster *c, cluster_order *order, const cafe_view *view, const cafe_event *event) {
   if (!is_among(view->events, event->type))
     return;
-  uint64_t sub = view->sub ? view->sub(event) : 0;
+  uint64_t sub = 0;
+  cafe_fold fold = CAFE_FOLD_PUT;
+  if (view->sub)
+    assert_int_equal(view->sub(&sub, event, view->user), CAFE_OK);
   if (view->sub && !sub)
     return;
   cluster_row *row = row_of(c, order, view, sub);
-  switch (view->fold(row->row, event, c->arena)) {
+  assert_int_equal(view->fold(&fold, row->row, event, c->arena, view->user), CAFE_OK);
+  switch (fold) {
   case CAFE_FOLD_PUT:
     row->is_shown = true;
     break;
   case CAFE_FOLD_HIDE:
     row->is_shown = false;
-    break;
-  case CAFE_FOLD_NOMEM:
-    fail_msg("no memory");
     break;
   case CAFE_FOLD_SKIP:
     break;
@@ -245,7 +246,7 @@ static int see_event(const cafe_stored_event *stored, void *user) {
     order->first = seen;
   order->last = seen;
 
-  assert_int_equal(aggregates[stream]->evolve(state_of(order, stream), &seen->event, c->arena), CAFE_OK);
+  assert_int_equal(aggregates[stream]->evolve(state_of(order, stream), &seen->event, c->arena, NULL), CAFE_OK);
   fold_row(c, order, views[stream], &seen->event);
   if (stream == NOTIFICATION)
     see_message(c, order, &seen->event);
@@ -497,7 +498,9 @@ static bool fold_info(cluster *c, const cluster_order *order, const places *at, 
       up_to = from->by_partition[partition];
     if (seen->event.position.n > up_to)
       continue;
-    if (cafe_order_infos_view.fold(out, &seen->event, c->arena) != CAFE_FOLD_SKIP)
+    cafe_fold fold = CAFE_FOLD_PUT;
+    assert_int_equal(cafe_order_infos_view.fold(&fold, out, &seen->event, c->arena, NULL), CAFE_OK);
+    if (fold != CAFE_FOLD_SKIP)
       is_there = true;
   }
   return is_there;

@@ -48,7 +48,7 @@ void decider_given(decider *self, const cafe_schema *event, const void *data) {
       .time_ms = self->now_ms,
       .data = data,
   };
-  assert_int_equal(self->aggregate->evolve(self->state, &happened, self->arena), CAFE_OK);
+  assert_int_equal(self->aggregate->evolve(self->state, &happened, self->arena, NULL), CAFE_OK);
 }
 
 static void append(decider *self, const char *text) {
@@ -61,7 +61,7 @@ void decider_when(decider *self, const cafe_schema *command, const void *data) {
   cafe_command asked = {command, KEY, self->now_ms, data};
   memset(&self->decision, 0, sizeof(self->decision));
   self->decision.events.arena = self->arena;
-  self->verdict = self->aggregate->decide(&self->decision, self->state, &asked);
+  self->verdict = self->aggregate->decide(&self->decision, self->state, &asked, NULL);
   assert_int_equal(self->decision.events.err.code, CAFE_OK);
   snprintf(self->said, sizeof(self->said), "%s", verdicts[self->verdict]);
   if (self->verdict == CAFE_REFUSED) {
@@ -87,7 +87,7 @@ const char *decider_said(const decider *self) { return self->said; }
 
 const char *decider_wants(decider *self) {
   cafe_tasks tasks = {.wanted = {.arena = self->arena}};
-  self->aggregate->tasks(&tasks, self->state);
+  self->aggregate->tasks(&tasks, self->state, NULL);
   assert_int_equal(tasks.wanted.err.code, CAFE_OK);
   self->said[0] = '\0';
   for (const collected *item = tasks.wanted.first; item; item = item->next) {
@@ -159,7 +159,7 @@ static int happen(const cafe_aggregate *aggregate, const decider_step *given, co
                         .version = version,
                         .time_ms = 1000,
                         .data = given->data};
-    code = aggregate->evolve(state, &event, arena);
+    code = aggregate->evolve(state, &event, arena, NULL);
   }
   cafe_arena_destroy(arena);
   return code;

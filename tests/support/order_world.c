@@ -237,7 +237,7 @@ static bool reads(const cafe_policy *policy, const cafe_schema *type) {
 
 static void react(world *self, queue *to, const cafe_policy *policy, world_service reader, const cafe_event *event) {
   cafe_reaction reaction = {.commands = {.arena = self->arena}};
-  policy->react(&reaction, event, policy->config);
+  policy->react(&reaction, event, policy->user);
   assert_int_equal(reaction.commands.err.code, CAFE_OK);
   for (const collected *item = reaction.commands.first; item; item = item->next) {
     world_check(self, item->key == KEY, "a policy asks for another key");
@@ -270,7 +270,7 @@ static void emit(world *self, queue *to, world_service service, const collected 
       .position = {.n = log->count},
       .data = said->data,
   };
-  assert_int_equal(log->aggregate->evolve(log->state, event, self->arena), CAFE_OK);
+  assert_int_equal(log->aggregate->evolve(log->state, event, self->arena, NULL), CAFE_OK);
   answer_waiters(self, said->type);
   for (size_t i = 0; i < self->wire_count && self->is_together; i++) {
     const world_wire *wire = &self->wires[i];
@@ -284,7 +284,9 @@ static void emit(world *self, queue *to, world_service service, const collected 
   if (service == WORLD_APP) {
     for (const cafe_schema *const *known = cafe_orders_view.events; *known; known++) {
       if (*known == said->type) {
-        assert_int_equal(cafe_orders_view.fold(&self->row, event, self->arena), CAFE_FOLD_PUT);
+        cafe_fold fold = CAFE_FOLD_PUT;
+        assert_int_equal(cafe_orders_view.fold(&fold, &self->row, event, self->arena, NULL), CAFE_OK);
+        assert_int_equal(fold, CAFE_FOLD_PUT);
       }
     }
   }
@@ -325,7 +327,7 @@ static void run_command(world *self, queue *to, work *item) {
   world_log *log = &self->logs[item->service];
   cafe_decision decision = {.events = {.arena = self->arena}};
   cafe_command command = {item->type, KEY, self->now_ms, item->data};
-  item->verdict = log->aggregate->decide(&decision, log->state, &command);
+  item->verdict = log->aggregate->decide(&decision, log->state, &command, NULL);
   assert_int_equal(decision.events.err.code, CAFE_OK);
   if (item->verdict == CAFE_PENDING) {
     wait_for(self, item);
@@ -472,7 +474,7 @@ static void move_money(world *self, cafe_payment_operation operation, int64_t am
 bool world_gateway(world *self, int32_t result, bool is_lost) {
   cafe_tasks tasks = {.wanted = {.arena = self->arena}};
   const world_log *pay = &self->logs[WORLD_PAY];
-  pay->aggregate->tasks(&tasks, pay->state);
+  pay->aggregate->tasks(&tasks, pay->state, NULL);
   if (!tasks.wanted.first) {
     return false;
   }

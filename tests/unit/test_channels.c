@@ -307,7 +307,7 @@ static int dismiss(void **state) {
 static void the_worker_sends_by_the_channel_that_is_named(void **state) {
   job j;
   job_init(&j, "bell", 4);
-  assert_int_equal(worker.start(worker.user, &j.task, NULL), CAFE_OK);
+  assert_int_equal(worker.start(&j.task, NULL, worker.user), CAFE_OK);
   assert_int_equal(mail.sent, 0);
   assert_int_equal(bell.sent, 1);
   assert_string_equal(bell.last->notification_id, "1041-3");
@@ -328,7 +328,7 @@ static void a_failure_that_may_pass_is_tried_again_and_any_other_is_final(void *
   job j;
   cafe_err err;
   job_init(&j, "mail", 1);
-  assert_int_equal(worker.start(worker.user, &j.task, NULL), CAFE_OK);
+  assert_int_equal(worker.start(&j.task, NULL, worker.user), CAFE_OK);
   (void)cafe_fail(&err, CAFE_TIMEOUT, "nobody opens");
   cafe_delivery_answer(mail.last, &err);
   assert_int_equal(fails, 1);
@@ -336,7 +336,7 @@ static void a_failure_that_may_pass_is_tried_again_and_any_other_is_final(void *
   assert_string_equal(fail_reason.text, "nobody opens");
 
   job_init(&j, "mail", 2);
-  assert_int_equal(worker.start(worker.user, &j.task, NULL), CAFE_OK);
+  assert_int_equal(worker.start(&j.task, NULL, worker.user), CAFE_OK);
   (void)cafe_fail(&err, CAFE_NOT_FOUND, "moved away");
   cafe_delivery_answer(mail.last, &err);
   assert_int_equal(fails, 0);
@@ -350,11 +350,11 @@ static void a_channel_that_is_not_there_or_refuses_fails_the_attempt(void **stat
   job j;
   cafe_err err;
   job_init(&j, "kakao", 1);
-  assert_int_equal(worker.start(worker.user, &j.task, &err), CAFE_UNAVAILABLE);
+  assert_int_equal(worker.start(&j.task, &err, worker.user), CAFE_UNAVAILABLE);
   assert_true(strstr(err.text, "kakao") != NULL);
   job_init(&j, "mail", 1);
   mail.refuse = CAFE_UNAVAILABLE;
-  assert_int_equal(worker.start(worker.user, &j.task, &err), CAFE_UNAVAILABLE);
+  assert_int_equal(worker.start(&j.task, &err, worker.user), CAFE_UNAVAILABLE);
   assert_string_equal(err.text, "closed today");
   assert_int_equal(settles + fails, 0);
 }
@@ -363,12 +363,12 @@ static void a_stopped_task_is_let_go_of(void **state) {
   job a, b;
   job_init(&a, "mail", 1);
   job_init(&b, "bell", 1);
-  assert_int_equal(worker.start(worker.user, &a.task, NULL), CAFE_OK);
-  assert_int_equal(worker.start(worker.user, &b.task, NULL), CAFE_OK);
-  worker.stop(worker.user, &b.task);
+  assert_int_equal(worker.start(&a.task, NULL, worker.user), CAFE_OK);
+  assert_int_equal(worker.start(&b.task, NULL, worker.user), CAFE_OK);
+  worker.stop(&b.task, worker.user);
   assert_int_equal(bell.stopped, 1);
   assert_int_equal(mail.stopped, 0);
-  worker.stop(worker.user, &a.task);
+  worker.stop(&a.task, worker.user);
   assert_int_equal(settles + fails, 0);
 }
 
@@ -379,7 +379,7 @@ static void who_gives_up_records_a_failure(void **state) {
   cafe_reaction reaction = {{arena, NULL, NULL, 0, {0, 0, ""}}};
   job_init(&j, "mail", 20);
   (void)cafe_fail(&reason, CAFE_TIMEOUT, "nobody opens");
-  worker.give_up(worker.user, &j.task, &reason, &reaction);
+  worker.give_up(&reaction, &j.task, &reason, worker.user);
   assert_int_equal(reaction.commands.count, 1);
   assert_ptr_equal(reaction.commands.first->type, &cafe_record_delivery_type);
   assert_int_equal(reaction.commands.first->key, 1041);
@@ -404,9 +404,9 @@ static void a_worker_without_memory_says_so(void **state) {
   memory.fail_at = 2;
   assert_int_equal(channel_worker_create(&own, channels, 1, retry, &memory.allocator, NULL), CAFE_OK);
   job_init(&j, "mail", 1);
-  assert_int_equal(own.start(own.user, &j.task, NULL), CAFE_NOMEM);
+  assert_int_equal(own.start(&j.task, NULL, own.user), CAFE_NOMEM);
   assert_int_equal(mail.sent, 0);
-  assert_int_equal(own.start(own.user, &j.task, NULL), CAFE_OK);
+  assert_int_equal(own.start(&j.task, NULL, own.user), CAFE_OK);
   cafe_delivery_answer(mail.last, NULL);
   channel_worker_destroy(&own);
   failing_alloc_end(&memory);

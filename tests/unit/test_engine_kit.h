@@ -137,7 +137,7 @@ static cafe_verdict box_answer(cafe_decision *out, const box *state, const answe
   return CAFE_ACCEPTED;
 }
 
-static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   const box *self = state;
   if (command->type == &add_type)
     return box_add(out, command->data);
@@ -165,7 +165,7 @@ static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe
   return CAFE_ACCEPTED;
 }
 
-static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
   box *self = state;
   if (event->type == &added_type) {
     const added *data = event->data;
@@ -184,7 +184,7 @@ static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
   return CAFE_OK;
 }
 
-static void box_tasks(cafe_tasks *out, const void *state) {
+static void box_tasks(cafe_tasks *out, const void *state, void *user) {
   const box *self = state;
   question_task task = {self->question};
   if (self->question)
@@ -212,17 +212,17 @@ static const cafe_aggregate box_aggregate = {
 
 /* ---- its policies ---- */
 
-static void burst_react(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void burst_react(cafe_reaction *out, const cafe_event *event, void *user) {
   add one = {1, {NULL, 0}};
-  (void)config;
+  (void)user;
   for (int64_t i = 0; i < ((const bursted *)event->data)->count; i++)
     cafe_react(out, &add_type, event->key, &one);
 }
 
-static void spread_react(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void spread_react(cafe_reaction *out, const cafe_event *event, void *user) {
   const spreaded *data = event->data;
   add one = {1, {NULL, 0}}, hundred = {100, {NULL, 0}};
-  (void)config;
+  (void)user;
   for (int64_t i = 0; i < data->times; i++) {
     cafe_react(out, &add_type, data->first, &one);
     cafe_react(out, &add_type, data->second, &hundred);
@@ -232,10 +232,10 @@ static void spread_react(cafe_reaction *out, const cafe_event *event, const void
 static const cafe_schema *const burst_events[] = {&bursted_type, NULL};
 static const cafe_schema *const spread_events[] = {&spreaded_type, NULL};
 static const cafe_schema *const asks_add[] = {&add_type, NULL};
-static const cafe_policy burst_policy = {CAFE_POLICY, "box-burst", "boxes", burst_events,
-                                         false,       burst_react, NULL,    asks_add};
-static const cafe_policy spread_policy = {CAFE_POLICY, "box-spread", "boxes", spread_events,
-                                          true,        spread_react, NULL,    asks_add};
+static const cafe_policy burst_policy = {CAFE_POLICY, "box-burst", "boxes",  burst_events,
+                                         false,       burst_react, asks_add, NULL};
+static const cafe_policy spread_policy = {CAFE_POLICY, "box-spread", "boxes",  spread_events,
+                                          true,        spread_react, asks_add, NULL};
 
 /* ---- its views: one inline, one by subscription ---- */
 
@@ -254,25 +254,24 @@ static const cafe_field box_row_fields[] = {
     CAFE_FIELD_OF(3, TEXT, box_row, note), CAFE_FIELD_OF(4, BOOL, box_row, is_shown)};
 static const cafe_schema box_row_type = CAFE_SCHEMA_OF("BoxRow", box_row, box_row_fields);
 
-static cafe_fold box_fold(void *row, const cafe_event *event, cafe_arena *arena) {
+static int box_fold(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
   box_row *self = row;
   const added *data = event->data;
   self->total += data->amount;
   self->level = self->total < 100 ? FILL_SOME : FILL_MUCH;
   self->is_shown = self->total < 5000;
-  if (cafe_arena_copy(&self->note, arena, data->note))
-    return CAFE_FOLD_NOMEM;
-  return self->is_shown ? CAFE_FOLD_PUT : CAFE_FOLD_HIDE;
+  *out = self->is_shown ? CAFE_FOLD_PUT : CAFE_FOLD_HIDE;
+  return cafe_arena_copy(&self->note, arena, data->note);
 }
 
 static const char *const box_sources[] = {"boxes", NULL};
 static const char *const box_indexes[] = {"level", NULL};
 static const cafe_schema *const box_row_events[] = {&added_type, NULL};
 static const cafe_view boxes_view = {CAFE_VIEW, "boxes",       1,           true, box_sources, box_row_events, "box_id",
-                                     NULL,      &box_row_type, box_indexes, NULL, NULL,        box_fold};
-static const cafe_view totals_view = {CAFE_VIEW,      "totals", 1,       false,         box_sources,
-                                      box_row_events, "box_id", NULL,    &box_row_type, box_indexes,
-                                      "is_shown",     NULL,     box_fold};
+                                     NULL,      &box_row_type, box_indexes, NULL, NULL,        box_fold,       NULL};
+static const cafe_view totals_view = {CAFE_VIEW,      "totals", 1,        false,         box_sources,
+                                      box_row_events, "box_id", NULL,     &box_row_type, box_indexes,
+                                      "is_shown",     NULL,     box_fold, NULL};
 
 static const cafe_aggregate *const box_aggregates[] = {&box_aggregate, NULL};
 static const cafe_policy *const box_policies[] = {&burst_policy, &spread_policy, NULL};
@@ -317,7 +316,7 @@ typedef struct call {
   char reply[64];
 } call;
 
-static inline int kit_task_start(void *user, cafe_task *task, cafe_err *err) {
+static inline int kit_task_start(cafe_task *task, cafe_err *err, void *user) {
   kit *k = user;
   k->started++;
   if (k->start_fails)
@@ -340,13 +339,13 @@ static inline void kit_forget(kit *k, const cafe_task *task) {
   fail_msg("%s", "a task that isn't running was stopped");
 }
 
-static inline void kit_task_stop(void *user, cafe_task *task) {
+static inline void kit_task_stop(cafe_task *task, void *user) {
   kit *k = user;
   k->stopped++;
   kit_forget(k, task);
 }
 
-static inline void kit_give_up(void *user, const cafe_task *task, const cafe_err *reason, struct cafe_reaction *out) {
+static inline void kit_give_up(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
   kit *k = user;
   answer no = {0};
   assert_non_null(reason);

@@ -165,9 +165,9 @@ static void many_events_are_worked_through_and_a_restart_goes_on_where_it_was(vo
 
 /* ---- refusals ---- */
 
-static void refuse_react(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void refuse_react(cafe_reaction *out, const cafe_event *event, void *user) {
   add wrong = {-1, {NULL, 0}};
-  (void)config;
+  (void)user;
   cafe_react(out, &add_type, event->key, &wrong);
 }
 

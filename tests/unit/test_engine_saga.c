@@ -49,7 +49,7 @@ static cafe_verdict say(cafe_decision *out, const cafe_schema *type, int64_t amo
   return verdict;
 }
 
-static cafe_verdict vault_decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict vault_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   const vault *self = state;
   int64_t amount = ((const sum *)command->data)->amount;
   if (command->type == &Reserve_type) {
@@ -77,7 +77,7 @@ static cafe_verdict vault_decide(cafe_decision *out, const void *state, const ca
   return self->paid ? CAFE_UNCHANGED : say(out, &Paid_type, self->reserved, CAFE_ACCEPTED);
 }
 
-static int vault_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int vault_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
   vault *self = state;
   (void)arena;
   self->is_pending = event->type == &ReserveAsked_type;
@@ -130,7 +130,7 @@ SUM(Closed);
 SUM(GivenUp);
 SUM(Stopped);
 
-static cafe_verdict loan_decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static cafe_verdict loan_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   const loan *self = state;
   int64_t amount = ((const sum *)command->data)->amount;
   if (command->type == &Open_type)
@@ -142,7 +142,7 @@ static cafe_verdict loan_decide(cafe_decision *out, const void *state, const caf
   return say(out, &Stopped_type, amount, CAFE_ACCEPTED);
 }
 
-static int loan_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static int loan_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
   loan *self = state;
   (void)arena;
   self->is_open = true;
@@ -173,7 +173,7 @@ static const cafe_field memory_fields[] = {CAFE_FIELD_OF(1, U64, loan_memory, ke
                                            CAFE_FIELD_OF(2, I64, loan_memory, amount)};
 static const cafe_schema memory_type = CAFE_SCHEMA_OF("LoanMemory", loan_memory, memory_fields);
 
-static int loan_fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+static int loan_fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user) {
   loan_memory *memory = data;
   (void)cause, (void)arena;
   memory->key = event->key;
@@ -187,12 +187,12 @@ static void ask_for(cafe_reaction *out, const void *data, const cafe_schema *typ
   sum amount = {memory->amount};
   cafe_react(out, type, memory->key, &amount);
 }
-static void ask_reserve(cafe_reaction *out, const void *data) { ask_for(out, data, &Reserve_type); }
-static void ask_release(cafe_reaction *out, const void *data) { ask_for(out, data, &Release_type); }
-static void ask_give_up(cafe_reaction *out, const void *data) { ask_for(out, data, &GiveUp_type); }
-static void ask_close(cafe_reaction *out, const void *data) { ask_for(out, data, &Close_type); }
-static void ask_pay(cafe_reaction *out, const void *data) { ask_for(out, data, &Pay_type); }
-static void ask_withdraw(cafe_reaction *out, const void *data) { ask_for(out, data, &Withdraw_type); }
+static void ask_reserve(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Reserve_type); }
+static void ask_release(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Release_type); }
+static void ask_give_up(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &GiveUp_type); }
+static void ask_close(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Close_type); }
+static void ask_pay(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Pay_type); }
+static void ask_withdraw(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Withdraw_type); }
 
 #define SIGNALS(...)                                                                                                   \
   (const cafe_schema *const[]) { __VA_ARGS__, NULL }

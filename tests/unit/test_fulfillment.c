@@ -160,7 +160,7 @@ static void commands_and_events_of_others_change_nothing(void **unused) {
   decider_when(&it, &cafe_ticket_received_type, &received);
   assert_string_equal(decider_said(&it), "refused:unsupported");
   cafe_event event = {.type = &cafe_receive_ticket_type, .data = &receive};
-  assert_int_equal(cafe_fulfillment_aggregate.evolve(it.state, &event, it.arena), CAFE_OK);
+  assert_int_equal(cafe_fulfillment_aggregate.evolve(it.state, &event, it.arena, NULL), CAFE_OK);
   assert_int_equal(((const cafe_ticket *)it.state)->status, CAFE_TICKET_NONE);
 }
 

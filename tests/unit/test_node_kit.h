@@ -69,7 +69,7 @@ static inline cafe_verdict say(cafe_decision *out, const cafe_schema *event, con
   return CAFE_ACCEPTED;
 }
 
-static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   const jar *self = state;
   const note *asked = command->data;
   if (command->type == &Fill)
@@ -96,7 +96,7 @@ static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, con
   return say(out, &BrewEnded, asked);
 }
 
-static inline int jar_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static inline int jar_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
   jar *self = state;
   const note *said = event->data;
   (void)arena;
@@ -113,18 +113,18 @@ static inline int jar_evolve(void *state, const cafe_event *event, cafe_arena *a
   return CAFE_OK;
 }
 
-static inline void jar_tasks(cafe_tasks *out, const void *state) {
+static inline void jar_tasks(cafe_tasks *out, const void *state, void *user) {
   const jar *self = state;
   note brew = {self->brewing};
   if (self->brewing)
     cafe_want(out, (uint32_t)self->brewing, &BrewTask, &brew, 0);
 }
 
-static inline cafe_verdict lid_decide(cafe_decision *out, const void *state, const cafe_command *command) {
+static inline cafe_verdict lid_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   return ((const lid *)state)->is_closed ? CAFE_UNCHANGED : say(out, &Closed, command->data);
 }
 
-static inline int lid_evolve(void *state, const cafe_event *event, cafe_arena *arena) {
+static inline int lid_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
   (void)event, (void)arena;
   ((lid *)state)->is_closed = true;
   return CAFE_OK;
@@ -179,9 +179,10 @@ typedef struct kitchen {
   int (*on_start)(struct kitchen *self); /* OPTIONAL. CAFE_OK: it runs */
   const cafe_schema *gives_up_by;
   uint32_t warnings;
+  char warning[256]; /* the last one */
 } kitchen;
 
-static inline int kitchen_start(void *user, cafe_task *task, cafe_err *err) {
+static inline int kitchen_start(cafe_task *task, cafe_err *err, void *user) {
   kitchen *self = user;
   self->starts++;
   self->attempt = task->attempt;
@@ -193,15 +194,15 @@ static inline int kitchen_start(void *user, cafe_task *task, cafe_err *err) {
   return CAFE_OK;
 }
 
-static inline void kitchen_stop(void *user, cafe_task *task) {
+static inline void kitchen_stop(cafe_task *task, void *user) {
   kitchen *self = user;
   self->stops++;
   if (self->task == task)
     self->task = NULL;
 }
 
-static inline void kitchen_give_up(void *user, const cafe_task *task, const cafe_err *reason,
-                                   struct cafe_reaction *out) {
+static inline void kitchen_give_up(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason,
+                                   void *user) {
   kitchen *self = user;
   (void)reason;
   self->gave_up++;
@@ -209,8 +210,9 @@ static inline void kitchen_give_up(void *user, const cafe_task *task, const cafe
 }
 
 static inline void kitchen_log(const cafe_log_record *record, void *user) {
-  (void)record;
-  ((kitchen *)user)->warnings++;
+  kitchen *self = user;
+  self->warnings++;
+  snprintf(self->warning, sizeof self->warning, "%s", record->text);
 }
 
 static inline void kitchen_up(kitchen *self) {
@@ -274,6 +276,7 @@ typedef struct call {
   bool is_done;
   uint32_t times;
   int code;
+  char text[248];
   cafe_verdict verdict;
   uint64_t key;
   bool replayed;
@@ -285,6 +288,7 @@ static inline void call_answered(const cafe_err *err, const cafe_outcome *outcom
   self->is_done = true;
   self->times++;
   self->code = err ? err->code : CAFE_OK;
+  snprintf(self->text, sizeof self->text, "%s", err ? err->text : "");
   if (err)
     return;
   self->verdict = outcome->verdict;

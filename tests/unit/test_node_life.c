@@ -191,10 +191,9 @@ static void call_from_within(const cafe_err *err, const cafe_outcome *outcome, v
   self->is_done = true;
 }
 
-static cafe_fold put(void *row, const cafe_event *event, cafe_arena *arena) {
-  (void)event, (void)arena;
+static int put(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
   ((note *)row)->n++;
-  return CAFE_FOLD_PUT;
+  return CAFE_OK;
 }
 
 static const char *const kitchen_sources[] = {"kitchen", NULL};
@@ -256,14 +255,14 @@ static void a_timeout_of_ages_is_no_timeout(void **state) {
   kitchen_close(k);
 }
 
-static void fill_too(cafe_reaction *out, const cafe_event *event, const void *config) {
-  (void)config;
+static void fill_too(cafe_reaction *out, const cafe_event *event, void *user) {
+  (void)user;
   cafe_react(out, &Fill, event->key, event->data);
 }
 
 static const cafe_schema *const stirred[] = {&Stirred, NULL};
 static const cafe_schema *const fill_list[] = {&Fill, NULL};
-static const cafe_policy fills = {CAFE_POLICY, "fills", "kitchen", stirred, false, fill_too, NULL, fill_list};
+static const cafe_policy fills = {CAFE_POLICY, "fills", "kitchen", stirred, false, fill_too, fill_list, NULL};
 static const cafe_policy *const fills_policies[] = {&fills, NULL};
 
 static const cafe_schema *const closed_or_filled[] = {&Filled, &Closed, NULL};
@@ -315,9 +314,9 @@ static void refuse_start(const cafe_service *service) {
   kitchen_close(k);
 }
 
-static uint64_t one(const cafe_event *event) {
-  (void)event;
-  return 1;
+static int one(uint64_t *out, const cafe_event *event, void *user) {
+  *out = 1;
+  return CAFE_OK;
 }
 
 static void what_would_lose_events_in_silence_is_refused_at_the_start(void **state) {
@@ -330,7 +329,7 @@ static void what_would_lose_events_in_silence_is_refused_at_the_start(void **sta
                                       .key_name = "jar_id",
                                       .row = &Shelf,
                                       .fold = put};
-  static const cafe_policy shelf_policy = {CAFE_POLICY, "shelf", "kitchen", stirred, true, fill_too, NULL, fill_list};
+  static const cafe_policy shelf_policy = {CAFE_POLICY, "shelf", "kitchen", stirred, true, fill_too, fill_list, NULL};
   static const cafe_policy *const shelf_policies[] = {&shelf_policy, NULL};
   static const cafe_view *const shelf_too_views[] = {&shelf_too, NULL};
   static const cafe_view halved = {.size = CAFE_VIEW,

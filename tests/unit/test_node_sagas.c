@@ -9,7 +9,7 @@ typedef struct memory {
 static const cafe_field memory_fields[] = {CAFE_FIELD_OF(1, I64, memory, heard)};
 static const cafe_schema memory_type = CAFE_SCHEMA_OF("Memory", memory, memory_fields);
 
-static int hear(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+static int hear(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user) {
   (void)event, (void)cause, (void)arena;
   ((memory *)data)->heard++;
   return CAFE_OK;
@@ -59,9 +59,12 @@ static void a_key_whose_saga_runs_isnt_read_without_that_sagas_version(void **st
   kitchen_close(k);
 }
 
-static int64_t at_once(const void *data) { return ((const memory *)data)->heard; }
+static int at_once(int64_t *out, const void *data, void *user) {
+  *out = ((const memory *)data)->heard;
+  return CAFE_OK;
+}
 
-static void ask_of_nobody(cafe_reaction *out, const void *data) {
+static void ask_of_nobody(cafe_reaction *out, const void *data, void *user) {
   const note odd = {1};
   (void)data;
   cafe_react(out, &Fill, 0, &odd);
@@ -91,7 +94,7 @@ static void what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace(void 
   kitchen_close(k);
 }
 
-static void ask_elsewhere(cafe_reaction *out, const void *data) {
+static void ask_elsewhere(cafe_reaction *out, const void *data, void *user) {
   const note any = {1};
   (void)data;
   cafe_react(out, &Close, 7, &any);

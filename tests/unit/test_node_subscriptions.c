@@ -5,22 +5,20 @@
 
 /* ---- policies ---- */
 
-static void ask_three(cafe_reaction *out, const cafe_event *event, const void *config) {
+static void ask_three(cafe_reaction *out, const cafe_event *event, void *user) {
   const note first = {1}, second = {2}, third = {4};
-  (void)event, (void)config;
+  (void)event, (void)user;
   cafe_react(out, &Fill, 101, &first);
   cafe_react(out, &Fill, 102, &second);
   cafe_react(out, &Fill, 101, &third);
 }
 
-static void ask_nothing(cafe_reaction *out, const cafe_event *event, const void *config) {
-  (void)out, (void)event, (void)config;
-}
+static void ask_nothing(cafe_reaction *out, const cafe_event *event, void *user) { (void)out, (void)event, (void)user; }
 
 static const cafe_schema *const stirred[] = {&Stirred, NULL};
 static const cafe_schema *const asks_fill[] = {&Fill, NULL};
-static const cafe_policy three = {CAFE_POLICY, "three", "kitchen", stirred, true, ask_three, NULL, asks_fill};
-static const cafe_policy nothing = {CAFE_POLICY, "nothing", "kitchen", stirred, true, ask_nothing, NULL, asks_fill};
+static const cafe_policy three = {CAFE_POLICY, "three", "kitchen", stirred, true, ask_three, asks_fill, NULL};
+static const cafe_policy nothing = {CAFE_POLICY, "nothing", "kitchen", stirred, true, ask_nothing, asks_fill, NULL};
 static const cafe_policy *const three_policies[] = {&three, NULL};
 static const cafe_policy *const nothing_policies[] = {&nothing, NULL};
 
@@ -63,12 +61,12 @@ typedef struct total {
 static const cafe_field total_fields[] = {CAFE_FIELD_OF(1, I64, total, filled), CAFE_FIELD_OF(2, TEXT, total, text)};
 static const cafe_schema total_type = CAFE_SCHEMA_OF("total", total, total_fields);
 
-static cafe_fold add_up(void *row, const cafe_event *event, cafe_arena *arena) {
+static int add_up(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
   total *self = row;
   char text[1000];
   self->filled += ((const note *)event->data)->n;
   memset(text, 'x', sizeof text);
-  return cafe_arena_copy(&self->text, arena, (cafe_slice){text, sizeof text}) ? CAFE_FOLD_NOMEM : CAFE_FOLD_PUT;
+  return cafe_arena_copy(&self->text, arena, (cafe_slice){text, sizeof text});
 }
 
 static const char *const kitchen_sources[] = {"kitchen", NULL};

@@ -121,7 +121,7 @@ static void on_each_channel_only_the_first_unsent_is_wanted(void **unused) {
   decider_given(&it, &cafe_notification_failed_type, &(cafe_notification_failed){.number = 1, .attempts = 20});
   assert_string_equal(decider_wants(&it), "3 DeliveryTask 4 DeliveryTask");
   cafe_tasks tasks = {.wanted = {.arena = it.arena}};
-  cafe_notification_aggregate.tasks(&tasks, it.state);
+  cafe_notification_aggregate.tasks(&tasks, it.state, NULL);
   const cafe_delivery_task *task = tasks.wanted.first->data;
   assert_int_equal(task->number, 3);
   assert_true(cafe_slice_equal(task->event, cafe_text("OrderAccepted")));

@@ -514,7 +514,7 @@ static void commands_and_events_of_others_change_nothing(void **unused) {
   decider_when(&it, &cafe_ordered_type, &ordered);
   assert_string_equal(decider_said(&it), "refused:unsupported");
   cafe_event event = {.type = &cafe_place_order_type, .data = &place};
-  assert_int_equal(cafe_order_aggregate.evolve(it.state, &event, it.arena), CAFE_OK);
+  assert_int_equal(cafe_order_aggregate.evolve(it.state, &event, it.arena, NULL), CAFE_OK);
   assert_int_equal(((const cafe_order *)it.state)->draft, CAFE_DRAFT_NONE);
   decider_deinit(&it);
 }

@@ -283,8 +283,14 @@ static void disturb_a_wire(world *at) {
   }
 }
 
+static int64_t due_ms(const world *at) {
+  int64_t due = -1;
+  assert_int_equal(saga_due_ms(&due, at->saga, NULL), CAFE_OK);
+  return due;
+}
+
 static void pass_time(world *at) {
-  int64_t due = saga_due_ms(at->saga);
+  int64_t due = due_ms(at);
   bool is_far = due > at->now_ms + 60000 && world_draw(at, 8) != 0;
   world_tick(at, due > at->now_ms && !is_far && world_draw(at, 2) ? due : at->now_ms + (int64_t)world_draw(at, 300));
 }
@@ -361,7 +367,7 @@ static void calm_down(world *at, const mood *how) {
     if (go_on(at, how)) {
       continue;
     }
-    int64_t due = saga_due_ms(at->saga);
+    int64_t due = due_ms(at);
     if (due == 0) {
       return;
     }

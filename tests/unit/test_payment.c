@@ -289,7 +289,7 @@ static void the_running_operation_is_the_only_task(void **unused) {
   decider_given(&it, &cafe_refund_started_type, &refunding);
   assert_string_equal(decider_wants(&it), "4 PaymentTask");
   cafe_tasks tasks = {.wanted = {.arena = it.arena}};
-  cafe_payment_aggregate.tasks(&tasks, it.state);
+  cafe_payment_aggregate.tasks(&tasks, it.state, NULL);
   const cafe_payment_task *task = tasks.wanted.first->data;
   assert_int_equal(task->operation, CAFE_PAYMENT_REFUND);
   assert_int_equal(task->amount_minor, 9000);

@@ -38,7 +38,7 @@ static int end(void **unused) {
 static const collected *react(const cafe_policy *policy, const cafe_schema *type, const void *data) {
   cafe_reaction reaction = {.commands = {.arena = arena}};
   cafe_event event = {.type = type, .key = 1041, .data = data};
-  policy->react(&reaction, &event, policy->config);
+  policy->react(&reaction, &event, policy->user);
   assert_int_equal(reaction.commands.err.code, CAFE_OK);
   assert_true(reaction.commands.count <= 1);
   assert_true(!reaction.commands.first || reaction.commands.first->key == 1041);
@@ -148,7 +148,7 @@ static void the_largest_order_number_fits_into_every_message(void **unused) {
       static const char data[512]; /* all zero: of any type */
       cafe_reaction reaction = {.commands = {.arena = arena}};
       cafe_event event = {.type = *type, .key = CAFE_KEY_MAX, .data = data};
-      policy->react(&reaction, &event, policy->config);
+      policy->react(&reaction, &event, policy->user);
       if (reaction.commands.first) {
         const cafe_notify_customer *notify = reaction.commands.first->data;
         assert_non_null(strstr(notify->message.data, "9007199254740991"));

@@ -25,8 +25,14 @@ ASK(refund)
 ASK(late)
 ASK(give_up)
 
-static bool always(const cafe_event *event) { return event != NULL; }
-static int64_t due(const void *data) { return ((const kit_memory *)data)->due_ms; }
+static int always(bool *out, const cafe_event *event, void *user) {
+  *out = event != NULL;
+  return CAFE_OK;
+}
+static int due(int64_t *out, const void *data, void *user) {
+  *out = ((const kit_memory *)data)->due_ms;
+  return CAFE_OK;
+}
 
 enum { PAY, ACCEPT, BEGIN, CHARGE, FINISH, REFUND, STEPS_USED, STEPS_ROOM = CAFE_SAGA_STEPS_MAX + 1 };
 
@@ -84,7 +90,7 @@ static void make_good(draft *d) {
   memcpy(d->steps, good_steps, sizeof(good_steps));
   d->interrupts[0] = good_interrupt;
   cafe_saga saga = {CAFE_SAGA,     "order", 1,    &kit_memory_type, &Started, d->steps, STEPS_USED,
-                    d->interrupts, 1,       more, kit_fold};
+                    d->interrupts, 1,       more, kit_fold,         NULL};
   d->saga = saga;
 }
 

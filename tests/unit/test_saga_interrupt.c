@@ -30,9 +30,18 @@ ASK(nudge)
 
 enum { CUSTOMER = 1, DEADLINE = 2, NOBODY = 3 };
 
-static bool by_customer(const cafe_event *event) { return ((const kit_note *)event->data)->n == CUSTOMER; }
-static bool by_deadline(const cafe_event *event) { return ((const kit_note *)event->data)->n == DEADLINE; }
-static int64_t due_of_memory(const void *data) { return ((const kit_memory *)data)->due_ms; }
+static int by_customer(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == CUSTOMER;
+  return CAFE_OK;
+}
+static int by_deadline(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == DEADLINE;
+  return CAFE_OK;
+}
+static int due_of_memory(int64_t *out, const void *data, void *user) {
+  *out = ((const kit_memory *)data)->due_ms;
+  return CAFE_OK;
+}
 
 static const cafe_saga_interrupt interrupts[] = {
     {.name = "customer",
@@ -262,7 +271,7 @@ static void time_goes_on_under_a_guard(void **state) {
   OPEN_AT_ACCEPT(&r);
   kit_event(&r, &CancelAsked, ++r.version, (kit_note){CUSTOMER, r.now_ms + 10}, NULL);
   kit_asked(&r, "withdraw");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 10);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms + 10);
   kit_tick(&r, r.now_ms + 10, "expire");
   cancel(&r, DEADLINE, "");
   kit_at(&r, SAGA_GUARDING, "accept");

@@ -45,7 +45,8 @@ static const cafe_field kit_memory_fields[] = {
 };
 static const cafe_schema kit_memory_type = CAFE_SCHEMA_OF("Memory", kit_memory, kit_memory_fields);
 
-static inline int kit_fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+static inline int kit_fold(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena,
+                           void *user) {
   kit_memory *memory = data;
   const kit_note *note = event->data;
   memory->heard++;
@@ -62,7 +63,7 @@ static inline int kit_fold(void *data, const cafe_event *event, const cafe_comma
 /* A function that asks for one command of its name with a C in front. */
 #define ASK(name)                                                                                                      \
   static const cafe_schema C##name = CAFE_SCHEMA_OF(#name, kit_note, kit_note_fields);                                 \
-  static void name(cafe_reaction *out, const void *data) {                                                             \
+  static void name(cafe_reaction *out, const void *data, void *user) {                                                 \
     const kit_memory *memory = data;                                                                                   \
     kit_note note = {memory->n, 0};                                                                                    \
     cafe_react(out, &C##name, 7, &note);                                                                               \
@@ -71,7 +72,7 @@ static inline int kit_fold(void *data, const cafe_event *event, const cafe_comma
 #define SAGA(name_, steps_, interrupts_, interrupt_count_)                                                             \
   {                                                                                                                    \
     CAFE_SAGA, name_, 1, &kit_memory_type, &Started, steps_, (uint32_t)(sizeof(steps_) / sizeof((steps_)[0])),         \
-        interrupts_, interrupt_count_, NULL, kit_fold                                                                  \
+        interrupts_, interrupt_count_, NULL, kit_fold, NULL                                                            \
   }
 
 enum { KIT_KEY = 7, KIT_START_MS = 1000000 };
@@ -95,6 +96,12 @@ static inline saga_row kit_row(kit_rig *r) {
   cafe_err err;
   assert_int_equal(saga_save(&row, r->saga, r->now_ms, r->scratch, &err), CAFE_OK);
   return row;
+}
+
+static inline int64_t kit_due_ms(const saga_instance *saga) {
+  int64_t due_ms = -1;
+  assert_int_equal(saga_due_ms(&due_ms, saga, NULL), CAFE_OK);
+  return due_ms;
 }
 
 static inline void kit_assert_bytes(cafe_slice a, cafe_slice b) {

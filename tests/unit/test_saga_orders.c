@@ -42,11 +42,17 @@ ASK(deny)
 ASK(deny_deadline)
 
 enum { CUSTOMER = 1, DEADLINE = 2 };
-static bool by_customer(const cafe_event *event) { return ((const kit_note *)event->data)->n == CUSTOMER; }
-static bool by_deadline(const cafe_event *event) { return ((const kit_note *)event->data)->n == DEADLINE; }
+static int by_customer(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == CUSTOMER;
+  return CAFE_OK;
+}
+static int by_deadline(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == DEADLINE;
+  return CAFE_OK;
+}
 
 /* How much was heard: an event that counts twice is seen in the data. */
-static int count(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena) {
+static int count(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user) {
   (void)event;
   (void)cause;
   (void)arena;
@@ -108,8 +114,8 @@ static const cafe_saga_interrupt order_interrupts[] = {
      .grant = confirm,
      .refuse = deny_deadline},
 };
-static const cafe_saga order = {CAFE_SAGA, "order", 1,    &kit_memory_type, &Started, order_steps, 9, order_interrupts,
-                                2,         NULL,    count};
+static const cafe_saga order = {
+    CAFE_SAGA, "order", 1, &kit_memory_type, &Started, order_steps, 9, order_interrupts, 2, NULL, count, NULL};
 
 /* ---- stories ---- */
 

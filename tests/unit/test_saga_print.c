@@ -20,7 +20,10 @@ ASK(unpay)
 ASK(refund)
 ASK(late)
 
-static int64_t due(const void *data) { return ((const kit_memory *)data)->due_ms; }
+static int due(int64_t *out, const void *data, void *user) {
+  *out = ((const kit_memory *)data)->due_ms;
+  return CAFE_OK;
+}
 
 static const cafe_saga_step steps[] = {
     {.name = "pay",
@@ -82,7 +85,7 @@ typedef struct sheet {
   size_t size;
 } sheet;
 
-static void put(void *user, cafe_slice text) {
+static void put(cafe_slice text, void *user) {
   sheet *s = user;
   assert_true(s->size + text.size < sizeof(s->text));
   if (text.size) {

@@ -25,9 +25,18 @@ ASK(confirm)
 ASK(deny)
 ASK(late)
 
-static int64_t due_of_memory(const void *data) { return ((const kit_memory *)data)->due_ms; }
-static bool is_first(const cafe_event *event) { return ((const kit_note *)event->data)->n == 1; }
-static bool is_second(const cafe_event *event) { return ((const kit_note *)event->data)->n == 2; }
+static int due_of_memory(int64_t *out, const void *data, void *user) {
+  *out = ((const kit_memory *)data)->due_ms;
+  return CAFE_OK;
+}
+static int is_first(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == 1;
+  return CAFE_OK;
+}
+static int is_second(bool *out, const cafe_event *event, void *user) {
+  *out = ((const kit_note *)event->data)->n == 2;
+  return CAFE_OK;
+}
 
 #define CANCEL(name_, when_)                                                                                           \
   {                                                                                                                    \

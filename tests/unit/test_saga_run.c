@@ -27,17 +27,20 @@ ASK(give_up)
 ASK(remind)
 ASK(warn)
 
-static void nothing(cafe_reaction *out, const void *data) {
+static void nothing(cafe_reaction *out, const void *data, void *user) {
   (void)out;
   (void)data;
 }
 
-static void both(cafe_reaction *out, const void *data) {
-  hold(out, data);
-  pay(out, data);
+static void both(cafe_reaction *out, const void *data, void *user) {
+  hold(out, data, user);
+  pay(out, data, user);
 }
 
-static int64_t due_of_memory(const void *data) { return ((const kit_memory *)data)->due_ms; }
+static int due_of_memory(int64_t *out, const void *data, void *user) {
+  *out = ((const kit_memory *)data)->due_ms;
+  return CAFE_OK;
+}
 
 /* ---- one after the other ---- */
 
@@ -126,7 +129,7 @@ static void nothing_moves_a_saga_that_has_ended(void **state) {
   assert_false(r.changed);
   kit_resume(&r, "");
   kit_tick(&r, r.now_ms + 1000000, "");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_close(&r);
 }
 
@@ -446,16 +449,16 @@ static void a_failed_attempt_is_asked_again_after_full_jitter(void **state) {
   assert_int_equal(r.asks.first->deadline_ms, 0);
   r.random = 200;
   kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), start + 200);
+  assert_int_equal(kit_due_ms(r.saga), start + 200);
   assert_int_equal(kit_row(&r).attempt, 1);
   kit_tick(&r, start + 199, "");
   assert_false(r.changed);
   kit_tick(&r, start + 200, "pay#2");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   assert_int_equal(kit_row(&r).attempt, 2);
   r.random = 401;
   kit_lost(&r, "pay", 2, CAFE_TIMEOUT, "");
-  assert_int_equal(saga_due_ms(r.saga), start + 200);
+  assert_int_equal(kit_due_ms(r.saga), start + 200);
   kit_tick(&r, start + 200, "pay#3");
   kit_hears(&r, &Paid, "ship#1");
   assert_int_equal(kit_row(&r).attempt, 1);
@@ -471,7 +474,7 @@ static void back_off_doubles_up_to_its_bound(void **state) {
     char expected[16];
     r.random = (uint64_t)bounds[i];
     kit_lost(&r, "hold", i + 1, CAFE_OVERLOADED, "");
-    assert_int_equal(saga_due_ms(r.saga), r.now_ms + bounds[i]);
+    assert_int_equal(kit_due_ms(r.saga), r.now_ms + bounds[i]);
     snprintf(expected, sizeof(expected), "hold#%u", i + 2);
     kit_tick(&r, r.now_ms + bounds[i], expected);
     assert_int_equal(r.asks.first->timeout_ms, 5000);
@@ -479,7 +482,7 @@ static void back_off_doubles_up_to_its_bound(void **state) {
   }
   r.random = 10001;
   kit_lost(&r, "hold", 10, CAFE_CANCELED, "");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms);
   kit_tick(&r, r.now_ms, "hold#11");
   kit_close(&r);
 }
@@ -495,7 +498,7 @@ static void used_up_attempts_that_surely_did_nothing_ask_what_then(void **state)
   kit_lost(&r, "pay", 3, CAFE_UNAVAILABLE, "give_up");
   assert_int_equal(r.asks.first->kind, SAGA_ASK_OTHER);
   kit_at(&r, SAGA_RUNNING, "pay");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_resume(&r, "");
   kit_hears(&r, &Declined, "unpay~1");
   kit_close(&r);
@@ -522,7 +525,7 @@ static void a_failure_that_no_repeat_cures_is_not_repeated(void **state) {
   KIT_OPEN(&r, &patient);
   kit_hears(&r, &Started, "pay#1");
   kit_lost(&r, "pay", 1, CAFE_INVALID, "give_up");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_close(&r);
 }
 
@@ -537,12 +540,12 @@ static void no_attempt_outlasts_the_deadline(void **state) {
   r.now_ms += 200;
   r.random = 99;
   kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), deadline - 1);
+  assert_int_equal(kit_due_ms(r.saga), deadline - 1);
   kit_tick(&r, deadline - 1, "pay#2");
   assert_int_equal(r.asks.first->timeout_ms, 1);
   r.random = 1;
   kit_lost(&r, "pay", 2, CAFE_UNAVAILABLE, "give_up");
-  assert_int_equal(saga_due_ms(r.saga), deadline);
+  assert_int_equal(kit_due_ms(r.saga), deadline);
   kit_tick(&r, deadline, "remind");
   kit_close(&r);
 }
@@ -578,7 +581,7 @@ static void again_asks_each_time_and_begins_a_new_run(void **state) {
   kit_lost(&r, "pay", 2, CAFE_UNAVAILABLE, "");
   kit_event(&r, &Retried, 4, (kit_note){0, 0}, NULL);
   kit_asked(&r, "pay#3");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_lost(&r, "pay", 3, CAFE_UNAVAILABLE, "");
   kit_tick(&r, r.now_ms, "pay#4");
   kit_lost(&r, "pay", 4, CAFE_UNAVAILABLE, "");
@@ -652,7 +655,7 @@ static void a_compensation_is_asked_without_end_and_whatever_the_deadline(void *
     r.random = 0;
     kit_answer(&r, SAGA_ASK_COMPENSATION, "pay", i, i % 2 ? CAFE_TIMEOUT : CAFE_UNAVAILABLE, 0);
     kit_asked(&r, "");
-    assert_int_equal(saga_due_ms(r.saga), r.now_ms);
+    assert_int_equal(kit_due_ms(r.saga), r.now_ms);
     kit_at(&r, SAGA_COMPENSATING, "pay");
     snprintf(expected, sizeof(expected), "unpay~%u", i + 1);
     kit_tick(&r, r.now_ms, expected);
@@ -714,7 +717,7 @@ static void what_retry_leaves_out_has_a_default(void **state) {
     assert_int_equal(r.asks.first->timeout_ms, rows[i].timeout_ms);
     r.random = (uint64_t)rows[i].bound_ms;
     kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
-    assert_int_equal(saga_due_ms(r.saga), r.now_ms + rows[i].bound_ms);
+    assert_int_equal(kit_due_ms(r.saga), r.now_ms + rows[i].bound_ms);
     kit_close(&r);
   }
 }
@@ -735,7 +738,7 @@ static void which_failures_leave_open_whether_something_was_done(void **state) {
     KIT_OPEN(&r, &patient);
     kit_hears(&r, &Started, "pay#1");
     kit_answer(&r, SAGA_ASK_ACTION, "pay", 1, rows[i].code, 0);
-    assert_int_equal(saga_due_ms(r.saga) != 0, rows[i].is_repeated);
+    assert_int_equal(kit_due_ms(r.saga) != 0, rows[i].is_repeated);
     if (rows[i].is_repeated) {
       kit_tick(&r, r.now_ms, "pay#2");
       kit_answer(&r, SAGA_ASK_ACTION, "pay", 2, CAFE_INVALID, 0);
@@ -753,16 +756,16 @@ static void a_timeout_fires_once_for_each_due_time_while_its_step_stands(void **
   int64_t start = r.now_ms;
   kit_hears(&r, &Started, "pay#1");
   kit_says(&r, "pay", 1, CAFE_PENDING, "");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_event(&r, &Retried, ++r.version, (kit_note){0, start + 50}, NULL);
   kit_asked(&r, "pay#2");
-  assert_int_equal(saga_due_ms(r.saga), start + 50);
+  assert_int_equal(kit_due_ms(r.saga), start + 50);
   assert_int_equal(kit_row(&r).due_ms, start + 50);
   kit_tick(&r, start + 49, "");
   assert_false(r.changed);
   kit_tick(&r, start + 50, "remind");
   kit_tick(&r, start + 60, "");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_event(&r, &Retried, ++r.version, (kit_note){0, start + 40}, NULL);
   kit_tick(&r, start + 61, "");
   kit_event(&r, &Retried, ++r.version, (kit_note){0, start + 90}, NULL);
@@ -770,15 +773,12 @@ static void a_timeout_fires_once_for_each_due_time_while_its_step_stands(void **
   kit_tick(&r, start + 90, "remind");
   kit_event(&r, &Paid, ++r.version, (kit_note){0, start + 100}, NULL);
   kit_asked(&r, "ship#1");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_tick(&r, start + 200, "");
   kit_close(&r);
 }
 
-static int64_t never(const void *data) {
-  (void)data;
-  return 0;
-}
+static int never(int64_t *out, const void *data, void *user) { return CAFE_OK; /* *out as it was set */ }
 
 static const cafe_saga_step clocked_steps[] = {
     {.name = "ship",
@@ -799,13 +799,13 @@ static void the_earliest_of_timeouts_and_retries_is_due_first(void **state) {
   kit_asked(&r, "ship#1");
   r.random = 40;
   kit_lost(&r, "ship", 1, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), start + 40);
+  assert_int_equal(kit_due_ms(r.saga), start + 40);
   kit_tick(&r, start + 40, "ship#2");
   r.random = 20;
   kit_lost(&r, "ship", 2, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), start + 50);
+  assert_int_equal(kit_due_ms(r.saga), start + 50);
   kit_tick(&r, start + 70, "ship#3 remind warn");
-  assert_int_equal(saga_due_ms(r.saga), 0);
+  assert_int_equal(kit_due_ms(r.saga), 0);
   kit_close(&r);
 }
 
@@ -938,22 +938,22 @@ static void the_earlier_retry_of_two_branches_is_due_first(void **state) {
   kit_hears(&r, &Retried, "hold#1 pay#1");
   r.random = 90;
   kit_lost(&r, "hold", 1, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 90);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms + 90);
   r.random = 95;
   kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 90);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms + 90);
   kit_tick(&r, r.now_ms + 90, "hold#2");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 5);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms + 5);
   r.random = 6;
   kit_lost(&r, "hold", 2, CAFE_UNAVAILABLE, "");
-  assert_int_equal(saga_due_ms(r.saga), r.now_ms + 5);
+  assert_int_equal(kit_due_ms(r.saga), r.now_ms + 5);
   kit_tick(&r, r.now_ms + 6, "hold#3 pay#2");
   kit_close(&r);
 }
 
 /* ---- what a definition can get wrong while it runs ---- */
 
-static void keyless(cafe_reaction *out, const void *data) {
+static void keyless(cafe_reaction *out, const void *data, void *user) {
   (void)data;
   cafe_react(out, &Cpay, 0, &(kit_note){0, 0});
 }
@@ -971,7 +971,9 @@ static void a_command_outside_its_type_fails_the_input(void **state) {
   assert_int_equal(
       saga_answer(r.saga, SAGA_ASK_ACTION, 0, 1, CAFE_DENIED, 0, r.now_ms, 0, r.scratch, &r.asks, &r.changed, &err),
       CAFE_INVALID);
-  assert_string_equal(err.text, "saga patient: pay: its key must be from 1 to 2^53 - 1");
+  assert_string_equal(err.text,
+                      "the saga patient can't ask what it has to in step pay of key 7: pay: its key must be from 1 to "
+                      "2^53 - 1");
   kit_close(&r);
 
   steps[0].action = keyless;

@@ -664,7 +664,7 @@ static void job_init(job *self, cafe_payment_operation operation, const char *to
 }
 
 static void perform(const cafe_worker *worker, job *self) {
-  assert_int_equal(worker->start(worker->user, &self->task, NULL), CAFE_OK);
+  assert_int_equal(worker->start(&self->task, NULL, worker->user), CAFE_OK);
   assert_int_equal(settles + fails, 0);
   cafe_sim_run(loop, -1);
   assert_int_equal(settles + fails, 1);
@@ -747,7 +747,7 @@ static void who_gives_up_records_an_outcome_that_is_not_known(void **state) {
   assert_int_equal(gateway_worker_create(&worker, gateway, some_retry, NULL, NULL), CAFE_OK);
   job_init(&j, CAFE_PAYMENT_CAPTURE, NULL, 3);
   (void)cafe_fail(&reason, CAFE_TIMEOUT, "no answer");
-  worker.give_up(worker.user, &j.task, &reason, &reaction);
+  worker.give_up(&reaction, &j.task, &reason, worker.user);
   assert_int_equal(reaction.commands.count, 1);
   assert_ptr_equal(reaction.commands.first->type, &cafe_record_gateway_type);
   assert_int_equal(reaction.commands.first->key, 1041);
@@ -766,12 +766,12 @@ static void a_stopped_task_is_let_go_of(void **state) {
   set(CAFE_SANDBOX_HANG, 0, 0, 0);
   job_init(&a, CAFE_PAYMENT_CAPTURE, NULL, 1);
   job_init(&b, CAFE_PAYMENT_VOID, NULL, 1);
-  assert_int_equal(worker.start(worker.user, &a.task, NULL), CAFE_OK);
-  assert_int_equal(worker.start(worker.user, &b.task, NULL), CAFE_OK);
+  assert_int_equal(worker.start(&a.task, NULL, worker.user), CAFE_OK);
+  assert_int_equal(worker.start(&b.task, NULL, worker.user), CAFE_OK);
   assert_int_equal(figures().in_flight, 2);
-  worker.stop(worker.user, &a.task);
+  worker.stop(&a.task, worker.user);
   assert_int_equal(figures().in_flight, 1);
-  worker.stop(worker.user, &b.task);
+  worker.stop(&b.task, worker.user);
   cafe_sim_run(loop, -1);
   assert_int_equal(settles + fails, 0);
   gateway_worker_destroy(&worker);
@@ -788,7 +788,7 @@ static void a_worker_without_memory_says_so(void **state) {
   memory.fail_at = 2;
   assert_int_equal(gateway_worker_create(&worker, gateway, some_retry, &memory.allocator, NULL), CAFE_OK);
   job_init(&j, CAFE_PAYMENT_VOID, NULL, 1);
-  assert_int_equal(worker.start(worker.user, &j.task, NULL), CAFE_NOMEM);
+  assert_int_equal(worker.start(&j.task, NULL, worker.user), CAFE_NOMEM);
   perform(&worker, &j);
   gateway_worker_destroy(&worker);
   gateway_worker_destroy(&worker);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * The callbacks that fold. They may fail, and whoever calls them passes that on as it is: the unit isn't written, the
+ * key or the view is read anew. What is kept here: the message names the definition and the event, and no answer that
+ * isn't one goes further.
+ */
+#include "engine/node.h"
+
+int aggregate_evolve(const cafe_aggregate *type, void *state, const cafe_event *event, cafe_arena *arena,
+                     cafe_err *err) {
+  int code = type->evolve(state, event, arena, type->user);
+  return code ? callback_failed(err, code, NULL, "the aggregate %s can't evolve by %s of key %llu", type->name,
+                                event->type->name, (unsigned long long)event->key)
+              : CAFE_OK;
+}
+
+int view_sub(uint64_t *out, const cafe_view *type, const cafe_event *event, cafe_err *err) {
+  int code = type->sub ? type->sub(out, event, type->user) : CAFE_OK;
+  return code ? callback_failed(err, code, NULL, "the view %s can't tell the row of %s of key %llu", type->name,
+                                event->type->name, (unsigned long long)event->key)
+              : CAFE_OK;
+}
+
+int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event *event, cafe_arena *arena,
+              cafe_err *err) {
+  *out = CAFE_FOLD_PUT;
+  int code = type->fold(out, row, event, arena, type->user);
+  if (!code && *out >= CAFE_FOLD_SKIP && *out <= CAFE_FOLD_HIDE)
+    return CAFE_OK;
+  return callback_failed(err, code, code ? NULL : "what it said is no cafe_fold",
+                         "the view %s can't fold %s of key %llu", type->name, event->type->name,
+                         (unsigned long long)event->key);
+}
