@@ -2,15 +2,12 @@
 
 /*
  * Any bytes at all: decoding refuses them and leaves a zeroed struct, or gives a value that can be encoded, and whose
- * encoding decodes to the same value and is the one form of it. Driven by libFuzzer, and by test_decode_corpus.
+ * encoding decodes to the same value and is the one form of it.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cafe/cafe.h"
-#include "fuzz_decode.h"
+#include "fuzz.h"
 
 typedef struct thing {
   bool flag;
@@ -31,12 +28,6 @@ static const cafe_field fields[] = {
     CAFE_FIELD_OF(5, TEXT, thing, name),  CAFE_FIELD_OF(6, BYTES, thing, blob),
     CAFE_FIELD_OF(7, TIME, thing, at_ms), CAFE_FIELD_SECRET_OF(8, TEXT, thing, token),
 };
-
-static void require(bool truth) {
-  if (!truth) {
-    abort();
-  }
-}
 
 static void try_decode(cafe_arena *arena, const cafe_schema *type, cafe_slice bytes) {
   thing value;

@@ -2,10 +2,10 @@
 
 /*
  * The row: its columns, its bytes for ever, definitions that have grown, rows that are damaged, and memory that is
- * refused at every place. The tables below are the format as row.c writes it, told a second time: bytes in stores are
- * read by them.
+ * refused at every place.
  */
 #include "saga/plan.h"
+#include "saga_form.h"
 #include "test_saga_kit.h"
 
 EVENT(Started);
@@ -68,44 +68,10 @@ static const cafe_saga order = SAGA("order", order_steps, interrupts, 2);
 
 /* ---- the format ---- */
 
-typedef struct state_form {
-  int32_t phase;
-  bool is_joining;
-  int64_t guard;
-  cafe_slice signals, steps, fired, pending;
-} state_form;
-static const char *const phases[] = {"none", "running", "guarding", "compensating", "ended", "undone", "parked"};
-static const cafe_field state_fields[] = {
-    CAFE_FIELD_ENUM_OF(1, state_form, phase, phases), CAFE_FIELD_OF(2, BOOL, state_form, is_joining),
-    CAFE_FIELD_OF(3, I64, state_form, guard),         CAFE_FIELD_OF(4, BYTES, state_form, signals),
-    CAFE_FIELD_OF(5, BYTES, state_form, steps),       CAFE_FIELD_OF(6, BYTES, state_form, fired),
-    CAFE_FIELD_OF(7, BYTES, state_form, pending),
-};
-static const cafe_schema state_type = CAFE_SCHEMA_OF("SagaState", state_form, state_fields);
-
-typedef struct record_form {
-  int64_t id, a, b, c, d, e;
-} record_form;
-static const cafe_field record_fields[] = {
-    CAFE_FIELD_OF(1, I64, record_form, id), CAFE_FIELD_OF(2, I64, record_form, a),
-    CAFE_FIELD_OF(3, I64, record_form, b),  CAFE_FIELD_OF(4, I64, record_form, c),
-    CAFE_FIELD_OF(5, I64, record_form, d),  CAFE_FIELD_OF(6, I64, record_form, e),
-};
-static const cafe_schema record_type = CAFE_SCHEMA_OF("Record", record_form, record_fields);
-
 enum { ENTERED = 1, LEFT = 2, STUCK = 64 };
 
-/* Puts a record at the end of a list. */
 static void push(kit_rig *r, cafe_slice *list, record_form record) {
-  cafe_slice one;
-  assert_int_equal(cafe_schema_encode(&one, r->scratch, &record_type, &record, NULL), CAFE_OK);
-  char *bytes = cafe_arena_alloc(r->scratch, list->size + one.size + 1);
-  if (list->size) {
-    memcpy(bytes, list->data, list->size);
-  }
-  bytes[list->size] = (char)one.size;
-  memcpy(bytes + list->size + 1, one.data, one.size);
-  *list = (cafe_slice){bytes, list->size + one.size + 1};
+  assert_true(saga_form_push(list, &record, r->scratch));
 }
 
 /* A row that says what the state says. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Every input that fuzzing kept is tried again in each run, with any compiler. */
+/* Every input that fuzzing kept is tried again in each run, whole and cut off anywhere, with any compiler. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "fuzz_decode.h"
+#include "fuzz.h"
 
 /* The file's bytes in memory of exactly their size, so that AddressSanitizer sees one byte too many. */
 static uint8_t *read_whole(size_t *size, const char *path) {
@@ -30,7 +30,7 @@ static uint8_t *read_whole(size_t *size, const char *path) {
 }
 
 static void no_kept_input_hurts(void **state) {
-  static const char folder[] = CAFE_TEST_DATA "/fuzz/corpus/decode";
+  static const char folder[] = CAFE_TEST_DATA "/fuzz/corpus/" FUZZ_NAME;
   DIR *dir = opendir(folder);
   assert_non_null(dir);
   unsigned count = 0;
