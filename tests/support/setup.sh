@@ -25,9 +25,11 @@ python3
 '
 needs_full='
 clang
+libclang-rt-dev|libclang-rt-14-dev
 clang-tidy
 clang-format
 gcovr
+valgrind
 '
 [ "${1-}" != --full ] || needs="$needs$needs_full"
 
