@@ -73,7 +73,7 @@ void resource_get(http_request *request) {
   const resource *self = request->route->argument;
   char id[24];
   (void)snprintf(id, sizeof id, "%" PRIu64, request->id);
-  cafe_filter filter = {self->view->key_name, cafe_text(id)};
+  cafe_filter filter = {.column = self->view->key_name, .equals = cafe_text(id)};
   cafe_list list = CAFE_LIST_INIT;
   list.view = self->view;
   list.filters = &filter;
@@ -114,7 +114,7 @@ static bool is_number(cafe_slice text) {
 
 static void add_filter(page *out, const char *name, const char *column, cafe_slice value) {
   out->names[out->filter_count] = name;
-  out->filters[out->filter_count++] = (cafe_filter){column, value};
+  out->filters[out->filter_count++] = (cafe_filter){.column = column, .equals = value};
 }
 
 /* An argument of the name that the column's member has. */

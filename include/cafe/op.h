@@ -94,8 +94,9 @@ typedef struct cafe_row {
 
 /* BORROW: until the call that is handed it returns. */
 typedef struct cafe_filter {
-  const char *column; /* of the row's schema, or the view's key_name or sub_name */
-  cafe_slice equals;  /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name */
+  const char *column;   /* of the row's schema, or the view's key_name or sub_name */
+  cafe_slice equals;    /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name */
+  uint64_t reserved[2]; /* zero */
 } cafe_filter;
 
 typedef struct cafe_list {

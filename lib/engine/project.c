@@ -263,8 +263,8 @@ static int run_read(storage_job *base, cafe_err *err) {
   cafe_store *store = base->node->store;
   const cafe_table *table = &base->node->registry.views[job->consumer->index].table;
   for (uint32_t i = 0; i < job->count; i++) {
-    cafe_condition is_key = {-1, false, {NULL, (int64_t)job->rows[i]->key, {NULL, 0}}};
-    cafe_condition is_sub = {-2, false, {NULL, (int64_t)job->rows[i]->sub, {NULL, 0}}};
+    cafe_condition is_key = {.column = -1, .value.number = (int64_t)job->rows[i]->key};
+    cafe_condition is_sub = {.column = -2, .value.number = (int64_t)job->rows[i]->sub};
     cafe_condition both[2] = {is_key, is_sub};
     cafe_row_query query = {sizeof query, table, both, table->sub_name ? 2 : 1, 0, 0, -1, 1};
     int code = store->ops->read_rows(store, &query, see_row, job, err);

@@ -26,7 +26,8 @@ static int see_event(const cafe_stored_event *event, void *user) {
   cafe_slice aggregate, type;
   if (cafe_arena_copy(&aggregate, job->arena, cafe_text(event->aggregate)) ||
       cafe_arena_copy(&type, job->arena, cafe_text(event->type)) ||
-      cafe_arena_copy(&kept->trace, job->arena, event->trace) || cafe_arena_copy(&kept->data, job->arena, event->data))
+      cafe_arena_copy(&kept->trace, job->arena, event->trace) ||
+      cafe_arena_copy(&kept->data, job->arena, event->data) || cafe_arena_copy(&kept->meta, job->arena, event->meta))
     return CAFE_NOMEM;
   kept->aggregate = aggregate.data;
   kept->type = type.data;

@@ -267,7 +267,7 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
   const char *digits = arena_printf(node->call_arena, "%llu", (unsigned long long)key);
   if (!digits)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
-  cafe_filter is_key = {view->key_name, cafe_text(digits)};
+  cafe_filter is_key = {.column = view->key_name, .equals = cafe_text(digits)};
   cafe_list list = CAFE_LIST_INIT;
   list.view = view;
   list.filters = &is_key;

@@ -213,7 +213,7 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
   if (stream->version + 1 != event->version) {
     return CAFE_CONFLICT;
   }
-  if (event->trace.size > UINT32_MAX || event->data.size > UINT32_MAX) {
+  if (event->trace.size > UINT32_MAX || event->data.size > UINT32_MAX || event->meta.size > UINT32_MAX) {
     return CAFE_NOMEM;
   }
   const log_name *type = intern(log, event->type);
@@ -221,12 +221,15 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
   if (!record || keep_trace(log, event->trace)) {
     return CAFE_NOMEM;
   }
-  char *data = next_bytes(log, event->data.size);
+  char *data = next_bytes(log, event->data.size + event->meta.size);
   if (!data) {
     return CAFE_NOMEM;
   }
   if (event->data.size) {
     memcpy(data, event->data.data, event->data.size);
+  }
+  if (event->meta.size) {
+    memcpy(data + event->data.size, event->meta.data, event->meta.size);
   }
   event->shard = 0;
   event->n = ++log->head;
@@ -238,6 +241,7 @@ int memory_log_append(memory_log *log, cafe_stored_event *event) {
       .data = data,
       .trace_size = (uint32_t)log->trace.size,
       .data_size = (uint32_t)event->data.size,
+      .meta_size = (uint32_t)event->meta.size,
       .type = type,
       .stream = stream,
   };
@@ -293,6 +297,7 @@ static int hand_out(const log_record *record, cafe_event_sink on_event, void *us
       .data = {record->data, record->data_size},
       .shard = 0,
       .n = record->n,
+      .meta = {record->meta_size ? record->data + record->data_size : NULL, record->meta_size},
   };
   return on_event(&event, user);
 }

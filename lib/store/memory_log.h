@@ -27,9 +27,10 @@ typedef struct log_record {
   uint64_t version;
   int64_t time_ms;
   const char *trace; /* shared with the record before, where it is the same */
-  const char *data;
+  const char *data;  /* and meta behind it */
   uint32_t trace_size;
   uint32_t data_size;
+  uint32_t meta_size;
   const log_name *type;
   log_stream *stream;
   struct log_record *next; /* of the key */

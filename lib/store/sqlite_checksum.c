@@ -4,8 +4,9 @@
  * Checksums: one of ours, and the one that SQLite has in its WAL.
  *
  * The checksum of an event row is CRC-32C (Castagnoli; RFC 3720, appendix B.4) over every column, numbers as eight
- * bytes, the low one first, texts with their size before them, so that no two rows write the same bytes. It is stored
- * with the event and must never change its meaning: a log written today is read for ever.
+ * bytes, the low one first, texts with their size before them, so that no two rows write the same bytes; meta comes
+ * last and only where there is some, which keeps that so. It is stored with the event and must never change its
+ * meaning: a log written today is read for ever.
  *
  * Written out here because it is forty lines, while zlib would be one more library for everybody who links SQLite. By
  * eight tables, a byte of each at a time (Kounavis and Berry, "A Systematic Approach to Building High Performance
@@ -79,6 +80,9 @@ uint32_t sqlite_checksum(const cafe_stored_event *event) {
   crc = add_slice(crc, cafe_text(event->type));
   crc = add_slice(crc, event->trace);
   crc = add_slice(crc, event->data);
+  if (event->meta.size) {
+    crc = add_slice(crc, event->meta);
+  }
   return ~crc;
 }
 

@@ -23,12 +23,12 @@
 
 /* OR FAIL: one that is refused leaves those before it, so SQLite needn't be able to take them back. The batch is. */
 #define INSERT_EVENTS                                                                                                  \
-  "INSERT OR FAIL INTO events(position, \"key\", aggregate, version, type, time_ms, trace, data, checksum)"            \
+  "INSERT OR FAIL INTO events(position, \"key\", aggregate, version, type, time_ms, trace, data, meta, checksum)"      \
   " VALUES"
-#define EVENT_ROW       "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#define EVENT_ROW       "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 #define FOUR_EVENT_ROWS EVENT_ROW ", " EVENT_ROW ", " EVENT_ROW ", " EVENT_ROW
 
-enum { EVENT_COLUMNS = 9 };
+enum { EVENT_COLUMNS = 10 };
 
 static const char *const sql_of[WRITER_STATEMENTS] = {
     [WRITER_BEGIN] = "BEGIN IMMEDIATE",
@@ -120,7 +120,13 @@ static int bind_event(batch_run *r, sqlite3_stmt *statement, int first, const ca
     return cafe_fail(r->err, CAFE_INVALID, "An event of type %s has %zu bytes: SQLite can't hold so many.", event->type,
                      event->data.size);
   }
-  sqlite3_bind_int64(statement, first + 8, sqlite_checksum(event));
+  if (!event->meta.size) {
+    sqlite3_bind_null(statement, first + 8);
+  } else if (sqlite_bind_blob(statement, first + 8, event->meta) == SQLITE_TOOBIG) {
+    return cafe_fail(r->err, CAFE_INVALID, "An event of type %s has %zu bytes of meta: SQLite can't hold so many.",
+                     event->type, event->meta.size);
+  }
+  sqlite3_bind_int64(statement, first + 9, sqlite_checksum(event));
   return CAFE_OK;
 }
 

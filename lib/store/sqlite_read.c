@@ -14,7 +14,7 @@
 
 enum { SCANNED_MAX = 4096 }; /* rows looked at in one call that wants few of them: some milliseconds */
 
-#define EVENT_COLUMNS "position, \"key\", aggregate, version, type, time_ms, trace, data, checksum"
+#define EVENT_COLUMNS "position, \"key\", aggregate, version, type, time_ms, trace, data, meta, checksum"
 
 static const char *const sql_of[READER_STATEMENTS] = {
     [READER_BEGIN] = "BEGIN",
@@ -95,8 +95,10 @@ static int read_event(const sqlite_store *store, cafe_stored_event *out, sqlite3
   out->time_ms = sqlite3_column_int64(statement, 5);
   out->trace = sqlite_column_slice(statement, 6);
   out->data = sqlite_column_slice(statement, 7);
+  out->meta = sqlite_column_slice(statement, 8);
   out->shard = 0;
-  if (sqlite3_column_int64(statement, 8) != sqlite_checksum(out)) {
+  memset(out->reserved, 0, sizeof(out->reserved));
+  if (sqlite3_column_int64(statement, 9) != sqlite_checksum(out)) {
     return cafe_fail(
         err, CAFE_CORRUPT,
         "%s: the event at position %llu (key %llu) isn't what was written: restore the file from a backup.",

@@ -20,7 +20,7 @@ static const char own_tables[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE events(position INTEGER PRIMARY KEY, \"key\" INTEGER NOT NULL, aggregate TEXT NOT NULL,"
     " version INTEGER NOT NULL, type TEXT NOT NULL, time_ms INTEGER NOT NULL, trace TEXT, data BLOB NOT NULL,"
-    " checksum INTEGER NOT NULL, UNIQUE(\"key\", aggregate, version));"
+    " meta BLOB, checksum INTEGER NOT NULL, UNIQUE(\"key\", aggregate, version));"
     "CREATE TABLE client_keys(scope TEXT NOT NULL, \"key\" TEXT NOT NULL, fingerprint BLOB NOT NULL,"
     " stream_key INTEGER NOT NULL, reply BLOB, time_ms INTEGER NOT NULL, PRIMARY KEY(scope, \"key\"));"
     "CREATE TABLE checkpoints(subscription TEXT NOT NULL, log_id INTEGER NOT NULL, shard INTEGER NOT NULL,"

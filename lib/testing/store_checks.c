@@ -197,7 +197,8 @@ void unit_event(store_check *check, check_unit *unit, uint64_t version) {
 void unit_row(store_check *check, check_unit *unit, const cafe_table *table, uint64_t sub, uint64_t expected,
               const void *data) {
   CHECK(check, unit->unit.row_count < CHECK_UNIT_ROWS, "the check made too large a unit");
-  unit->rows[unit->unit.row_count++] = (cafe_row_write){table, unit->unit.key, sub, expected, data};
+  unit->rows[unit->unit.row_count++] =
+      (cafe_row_write){.table = table, .key = unit->unit.key, .sub = sub, .expected = expected, .data = data};
 }
 
 const check_line *check_line_of(store_check *check, uint32_t seed) {
@@ -233,7 +234,8 @@ void unit_key(store_check *check, check_unit *unit, cafe_key_mode mode, cafe_sli
 void unit_checkpoint(store_check *check, check_unit *unit, const char *subscription, int32_t partition,
                      uint64_t expected, uint64_t n) {
   CHECK(check, unit->unit.checkpoint_count < CHECK_UNIT_CHECKPOINTS, "the check made too large a unit");
-  unit->checkpoints[unit->unit.checkpoint_count++] = (cafe_checkpoint){subscription, 77, 0, partition, expected, n};
+  unit->checkpoints[unit->unit.checkpoint_count++] = (cafe_checkpoint){
+      .subscription = subscription, .log_id = 77, .partition = partition, .expected = expected, .n = n};
 }
 
 static void remember_key(store_check *check, const cafe_key_write *write) {

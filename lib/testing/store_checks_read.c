@@ -64,7 +64,8 @@ int check_event_sink(const cafe_stored_event *event, void *user) {
   cafe_stored_event *kept = &events[found->event_count];
   *kept = *event;
   if (keep(found, &aggregate, cafe_text(event->aggregate)) || keep(found, &type, cafe_text(event->type)) ||
-      keep(found, &kept->trace, event->trace) || keep(found, &kept->data, event->data)) {
+      keep(found, &kept->trace, event->trace) || keep(found, &kept->data, event->data) ||
+      keep(found, &kept->meta, event->meta)) {
     return CAFE_NOMEM;
   }
   kept->aggregate = aggregate.size ? aggregate.data : "";
@@ -241,6 +242,7 @@ static void dump_events(dump *out) {
                 event->aggregate, event->key, event->version, event->type, event->time_ms);
       dump_hex(out, event->trace);
       dump_hex(out, event->data);
+      dump_hex(out, event->meta);
       dump_bytes(out, "\n", 1);
     }
   }

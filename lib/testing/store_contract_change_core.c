@@ -89,7 +89,7 @@ static void a_column_that_is_added_is_empty_at_first(store_check *check) {
   /* Empty is a value that a list can ask for. */
   static const uint32_t added[] = {7, 8, 9, 10};
   for (unsigned i = 0; i < 4; i++) {
-    cafe_condition condition = {(int)added[i], i % 2 != 0, {.number = 0}};
+    cafe_condition condition = {.column = (int)added[i], .at_most = i % 2 != 0, .value = {.number = 0}};
     query.conditions = &condition;
     query.condition_count = 1;
     CHECK(check, check_rows(check, &query)->row_count == CHECK_LINES, "a condition on new column %u leaves rows out",
@@ -105,7 +105,7 @@ static void a_column_that_is_added_is_empty_at_first(store_check *check) {
   unit_row(check, unit, &newer_lines, 1, 1, &line);
   unit_row(check, unit, &newer_lines, 2, 0, &line);
   check_one(check, unit, CAFE_UNIT_DONE);
-  cafe_condition condition = {8, true, {.number = -3}};
+  cafe_condition condition = {.column = 8, .at_most = true, .value = {.number = -3}};
   query.conditions = &condition;
   found = check_rows(check, &query);
   CHECK(check, found->row_count == 2, "a list by a new column finds %" PRIu32 " rows instead of 2", found->row_count);

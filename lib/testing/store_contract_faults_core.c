@@ -148,7 +148,7 @@ static void commit_survives_refused_memory(store_check *check) {
 static int read_by(store_check *check, unsigned way, uint64_t key, check_found *found) {
   static const char *const types[] = {"CupFilled", NULL};
   const cafe_store_ops *ops = check->store->ops;
-  const cafe_condition condition = {LINE_TEXT, true, {.bytes = cafe_text("z")}};
+  const cafe_condition condition = {.column = LINE_TEXT, .at_most = true, .value = {.bytes = cafe_text("z")}};
   cafe_log_query log = {sizeof(log), 0, 0, 10, types, 0, 0};
   cafe_row_query rows = {sizeof(rows), &check_lines, &condition, 1, 0, 0, way % 2 ? LINE_NUMBER : -1, 10};
   cafe_key_record record;

@@ -60,6 +60,7 @@ static uint64_t prepare(store_check *check) {
   unit_event(check, unit, 1);
   unit_append(check, unit, "pot", 1, "Brewed", (cafe_slice){"\x00\x01\xff", 3});
   unit->events[1].trace = (cafe_slice){NULL, 0};
+  unit->events[1].meta = (cafe_slice){"\xfe", 1};
   unit_line(check, unit, 4, 0, 5);
   unit_row(check, unit, &check_notes, 0, 0, &(check_note){cafe_text("it's \"quoted\"; caf\xc3\xa9"), -12});
   unit_key(check, unit, CAFE_KEY_BOTH, cafe_text("k-1"), cafe_text("\x02\x03"), cafe_text("\xab"));
@@ -75,8 +76,9 @@ static void events_are_a_table(store_check *check) {
          "aggregate=cup version=1 type=CupFilled time_ms=1700000000001 "
          "trace=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\n"
          "aggregate=pot version=1 type=Brewed time_ms=1700000000001 trace=NULL\n");
-  EXPECT(check, "SELECT position, \"key\", data FROM events WHERE type = 'Brewed'",
-         "position=2 key=%" PRIu64 " data=0001ff\n", key);
+  EXPECT(check, "SELECT position, \"key\", data, meta FROM events WHERE type = 'Brewed'",
+         "position=2 key=%" PRIu64 " data=0001ff meta=fe\n", key);
+  EXPECT(check, "SELECT position, meta FROM events WHERE type = 'CupFilled'", "position=1 meta=NULL\n");
 }
 
 static void rows_have_a_column_for_each_field(store_check *check) {

@@ -160,6 +160,7 @@ static void large_and_empty_events_come_back_as_they_were(store_check *check) {
   for (unsigned i = 0; i < SIZES; i++) {
     unit_append(check, unit, "cup", i + 1, "Filled", check_bytes(check, sizes[i], i));
     unit->events[i].trace = i % 2 ? (cafe_slice){NULL, 0} : check_bytes(check, (size_t)i * 11, i);
+    unit->events[i].meta = i % 3 ? (cafe_slice){NULL, 0} : check_bytes(check, sizes[SIZES - 1 - i], i);
   }
   check_one(check, unit, CAFE_UNIT_DONE);
   check_restart(check, CAFE_STORE_CLOSED, 0);
@@ -174,6 +175,10 @@ static void large_and_empty_events_come_back_as_they_were(store_check *check) {
           cafe_slice_equal(loaded->events[i].trace, unit->events[i].trace) &&
               cafe_slice_equal(read->events[i].trace, unit->events[i].trace),
           "an event came back with another trace");
+    CHECK(check,
+          cafe_slice_equal(loaded->events[i].meta, unit->events[i].meta) &&
+              cafe_slice_equal(read->events[i].meta, unit->events[i].meta),
+          "an event came back with another meta");
   }
 }
 

@@ -229,7 +229,7 @@ static void rows_are_filtered_by_each_column(store_check *check) {
                                   : check_lines.row->fields[column].name);
     check->where = where;
     for (uint32_t i = 0; i < CHECK_LINES; i++) {
-      cafe_condition condition = {column, false, value_of(&all->rows[i], column)};
+      cafe_condition condition = {.column = column, .value = value_of(&all->rows[i], column)};
       cafe_row_query query = check_all_lines();
       query.conditions = &condition;
       query.condition_count = 1;
@@ -250,7 +250,7 @@ static void rows_are_filtered_by_at_most(store_check *check) {
   const check_found *all = check_begin_lines(check, keys);
   for (unsigned c = 0; c < sizeof(columns) / sizeof(columns[0]); c++) {
     for (uint32_t i = 0; i < CHECK_LINES; i++) {
-      cafe_condition condition = {columns[c], true, value_of(&all->rows[i], columns[c])};
+      cafe_condition condition = {.column = columns[c], .at_most = true, .value = value_of(&all->rows[i], columns[c])};
       cafe_row_query query = check_all_lines();
       query.conditions = &condition;
       query.condition_count = 1;
@@ -265,15 +265,15 @@ static void values_that_no_row_has_find_nothing(store_check *check) {
   uint64_t keys[CHECK_KEYS];
   const check_found *all = check_begin_lines(check, keys);
   const cafe_condition conditions[] = {
-      {-1, false, {.number = (int64_t)keys[CHECK_KEYS - 1] + 1}},
-      {-2, false, {.number = 2}},
-      {LINE_NUMBER, false, {.number = 43}},
-      {LINE_TEXT, false, {.bytes = cafe_text("nobody")}},
-      {LINE_TEXT, false, {.bytes = {"a\0", 2}}},
-      {LINE_TEXT, false, {.bytes = cafe_text("' OR 1=1 --")}},
-      {LINE_BLOB, false, {.bytes = cafe_text("a")}},
-      {LINE_AT_MS, false, {.number = 1}},
-      {LINE_AT_MS, true, {.number = -1}},
+      {.column = -1, .value = {.number = (int64_t)keys[CHECK_KEYS - 1] + 1}},
+      {.column = -2, .value = {.number = 2}},
+      {.column = LINE_NUMBER, .value = {.number = 43}},
+      {.column = LINE_TEXT, .value = {.bytes = cafe_text("nobody")}},
+      {.column = LINE_TEXT, .value = {.bytes = {"a\0", 2}}},
+      {.column = LINE_TEXT, .value = {.bytes = cafe_text("' OR 1=1 --")}},
+      {.column = LINE_BLOB, .value = {.bytes = cafe_text("a")}},
+      {.column = LINE_AT_MS, .value = {.number = 1}},
+      {.column = LINE_AT_MS, .at_most = true, .value = {.number = -1}},
   };
   for (unsigned i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++) {
     cafe_row_query query = check_all_lines();
@@ -290,8 +290,8 @@ static void conditions_are_met_all_at_once(store_check *check) {
   for (int first = -2; first <= LINE_AT_MS; first++) {
     for (int second = -2; second <= LINE_AT_MS; second++) {
       const cafe_condition conditions[2] = {
-          {first, false, value_of(&all->rows[8], first)},
-          {second, second != LINE_STATE, value_of(&all->rows[12], second)},
+          {.column = first, .value = value_of(&all->rows[8], first)},
+          {.column = second, .at_most = second != LINE_STATE, .value = value_of(&all->rows[12], second)},
       };
       cafe_row_query query = check_all_lines();
       query.conditions = conditions;
@@ -311,7 +311,8 @@ static void rows_are_ordered_by_a_column(store_check *check) {
       query.order_by = columns[c];
       query.limit = limit;
       check_query(check, all, &query);
-      const cafe_condition conditions[2] = {{LINE_STATE, false, {.number = 1}}, {LINE_NUMBER, true, {.number = 127}}};
+      const cafe_condition conditions[2] = {{.column = LINE_STATE, .value = {.number = 1}},
+                                            {.column = LINE_NUMBER, .at_most = true, .value = {.number = 127}}};
       query.conditions = conditions;
       query.condition_count = 1 + limit % 2;
       check_query(check, all, &query);
@@ -336,7 +337,7 @@ static void tables_without_a_second_key_are_listed_too(store_check *check) {
         found->row_count == 2 && found->rows[0].key == key[1] && found->rows[1].key == key[2] &&
             found->rows[0].sub == 0,
         "a page after the first note has %" PRIu32 " rows instead of 2", found->row_count);
-  const cafe_condition odd = {1, false, {.number = 1}};
+  const cafe_condition odd = {.column = 1, .value = {.number = 1}};
   query = (cafe_row_query){sizeof(query), &check_notes, &odd, 1, 0, 0, -1, 10};
   found = check_rows(check, &query);
   CHECK(check, found->row_count == 1 && found->rows[0].key == key[1], "a filter found the wrong notes");
@@ -362,7 +363,7 @@ static void write_line(store_check *check, uint64_t key, uint64_t expected, uint
 static void expect_line(store_check *check, uint64_t key, uint64_t version, uint32_t seed) {
   const check_found *found = check_load(check, key);
   CHECK(check, found->row_count == (version > 0), "there are %" PRIu32 " rows", found->row_count);
-  cafe_condition of_key = {-1, false, {.number = (int64_t)key}};
+  cafe_condition of_key = {.column = -1, .value = {.number = (int64_t)key}};
   cafe_row_query query = check_all_lines();
   query.conditions = &of_key;
   query.condition_count = 1;

@@ -172,7 +172,8 @@ static int write_batch(write_thread *lane, uint64_t version) {
   char text[32];
   (void)snprintf(text, sizeof(text), "%" PRIu64, version);
   const check_line line = {.number = (int64_t)version, .text = cafe_text(text)};
-  const cafe_row_write row = {&check_lines, lane->key, 1, version - 1, &line};
+  const cafe_row_write row = {
+      .table = &check_lines, .key = lane->key, .sub = 1, .expected = version - 1, .data = &line};
   cafe_stored_event events[2] = {
       {.aggregate = "cup", .type = "Filled", .key = lane->key, .version = version, .data = cafe_text(text)},
       {.aggregate = "pot", .type = "Emptied", .key = lane->key, .version = version, .data = cafe_text(text)}};

@@ -19,6 +19,7 @@ static void a_unit_is_read_back_whole(store_check *check) {
   unit_append(check, unit, "cup", 2, "CupEmptied", (cafe_slice){"a\0b", 3});
   unit->events[1].time_ms = -5;
   unit->events[1].trace = (cafe_slice){NULL, 0};
+  unit->events[1].meta = (cafe_slice){"by\0whom", 7};
   unit_line(check, unit, 7, 0, 23);
   unit_key(check, unit, CAFE_KEY_BOTH, cafe_text("k"), cafe_text("print"), cafe_text("reply"));
   unit_checkpoint(check, unit, "check-a", 3, 0, 12);
@@ -36,6 +37,7 @@ static void a_unit_is_read_back_whole(store_check *check) {
           "event %" PRIu32 " came back with version %" PRIu64 ", time %" PRId64, i, read->version, read->time_ms);
     CHECK(check, cafe_slice_equal(read->trace, written->trace) && cafe_slice_equal(read->data, written->data),
           "event %" PRIu32 " came back with another trace or other data", i);
+    CHECK(check, cafe_slice_equal(read->meta, written->meta), "event %" PRIu32 " came back with another meta", i);
     CHECK(check, read->shard == 0 && read->n == i + 1, "event %" PRIu32 " is at %" PRIu32 ".%" PRIu64, i, read->shard,
           read->n);
     CHECK(check, written->shard == 0 && written->n == i + 1, "commit didn't set the position of event %" PRIu32, i);

@@ -90,7 +90,8 @@ static int copy_events(packet *p, const cafe_stored_event *events, uint32_t coun
     if (cafe_arena_copy(&aggregate, p->arena, cafe_text(events[i].aggregate)) != CAFE_OK ||
         cafe_arena_copy(&type, p->arena, cafe_text(events[i].type)) != CAFE_OK ||
         cafe_arena_copy(&copies[i].trace, p->arena, events[i].trace) != CAFE_OK ||
-        cafe_arena_copy(&copies[i].data, p->arena, events[i].data) != CAFE_OK) {
+        cafe_arena_copy(&copies[i].data, p->arena, events[i].data) != CAFE_OK ||
+        cafe_arena_copy(&copies[i].meta, p->arena, events[i].meta) != CAFE_OK) {
       return CAFE_NOMEM;
     }
     copies[i].aggregate = aggregate.data ? aggregate.data : "";

@@ -71,7 +71,7 @@ static void commit(fixture *f, cafe_unit **units, uint32_t count) {
 
 static void put_guest(fixture *f, uint64_t key, uint64_t expected, const char *town, int64_t age) {
   guest row = {cafe_text(town), age};
-  cafe_row_write write = {&guests, key, 0, expected, &row};
+  cafe_row_write write = {.table = &guests, .key = key, .expected = expected, .data = &row};
   cafe_unit unit = {.size = sizeof(unit), .key = key, .rows = &write, .row_count = 1};
   commit(f, (cafe_unit *[]){&unit}, 1);
   assert_int_equal(unit.result, CAFE_UNIT_DONE);
@@ -91,7 +91,7 @@ static int see_guest(const cafe_table *table, uint64_t key, uint64_t sub, uint64
 }
 
 static found find(fixture *f, const char *town) {
-  cafe_condition lives_there = {0, false, {&guest_fields[0], 0, cafe_text(town)}};
+  cafe_condition lives_there = {.column = 0, .value = {&guest_fields[0], 0, cafe_text(town)}};
   cafe_row_query query = {.size = sizeof(query),
                           .table = &guests,
                           .conditions = &lives_there,
@@ -140,7 +140,7 @@ static void an_update_of_another_version_conflicts_and_changes_nothing(void **st
   fixture *f = *state;
   put_guest(f, 7, 0, "Seoul", 1);
   guest row = {cafe_text("Seoul"), 2};
-  cafe_row_write write = {&guests, 7, 0, 5, &row};
+  cafe_row_write write = {.table = &guests, .key = 7, .expected = 5, .data = &row};
   cafe_unit unit = {.size = sizeof(unit), .key = 7, .rows = &write, .row_count = 1};
   commit(f, (cafe_unit *[]){&unit}, 1);
   assert_int_equal(unit.result, CAFE_UNIT_ROW_CONFLICT);

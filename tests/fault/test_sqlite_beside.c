@@ -57,7 +57,7 @@ static cafe_unit_result put(cafe_store *store, uint64_t key, uint64_t expected, 
   cafe_err err;
   cafe_arena *arena = cafe_arena_create(NULL);
   thing row = {(int64_t)key, cafe_text("by hand")};
-  cafe_row_write write = {&kit_table, key, 0, expected, removes ? NULL : &row};
+  cafe_row_write write = {.table = &kit_table, .key = key, .expected = expected, .data = removes ? NULL : &row};
   cafe_unit unit = {.size = sizeof(unit), .key = key, .rows = &write, .row_count = 1};
   cafe_unit *units[] = {&unit};
   cafe_batch batch = {sizeof(batch), units, 1, arena};
@@ -232,10 +232,10 @@ static void a_row_that_comes_and_goes_in_a_batch_is_still_checked(void **state) 
   store = must_open();
   cafe_arena *arena = cafe_arena_create(NULL);
   thing row = {1, cafe_text("new")};
-  cafe_row_write writes[] = {{&kit_table, 1, 0, 0, &row},
-                             {&kit_table, 1, 0, 1, NULL},
-                             {&kit_table, 9, 0, 0, &row},
-                             {&kit_table, 9, 0, 1, NULL}};
+  cafe_row_write writes[] = {{.table = &kit_table, .key = 1, .data = &row},
+                             {.table = &kit_table, .key = 1, .expected = 1},
+                             {.table = &kit_table, .key = 9, .data = &row},
+                             {.table = &kit_table, .key = 9, .expected = 1}};
   const cafe_unit_result wanted[] = {CAFE_UNIT_ROW_CONFLICT, CAFE_UNIT_ROW_CONFLICT, CAFE_UNIT_DONE, CAFE_UNIT_DONE};
   cafe_unit units_of[4];
   cafe_unit *pointers[4];
@@ -263,9 +263,9 @@ static void what_a_conflict_believed_is_not_believed_any_more(void **state) {
   store = must_open();
   cafe_arena *arena = cafe_arena_create(NULL);
   thing row = {1, cafe_text("new")};
-  cafe_checkpoint elsewhere = {"sub", 7, 0, -1, 5, 6};
-  cafe_row_write first = {&kit_table, 1, 0, 0, &row};
-  cafe_row_write second = {&kit_table, 1, 0, 1, &row};
+  cafe_checkpoint elsewhere = {.subscription = "sub", .log_id = 7, .partition = -1, .expected = 5, .n = 6};
+  cafe_row_write first = {.table = &kit_table, .key = 1, .data = &row};
+  cafe_row_write second = {.table = &kit_table, .key = 1, .expected = 1, .data = &row};
   cafe_unit units_of[] = {
       {.size = sizeof(cafe_unit),
        .key = 1,

@@ -80,11 +80,19 @@ static void checksums_are_those_of_their_standards(void **state) {
 
 /* Written today, read for ever. */
 static void an_events_checksum_never_changes(void **state) {
-  cafe_stored_event event = {"cup", "CupFilled", 7, 3, 1700000000000, cafe_text("trace"), {"\x93\x01\x02\x03", 4}, 0,
-                             9};
+  cafe_stored_event event = {.aggregate = "cup",
+                             .type = "CupFilled",
+                             .key = 7,
+                             .version = 3,
+                             .time_ms = 1700000000000,
+                             .trace = cafe_text("trace"),
+                             .data = {"\x93\x01\x02\x03", 4},
+                             .n = 9};
   assert_int_equal(sqlite_checksum(&event), 0x3c712a65u);
   event.shard = 5;
   assert_int_equal(sqlite_checksum(&event), 0x3c712a65u);
+  event.meta = (cafe_slice){"\x81\x01", 2};
+  assert_int_equal(sqlite_checksum(&event), 0x8e5665cdu);
 }
 
 static void expect_corrupt_at(uint64_t position, const char *what) {
@@ -104,7 +112,7 @@ static void every_column_of_an_event_is_guarded(void **state) {
   static const char *const changes[] = {
       "\"key\" = 1000",        "aggregate = 'cupp'",      "version = 2",  "type = 'CupFilles'",
       "time_ms = time_ms + 1", "trace = 'tracf'",         "trace = NULL", "data = zeroblob(length(data))",
-      "data = data || x'00'",  "checksum = checksum + 1",
+      "data = data || x'00'",  "checksum = checksum + 1", "meta = NULL",  "meta = x'00'",
   };
   for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
     char sql[160];

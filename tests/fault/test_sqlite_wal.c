@@ -154,7 +154,7 @@ static void units_without_events_are_guarded_as_well(void **state) {
   uint32_t before = count_frames("wal-origin.db-wal");
   cafe_err err;
   cafe_arena *arena = cafe_arena_create(NULL);
-  cafe_checkpoint checkpoint = {"sub", 7, 0, -1, 0, 6};
+  cafe_checkpoint checkpoint = {.subscription = "sub", .log_id = 7, .partition = -1, .n = 6};
   cafe_unit unit = {.size = sizeof(unit), .key = 1, .checkpoints = &checkpoint, .checkpoint_count = 1};
   cafe_unit *units[] = {&unit};
   cafe_batch batch = {sizeof(batch), units, 1, arena};

@@ -198,7 +198,7 @@ static void listed(const cafe_err *err, const cafe_row *rows, uint32_t count, bo
 
 /* What a metric of orders by status counts. */
 static listing list_orders(cluster *c, const char *status) {
-  cafe_filter filter = {"status", cafe_text(status)};
+  cafe_filter filter = {.column = "status", .equals = cafe_text(status)};
   cafe_list list = CAFE_LIST_INIT;
   listing out = {0, 0, false};
   list.view = &cafe_orders_view;

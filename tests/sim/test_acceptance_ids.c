@@ -12,7 +12,7 @@ static void set_next_id(cluster *c, uint64_t next) {
   cafe_arena *arena = cafe_arena_create(NULL);
   assert_non_null(arena);
   id_row data = {(int64_t)next};
-  cafe_row_write row = {&engine_tables[TABLE_IDS], 1, 0, 0, &data};
+  cafe_row_write row = {.table = &engine_tables[TABLE_IDS], .key = 1, .data = &data};
   cafe_unit unit = {.size = sizeof unit, .key = 1, .rows = &row, .row_count = 1};
   cafe_unit *units[] = {&unit};
   cafe_batch batch = {sizeof batch, units, 1, arena};

@@ -305,7 +305,7 @@ static void check_rows(cluster *c, cluster_node *n, cluster_order *order) {
     if (!table)
       continue;
     row_check check = {c, order, views[i], 0};
-    cafe_condition is_key = {-1, false, {NULL, (int64_t)order->key, {NULL, 0}}};
+    cafe_condition is_key = {.column = -1, .value.number = (int64_t)order->key};
     cafe_row_query query = {sizeof query, table, &is_key, 1, 0, 0, -1, 1000};
     assert_int_equal(n->inner->ops->read_rows(n->inner, &query, see_row, &check, NULL), CAFE_OK);
     uint32_t wanted = 0;

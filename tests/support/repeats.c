@@ -167,6 +167,7 @@ static void copy_events(repeat *to, const cafe_stored_event *events, uint32_t co
     assert_int_equal(cafe_arena_copy(&type, to->arena, cafe_text(events[i].type)), CAFE_OK);
     assert_int_equal(cafe_arena_copy(&to->events[i].trace, to->arena, events[i].trace), CAFE_OK);
     assert_int_equal(cafe_arena_copy(&to->events[i].data, to->arena, events[i].data), CAFE_OK);
+    assert_int_equal(cafe_arena_copy(&to->events[i].meta, to->arena, events[i].meta), CAFE_OK);
     to->events[i].aggregate = aggregate.data;
     to->events[i].type = type.data;
   }

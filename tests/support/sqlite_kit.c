@@ -53,6 +53,9 @@ static void write_data(char *out, size_t size, uint64_t number, int which) {
   memcpy(out, &number, sizeof(number));
 }
 
+/* The first of a unit's two events has some. */
+static cafe_slice meta_of(int which) { return cafe_text(which ? "" : "meta"); }
+
 int kit_commit(cafe_store *store, uint64_t first, uint32_t count, size_t size, cafe_err *err) {
   cafe_arena *arena = cafe_arena_create(NULL);
   cafe_unit **units = arena ? cafe_arena_alloc(arena, UNITS_MAX * sizeof(*units)) : NULL;
@@ -69,18 +72,17 @@ int kit_commit(cafe_store *store, uint64_t first, uint32_t count, size_t size, c
     }
     for (int k = 0; k < 2; k++) {
       write_data(data + (size_t)k * size, size, number, k);
-      events[k] = (cafe_stored_event){aggregates[k],
-                                      types[k],
-                                      number,
-                                      1,
-                                      1000 + (int64_t)number,
-                                      cafe_text("trace"),
-                                      {data + (size_t)k * size, size},
-                                      0,
-                                      0};
+      events[k] = (cafe_stored_event){.aggregate = aggregates[k],
+                                      .type = types[k],
+                                      .key = number,
+                                      .version = 1,
+                                      .time_ms = 1000 + (int64_t)number,
+                                      .trace = cafe_text("trace"),
+                                      .data = {data + (size_t)k * size, size},
+                                      .meta = meta_of(k)};
     }
     *row = (kit_row){(int64_t)number, cafe_text("a thing")};
-    *write = (cafe_row_write){&kit_table, number, 0, 0, row};
+    *write = (cafe_row_write){.table = &kit_table, .key = number, .data = row};
     *unit = (cafe_unit){
         .size = sizeof(*unit), .key = number, .events = events, .event_count = 2, .row_count = 1, .rows = write};
     units[i] = unit;
@@ -121,7 +123,8 @@ static int on_event(const cafe_stored_event *event, void *user) {
   write_data(data, event->data.size, event->key, which);
   if (strcmp(event->type, types[which]) != 0 || strcmp(event->aggregate, aggregates[which]) != 0 ||
       event->version != 1 || event->time_ms != 1000 + (int64_t)event->key ||
-      !cafe_slice_equal(event->trace, cafe_text("trace")) || memcmp(event->data.data, data, event->data.size) != 0) {
+      !cafe_slice_equal(event->trace, cafe_text("trace")) || !cafe_slice_equal(event->meta, meta_of(which)) ||
+      memcmp(event->data.data, data, event->data.size) != 0) {
     return wrong(of, "another event", event->n);
   }
   of->events++;
@@ -163,7 +166,7 @@ static int read_keys(cafe_store *store, reading *of, uint64_t units, cafe_err *e
 int kit_read(cafe_store *store, uint64_t *units, cafe_err *err) {
   cafe_log_query log = {sizeof(log), 0, 0, UINT32_MAX, NULL, 0, 0};
   cafe_row_query list = {sizeof(list), &kit_table, NULL, 0, 0, 0, -1, UINT32_MAX};
-  cafe_condition condition = {0, true, {.number = INT64_MAX}};
+  cafe_condition condition = {.column = 0, .at_most = true, .value = {.number = INT64_MAX}};
   cafe_row_query by_index = {sizeof(list), &kit_table, &condition, 1, 0, 0, 0, UINT32_MAX};
   reading of = {.err = err};
   *units = 0;

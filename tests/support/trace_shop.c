@@ -271,7 +271,7 @@ static void write_ids(cafe_store *store) {
   const cafe_table *tables[] = {&engine_tables[TABLE_IDS], NULL};
   cafe_store_setup setup = {sizeof(setup), "tests", tables};
   id_row next = {SHOP_ORDER - 1};
-  cafe_row_write row = {tables[0], 1, 0, 0, &next};
+  cafe_row_write row = {.table = tables[0], .key = 1, .data = &next};
   cafe_unit unit = {.size = sizeof(unit), .key = 1, .rows = &row, .row_count = 1};
   cafe_unit *units[] = {&unit};
   cafe_arena *arena = cafe_arena_create(NULL);

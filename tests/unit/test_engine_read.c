@@ -39,7 +39,7 @@ static int ask_list(kit *k, listing *l, const cafe_list *list) {
 
 static listing list_by(kit *k, const cafe_view *view, const char *column, const char *value) {
   listing l;
-  cafe_filter filter = {column, cafe_text(value)};
+  cafe_filter filter = {.column = column, .equals = cafe_text(value)};
   cafe_list list = CAFE_LIST_INIT;
   list.view = view;
   list.filters = &filter;
@@ -105,7 +105,9 @@ static void several_filters_all_hold(void **state) {
   (void)state;
   kit k;
   listing l;
-  cafe_filter filters[] = {{"level", {"Much", 4}}, {"total", {"120", 3}}, {"box_id", {"6", 1}}};
+  cafe_filter filters[] = {{.column = "level", .equals = {"Much", 4}},
+                           {.column = "total", .equals = {"120", 3}},
+                           {.column = "box_id", .equals = {"6", 1}}};
   cafe_list list = CAFE_LIST_INIT;
   kit_open(&k, true);
   fill_boxes(&k);
@@ -171,7 +173,7 @@ static void wrong_lists_are_refused(void **state) {
   kit k;
   listing l;
   cafe_view unknown = boxes_view;
-  cafe_filter filter = {"colour", {"red", 3}};
+  cafe_filter filter = {.column = "colour", .equals = {"red", 3}};
   cafe_list list = CAFE_LIST_INIT;
   kit_open(&k, true);
   list.view = &unknown;

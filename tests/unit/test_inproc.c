@@ -85,7 +85,14 @@ static void publish(node *self) {
       const char *type = n % 3 ? "Ordered" : "OrderAccepted";
       if (is_wanted(pull->types, type)) {
         int size = snprintf(data[count], sizeof(data[count]), "event %u", (unsigned)n);
-        events[count] = (cafe_stored_event){"order", type, n, 1, 5, {NULL, 0}, {data[count], (size_t)size}, 0, n};
+        events[count] = (cafe_stored_event){.aggregate = "order",
+                                            .type = type,
+                                            .key = n,
+                                            .version = 1,
+                                            .time_ms = 5,
+                                            .data = {data[count], (size_t)size},
+                                            .n = n,
+                                            .meta = {data[count], 5}};
         count++;
       }
     }
@@ -248,6 +255,7 @@ static void on_events(cafe_link *link, const cafe_stored_event *events, uint32_t
     snprintf(expected, sizeof(expected), "event %u", (unsigned)events[i].n);
     assert_int_equal(events[i].data.size, strlen(expected));
     assert_memory_equal(events[i].data.data, expected, strlen(expected));
+    assert_true(cafe_slice_equal(events[i].meta, cafe_text("event")));
     if (events[i].n > seen) {
       self->events++;
     }

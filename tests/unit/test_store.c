@@ -37,12 +37,12 @@ static void sample_init(sample *out) {
   out->events[1] = (cafe_stored_event){.aggregate = "pot", .type = "T", .key = 5, .version = 1};
   out->events[2] = (cafe_stored_event){.aggregate = "cup", .type = "T", .key = 5, .version = 8};
   out->events[3] = (cafe_stored_event){.aggregate = "cup", .type = "T", .key = neighbour(5, true), .version = 3};
-  out->rows[0] = (cafe_row_write){&plain, 5, 0, 0, &row};
-  out->rows[1] = (cafe_row_write){&nested, 5, 4, 2, NULL};
-  out->rows[2] = (cafe_row_write){&nested, neighbour(5, true), 4, 0, &row};
+  out->rows[0] = (cafe_row_write){.table = &plain, .key = 5, .data = &row};
+  out->rows[1] = (cafe_row_write){.table = &nested, .key = 5, .sub = 4, .expected = 2};
+  out->rows[2] = (cafe_row_write){.table = &nested, .key = neighbour(5, true), .sub = 4, .data = &row};
   out->key = (cafe_key_write){.mode = CAFE_KEY_CLAIM, .key = {"k", 1}};
-  out->checkpoints[0] = (cafe_checkpoint){"s", 1, 0, -1, 0, 1};
-  out->checkpoints[1] = (cafe_checkpoint){"s", 1, 0, 63, 4, 9};
+  out->checkpoints[0] = (cafe_checkpoint){.subscription = "s", .log_id = 1, .partition = -1, .n = 1};
+  out->checkpoints[1] = (cafe_checkpoint){.subscription = "s", .log_id = 1, .partition = 63, .expected = 4, .n = 9};
   out->unit = (cafe_unit){.size = sizeof(cafe_unit),
                           .key = 5,
                           .events = out->events,

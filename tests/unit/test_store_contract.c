@@ -38,6 +38,7 @@ typedef enum lie {
   VERSIONS_START_AT_TWO,
   FAILURES_SAY_NOTHING,
   TIMES_IN_SECONDS,
+  META_IS_LOST,
   LIES
 } lie;
 
@@ -64,6 +65,7 @@ static const char *const finders[LIES] = {
     [VERSIONS_START_AT_TWO] = "row_versions_count_each_write_and_begin_anew",
     [FAILURES_SAY_NOTHING] = "beyond_the_head_is_refused",
     [TIMES_IN_SECONDS] = "a_unit_is_read_back_whole",
+    [META_IS_LOST] = "a_unit_is_read_back_whole",
 };
 
 typedef struct liar {
@@ -134,6 +136,9 @@ static int pass_event(const cafe_stored_event *event, void *user) {
   cafe_stored_event passed = *event;
   if (to->self->lie == TIMES_IN_SECONDS) {
     passed.time_ms /= 1000;
+  }
+  if (to->self->lie == META_IS_LOST) {
+    passed.meta.size = 0;
   }
   return heard(to, to->on_event(&passed, to->user));
 }

@@ -29,11 +29,15 @@ CAFE_BEGIN_DECLS
  * one reading method may run at the same time, two of the same lane never. A backend with `is_inline` doesn't block:
  * all its methods run on the loop thread.
  *
+ * Some structs stand in arrays or in other structs, so that they can't grow. They end with `reserved`: zeroed by
+ * whoever makes them, which for what a store hands out is the store; whoever is handed one ignores what it finds there.
+ *
  * The library's own: memory.h (tier core), sqlite.h (core, durable, inspectable). testing/store_contract.h holds the
  * suite that says whether a backend is one.
  */
 
-/* One table. BORROW: until the store is opened anew or destroyed; what it points to is static. */
+/* One table. BORROW: until the store is opened anew or destroyed; what it points to is static. Fields may be added at
+ * the end. */
 typedef struct cafe_table {
   const char *name;
   const char *key_name;       /* the column of the key */
@@ -71,6 +75,8 @@ typedef struct cafe_stored_event {
   cafe_slice data; /* msgpack */
   uint32_t shard;  /* set by the store */
   uint64_t n;      /* position in the shard, set by the store */
+  cafe_slice meta; /* bytes beside the event, mostly none: stored and given back as they are, whatever they say */
+  uint64_t reserved[2];
 } cafe_stored_event;
 
 typedef struct cafe_row_write {
@@ -79,6 +85,7 @@ typedef struct cafe_row_write {
   uint64_t sub;
   uint64_t expected; /* the row's version before: 0 there is none. It becomes expected + 1 */
   const void *data;  /* the struct of table->row; NULL removes the row, expected is then above 0 */
+  uint64_t reserved[2];
 } cafe_row_write;
 
 typedef enum cafe_key_mode {
@@ -97,6 +104,7 @@ typedef struct cafe_key_write {
                              nothing: it is taken over; any other holder conflicts */
   cafe_slice reply;       /* REPLY, BOTH */
   int64_t time_ms;        /* UTC, for retention */
+  uint64_t reserved[2];
 } cafe_key_write;
 
 /* A client's key as stored. found is false where there is none. */
@@ -106,6 +114,7 @@ typedef struct cafe_key_record {
   bool has_reply;
   uint64_t stream_key;
   cafe_slice reply; /* in the arena that was handed in */
+  uint64_t reserved[2];
 } cafe_key_record;
 
 /* Moves a checkpoint by compare-and-set. */
@@ -116,6 +125,7 @@ typedef struct cafe_checkpoint {
   int32_t partition; /* of the source; -1: all of them, up to n */
   uint64_t expected; /* 0: there is none */
   uint64_t n;
+  uint64_t reserved[2];
 } cafe_checkpoint;
 
 typedef enum cafe_unit_result {
@@ -175,6 +185,7 @@ typedef struct cafe_condition {
   int column;       /* index in the row's schema; -1: key, -2: sub */
   bool at_most;     /* column <= value, else column = value */
   cafe_value value; /* number; bytes for TEXT; ENUM by number */
+  uint64_t reserved[2];
 } cafe_condition;
 
 typedef struct cafe_row_query {
