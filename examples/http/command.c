@@ -167,7 +167,7 @@ void http_submit(http_request *request, const http_command *command, uint64_t ke
   exchange *self = (exchange *)request;
   char scope[256];
   cafe_submit submit = CAFE_SUBMIT_INIT;
-  cafe_client_key client_key;
+  cafe_client_key client_key = {0};
   cafe_err err = {0};
   self->command = command;
   self->wrongs = wrongs;

@@ -22,7 +22,7 @@ CAFE_BEGIN_DECLS
  */
 
 /* What happened, once and for ever. Made by the library; BORROW: valid until the function that was handed it returns.
- * Fields may be added at the end. */
+ * Frozen. */
 typedef struct cafe_event {
   const cafe_schema *type;
   const char *aggregate; /* the stream is (aggregate, key) */
@@ -32,6 +32,7 @@ typedef struct cafe_event {
   cafe_position position; /* n is 0 while it isn't committed */
   cafe_slice trace;       /* W3C traceparent of what caused it, or empty */
   const void *data;       /* the struct that type describes */
+  const void *reserved[2];
 } cafe_event;
 
 /* What is asked for. BORROW, as an event. Fields may be added at the end. */
@@ -68,15 +69,21 @@ CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason
 CAFE_EXPORT cafe_verdict cafe_decision_fail(cafe_decision *decision, cafe_code code, const char *format, ...)
     CAFE_PRINTF(3, 4);
 
-/* One event that answers a pending command. */
+/* One event that answers a pending command. Frozen. */
 typedef struct cafe_command_outcome {
   const cafe_schema *event;
   cafe_verdict verdict; /* CAFE_ACCEPTED, or CAFE_REFUSED with the event's name as reason and text */
+  uint32_t flags;       /* reserved */
+  const void *reserved[2];
 } cafe_command_outcome;
 
+/* Frozen. */
 typedef struct cafe_command_type {
   const cafe_schema *command;
-  const cafe_command_outcome *outcomes; /* ended by {NULL, 0}; NULL for a command that never says CAFE_PENDING */
+  const cafe_command_outcome *outcomes; /* ended by one without event; NULL for a command that never says
+                                           CAFE_PENDING */
+  uint64_t flags;                       /* reserved */
+  const void *reserved[2];
 } cafe_command_type;
 
 /*
@@ -100,7 +107,7 @@ CAFE_EXPORT void cafe_tasks_fail(cafe_tasks *out, cafe_code code, const char *fo
 
 /*
  * An aggregate: state, decide, evolve. All of it pure: no clock, no random, no I/O, no static variable; the heap only
- * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static.
+ * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static. Frozen.
  */
 typedef struct cafe_aggregate {
   size_t size;                       /* CAFE_AGGREGATE sets it */
@@ -108,7 +115,7 @@ typedef struct cafe_aggregate {
                                         ever; letters, digits, '_', '-' and '.' */
   const cafe_schema *state;          /* zeroed is the state of a stream without events */
   const cafe_schema *const *events;  /* all it emits, ended by NULL */
-  const cafe_command_type *commands; /* all it takes, ended by {NULL, NULL} */
+  const cafe_command_type *commands; /* all it takes, ended by one without command */
 
   /* REQUIRED. (state, command) → events, by cafe_emit, and a verdict: CAFE_PENDING only for a command with outcomes,
    * CAFE_REFUSED only by cafe_refuse. command->type is one of commands. BORROW all until it returns. */
@@ -129,18 +136,20 @@ typedef struct cafe_aggregate {
   void (*give_up)(struct cafe_reaction *out, const cafe_command *command, void *user);
 
   void *user; /* handed to the callbacks */
+  const void *reserved[8];
 } cafe_aggregate;
 
 #define CAFE_AGGREGATE sizeof(cafe_aggregate)
 
 /* How often and how soon something is tried again: after attempt a it waits U(0, min(max_ms, initial_ms * 2^(a-1)))
  * (full jitter: Brooker, "Exponential Backoff And Jitter", 2015). Zeroed: at once, without end, and without a limit to
- * an attempt, but where a default is named. */
+ * an attempt, but where a default is named. Frozen. */
 typedef struct cafe_retry {
   int64_t initial_ms; /* at most max_ms */
   int64_t max_ms;
   uint32_t max_attempts; /* 0: without end */
   int64_t timeout_ms;    /* an attempt without an answer for so long is taken as failed; 0: none */
+  int64_t reserved[2];
 } cafe_retry;
 
 /* One run of a task. BORROW: valid until it is answered or stopped. */

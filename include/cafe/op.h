@@ -19,11 +19,12 @@ CAFE_BEGIN_DECLS
 typedef struct cafe_op cafe_op;
 
 /* A client's own key for a command, so that a repeat finds the first one's answer, also after a restart. It is unique
- * over the whole store by scope and key. */
+ * over the whole store by scope and key. Frozen. */
 typedef struct cafe_client_key {
   cafe_slice scope;       /* method and path, or any name space; at most 255 bytes */
   cafe_slice key;         /* 1 to 255 bytes */
   cafe_slice fingerprint; /* the request, or what tells it from others; at most 65,536 bytes */
+  const void *reserved[2];
 } cafe_client_key;
 
 /* What became of a command. BORROW: valid until the completion returns. Fields may be added at the end. */
@@ -85,18 +86,20 @@ CAFE_EXPORT void cafe_op_cancel(cafe_op *op);
  * submitting or the completion says; CAFE_INVALID in a completion, which must not call it. Since 0.1. */
 CAFE_EXPORT int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
 
-/* One row of a view. */
+/* One row of a view. Frozen. */
 typedef struct cafe_row {
   uint64_t key;
   uint64_t sub; /* 0 where the view has one row a key */
   const void *data;
+  const void *reserved[2];
 } cafe_row;
 
-/* BORROW: until the call that is handed it returns. */
+/* BORROW: until the call that is handed it returns. Frozen. */
 typedef struct cafe_filter {
-  const char *column;   /* of the row's schema, or the view's key_name or sub_name */
-  cafe_slice equals;    /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name */
-  uint64_t reserved[2]; /* zero */
+  const char *column; /* of the row's schema, or the view's key_name or sub_name */
+  cafe_slice equals;  /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name */
+  uint64_t flags;     /* reserved */
+  const void *reserved[2];
 } cafe_filter;
 
 typedef struct cafe_list {

@@ -41,17 +41,20 @@ typedef enum cafe_step_undo {
 typedef void (*cafe_saga_ask)(cafe_reaction *out, const void *data, void *user);
 
 /* A moment at which something is asked for, while the step stands; it doesn't move the saga: the events that the
- * command causes do. It fires once for each due time: a later due_ms (data changed) arms it again. */
+ * command causes do. It fires once for each due time: a later due_ms (data changed) arms it again. Frozen, as are turn,
+ * step and interrupt. */
 typedef struct cafe_saga_timeout {
   const char *name;
   int (*due_ms)(int64_t *out, const void *data, void *user); /* REQUIRED. UTC; 0, as set before: not now */
   cafe_saga_ask ask;                                         /* REQUIRED. */
+  const void *reserved[2];
 } cafe_saga_timeout;
 
 /* A signal that turns the saga forward to another step of the same branch instead of failing it. */
 typedef struct cafe_saga_turn {
   const cafe_schema *signal;
   const char *to; /* a step's name; NULL ends the branch */
+  const void *reserved[2];
 } cafe_saga_turn;
 
 typedef struct cafe_saga_step {
@@ -67,8 +70,8 @@ typedef struct cafe_saga_step {
   const cafe_schema *const *completes; /* signals that end the step well; NULL: an answered action does, and a refused
                                           one fails it (after the pivot: an operator is needed) */
   const cafe_schema *const *fails;     /* before the pivot: signals that undo the saga from here; NULL: none */
-  const cafe_saga_turn *turns;         /* ended by {NULL, NULL}; NULL: none */
-  const cafe_saga_timeout *timeouts;   /* ended by {NULL, NULL, NULL}; NULL: none */
+  const cafe_saga_turn *turns;         /* ended by one without signal; NULL: none */
+  const cafe_saga_timeout *timeouts;   /* ended by one without name; NULL: none */
 
   cafe_saga_ask compensation;            /* asked when the saga is undone and this step was entered; NULL: none */
   const cafe_schema *const *compensated; /* signals that say it is undone; NULL: an answered compensation does.
@@ -79,6 +82,7 @@ typedef struct cafe_saga_step {
   /* UTC: no attempt outlasts it; NULL, or 0 as set before: none. */
   int (*deadline_ms)(int64_t *out, const void *data, void *user);
   cafe_saga_ask unavailable; /* the attempts are used up or the peer surely did nothing: ask this */
+  const void *reserved[4];
 } cafe_saga_step;
 
 /*
@@ -99,8 +103,10 @@ typedef struct cafe_saga_interrupt {
   const cafe_schema *const *refused; /* REQUIRED, ended by NULL. May be seen already when the guard starts */
   cafe_saga_ask grant;               /* OPTIONAL. Asked when granted, before the compensations */
   cafe_saga_ask refuse;              /* OPTIONAL. */
+  const void *reserved[4];
 } cafe_saga_interrupt;
 
+/* Frozen. */
 typedef struct cafe_saga {
   size_t size; /* CAFE_SAGA sets it */
   const char *name;
@@ -118,14 +124,15 @@ typedef struct cafe_saga {
   int (*fold)(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user);
 
   void *user; /* handed to the callbacks, those of steps and interrupts too */
+  const void *reserved[8];
 } cafe_saga;
 
 #define CAFE_SAGA sizeof(cafe_saga)
 
 /* Checks a definition, as hosting it does: names, references, limits; exactly one pivot; before it each step with an
  * action has a compensation or says what undoes it; after it each is retriable and none fails; every interrupt can be
- * granted and refused; every wait can end. saga BORROW: until it returns. CAFE_INVALID says which step and why.
- * THREADSAFE. Since 0.1. */
+ * granted and refused; every wait can end. saga BORROW: until it returns. CAFE_INVALID says which step and why;
+ * CAFE_UNSUPPORTED: a newer library is needed. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_saga_check(const cafe_saga *saga, cafe_err *err);
 
 /* Writes the saga as a graph in the DOT language (graphviz.org/doc/info/lang.html) by `write`, piece by piece; one that

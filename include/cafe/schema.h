@@ -29,44 +29,63 @@ typedef enum cafe_field_flag {
   CAFE_FIELD_SECRET = 1 /* a credential: never logged, never visited, refused in events and views */
 } cafe_field_flag;
 
+/* Frozen, as is every struct that stands in an array. What is reserved, here and in all definitions, must be zero: the
+ * macros and every initialiser that doesn't name it leave it so. Anything else is CAFE_UNSUPPORTED where the definition
+ * is checked: it was written for a newer library. */
 typedef struct cafe_field {
   uint16_t number; /* from 1, rising without gap. Fixed for ever: it is the place in the msgpack array */
-  uint8_t type;    /* a cafe_field_type */
-  uint8_t flags;   /* cafe_field_flag */
+  uint16_t type;   /* a cafe_field_type */
+  uint32_t flags;  /* cafe_field_flag */
   uint32_t offset; /* offsetof in the struct */
   uint32_t width;  /* sizeof the member, so that a wrong type is found at registration */
   uint32_t names_count;
-  const char *name;         /* snake_case, the C member's; JSON shows camelCase */
-  const char *const *names; /* ENUM: the name of each value; else NULL */
+  uint32_t reserved_word;
+  const char *name;             /* snake_case, the C member's; JSON shows camelCase */
+  const char *const *names;     /* ENUM: the name of each value; else NULL */
+  const struct cafe_schema *of; /* reserved, for structs and lists within structs */
+  const void *reserved[2];
 } cafe_field;
 
+/* Frozen: a program that names a schema of the library has a copy of it, of the size that it knows. So have those that
+ * name an aggregate, a saga or a view: these four types never grow, and have a reserved end for what is still to come.
+ */
 typedef struct cafe_schema {
   const char *name; /* events and commands: unique among all services, CamelCase */
   uint32_t width;   /* sizeof the struct */
   uint32_t field_count;
   const cafe_field *fields;
+  const void *reserved[8];
 } cafe_schema;
 
 #define CAFE_FIELD_OF(number_, kind, struct_, member)                                                                  \
   {                                                                                                                    \
     (number_), CAFE_FIELD_##kind, 0, (uint32_t)offsetof(struct_, member), (uint32_t)sizeof(((struct_ *)0)->member), 0, \
-        #member, NULL                                                                                                  \
+        0, #member, NULL, NULL, {                                                                                      \
+      NULL, NULL                                                                                                       \
+    }                                                                                                                  \
   }
 #define CAFE_FIELD_SECRET_OF(number_, kind, struct_, member)                                                           \
   {                                                                                                                    \
     (number_), CAFE_FIELD_##kind, CAFE_FIELD_SECRET, (uint32_t)offsetof(struct_, member),                              \
-        (uint32_t)sizeof(((struct_ *)0)->member), 0, #member, NULL                                                     \
+        (uint32_t)sizeof(((struct_ *)0)->member), 0, 0, #member, NULL, NULL, {                                         \
+      NULL, NULL                                                                                                       \
+    }                                                                                                                  \
   }
 #define CAFE_FIELD_ENUM_OF(number_, struct_, member, names_)                                                           \
   {                                                                                                                    \
     (number_), CAFE_FIELD_ENUM, 0, (uint32_t)offsetof(struct_, member), (uint32_t)sizeof(((struct_ *)0)->member),      \
-        (uint32_t)(sizeof(names_) / sizeof((names_)[0])), #member, (names_)                                            \
+        (uint32_t)(sizeof(names_) / sizeof((names_)[0])), 0, #member, (names_), NULL, {                                \
+      NULL, NULL                                                                                                       \
+    }                                                                                                                  \
   }
 #define CAFE_SCHEMA_OF(name_, struct_, fields_)                                                                        \
-  { (name_), (uint32_t)sizeof(struct_), (uint32_t)(sizeof(fields_) / sizeof((fields_)[0])), (fields_) }
+  {                                                                                                                    \
+    (name_), (uint32_t)sizeof(struct_), (uint32_t)(sizeof(fields_) / sizeof((fields_)[0])), (fields_), { NULL }        \
+  }
 
 /* Checks a table: numbers, widths, names, offsets inside the struct. Hosting does it for all that it hosts; the other
- * functions here believe the table. CAFE_INVALID names the field. THREADSAFE. Since 0.1. */
+ * functions here believe the table. CAFE_INVALID names the field; CAFE_UNSUPPORTED: a newer library is needed.
+ * THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_schema_check(const cafe_schema *schema, cafe_err *err);
 
 /* The msgpack form: an array with field n at place n - 1, nil for an empty text or a zero of any other type; nil at the

@@ -56,7 +56,9 @@ typedef struct cafe_shop_options {
 
 #define CAFE_SHOP_OPTIONS_INIT                                                                                         \
   {                                                                                                                    \
-    sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0}, { 0, 0, 0, 0 }                                          \
+    sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0, {0}}, {                                                  \
+      0, 0, 0, 0, { 0 }                                                                                                \
+    }                                                                                                                  \
   }
 
 /* The coffee shop's services, hosted by a node, with their workers. */

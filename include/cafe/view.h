@@ -16,6 +16,7 @@ typedef enum cafe_fold {
  * A read model: a table whose rows are pure folds of events. Inline, it is written in the units of the events, which
  * are of the node's own services, and read with its own writes. Otherwise a subscription keeps it, over one or several
  * services' logs, here or elsewhere. Rows are real columns in a table of the view's name, so any SQL client reads them.
+ * Frozen.
  */
 typedef struct cafe_view {
   size_t size;      /* CAFE_VIEW sets it */
@@ -41,6 +42,7 @@ typedef struct cafe_view {
   int (*fold)(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user);
 
   void *user; /* handed to the callbacks */
+  const void *reserved[8];
 } cafe_view;
 
 #define CAFE_VIEW sizeof(cafe_view)

@@ -204,10 +204,10 @@ static const cafe_schema *const events[] = {
     &cafe_ticket_failed_type,   &cafe_ticket_withdrawn_type, NULL};
 
 static const cafe_command_type commands[] = {
-    {&cafe_receive_ticket_type, NULL},
-    {&cafe_withdraw_ticket_type, NULL},
-    {&cafe_act_on_ticket_type, NULL},
-    {NULL, NULL},
+    {.command = &cafe_receive_ticket_type},
+    {.command = &cafe_withdraw_ticket_type},
+    {.command = &cafe_act_on_ticket_type},
+    {.command = NULL},
 };
 
 const cafe_aggregate cafe_fulfillment_aggregate = {

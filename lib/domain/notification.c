@@ -264,9 +264,9 @@ static const cafe_schema *const events[] = {&cafe_notification_queued_type, &caf
                                             &cafe_notification_failed_type, NULL};
 
 static const cafe_command_type commands[] = {
-    {&cafe_notify_customer_type, NULL},
-    {&cafe_record_delivery_type, NULL},
-    {NULL, NULL},
+    {.command = &cafe_notify_customer_type},
+    {.command = &cafe_record_delivery_type},
+    {.command = NULL},
 };
 
 const cafe_aggregate cafe_notification_aggregate = {

@@ -421,29 +421,29 @@ static const cafe_schema *const events[] = {&cafe_order_drafted_type,
                                             NULL};
 
 static const cafe_command_outcome place_outcomes[] = {
-    {&cafe_ordered_type, CAFE_ACCEPTED},
-    {&cafe_draft_dropped_type, CAFE_REFUSED},
-    {&cafe_draft_unclaimed_type, CAFE_REFUSED},
-    {NULL, (cafe_verdict)0},
+    {.event = &cafe_ordered_type, .verdict = CAFE_ACCEPTED},
+    {.event = &cafe_draft_dropped_type, .verdict = CAFE_REFUSED},
+    {.event = &cafe_draft_unclaimed_type, .verdict = CAFE_REFUSED},
+    {.event = NULL},
 };
 static const cafe_command_outcome cancel_outcomes[] = {
-    {&cafe_order_canceled_type, CAFE_ACCEPTED},
-    {&cafe_cancel_rejected_type, CAFE_REFUSED},
-    {&cafe_order_rejected_type, CAFE_REFUSED},
-    {NULL, (cafe_verdict)0},
+    {.event = &cafe_order_canceled_type, .verdict = CAFE_ACCEPTED},
+    {.event = &cafe_cancel_rejected_type, .verdict = CAFE_REFUSED},
+    {.event = &cafe_order_rejected_type, .verdict = CAFE_REFUSED},
+    {.event = NULL},
 };
 
 static const cafe_command_type commands[] = {
-    {&cafe_place_order_type, place_outcomes},
-    {&cafe_request_cancel_type, cancel_outcomes},
-    {&cafe_establish_order_type, NULL},
-    {&cafe_unclaim_draft_type, NULL},
-    {&cafe_drop_draft_type, NULL},
-    {&cafe_confirm_cancel_type, NULL},
-    {&cafe_refuse_cancel_type, NULL},
-    {&cafe_reject_order_type, NULL},
-    {&cafe_mark_order_type, NULL},
-    {NULL, NULL},
+    {.command = &cafe_place_order_type, .outcomes = place_outcomes},
+    {.command = &cafe_request_cancel_type, .outcomes = cancel_outcomes},
+    {.command = &cafe_establish_order_type},
+    {.command = &cafe_unclaim_draft_type},
+    {.command = &cafe_drop_draft_type},
+    {.command = &cafe_confirm_cancel_type},
+    {.command = &cafe_refuse_cancel_type},
+    {.command = &cafe_reject_order_type},
+    {.command = &cafe_mark_order_type},
+    {.command = NULL},
 };
 
 /* An approval that nobody waits for would be a coffee that nobody knows of. A cancel stays asked for. */

@@ -218,13 +218,13 @@ static void ask_cancel(cafe_reaction *out, const void *data, void *user) {
 }
 
 static const cafe_saga_timeout draft_timeouts[] = {
-    {"unclaim", wait_ends, ask_unclaim},
-    {"drop", nobody_came_back, ask_expire},
-    {NULL, NULL, NULL},
+    {.name = "unclaim", .due_ms = wait_ends, .ask = ask_unclaim},
+    {.name = "drop", .due_ms = nobody_came_back, .ask = ask_expire},
+    {.name = NULL},
 };
 static const cafe_saga_timeout accept_timeouts[] = {
-    {"accept", nobody_accepted, ask_cancel},
-    {NULL, NULL, NULL},
+    {.name = "accept", .due_ms = nobody_accepted, .ask = ask_cancel},
+    {.name = NULL},
 };
 
 /* ---- steps ---- */
@@ -238,9 +238,15 @@ static const cafe_saga_timeout accept_timeouts[] = {
       &cafe_payment_refunded_type, &cafe_payment_failed_type
 #define RECORD_ENDS &cafe_draft_dropped_type, &cafe_order_canceled_type, &cafe_order_rejected_type
 
-static const cafe_saga_turn ready_turns[] = {{&cafe_ticket_failed_type, "give_back"}, {NULL, NULL}};
+static const cafe_saga_turn ready_turns[] = {
+    {.signal = &cafe_ticket_failed_type, .to = "give_back"},
+    {.signal = NULL},
+};
 static const cafe_saga_turn picked_up_turns[] = {
-    {&cafe_ticket_failed_type, "give_back"}, {&cafe_ticket_picked_up_type, NULL}, {NULL, NULL}};
+    {.signal = &cafe_ticket_failed_type, .to = "give_back"},
+    {.signal = &cafe_ticket_picked_up_type},
+    {.signal = NULL},
+};
 
 static const cafe_saga_step steps[] = {
     {

@@ -345,17 +345,20 @@ static const cafe_schema *const events[] = {&cafe_authorization_started_type,
                                             NULL};
 
 static const cafe_command_outcome authorize_outcomes[] = {
-    {&cafe_payment_approved_type, CAFE_ACCEPTED},    {&cafe_payment_declined_type, CAFE_REFUSED},
-    {&cafe_authorization_failed_type, CAFE_REFUSED}, {&cafe_payment_canceled_type, CAFE_REFUSED},
-    {&cafe_payment_failed_type, CAFE_REFUSED},       {NULL, (cafe_verdict)0},
+    {.event = &cafe_payment_approved_type, .verdict = CAFE_ACCEPTED},
+    {.event = &cafe_payment_declined_type, .verdict = CAFE_REFUSED},
+    {.event = &cafe_authorization_failed_type, .verdict = CAFE_REFUSED},
+    {.event = &cafe_payment_canceled_type, .verdict = CAFE_REFUSED},
+    {.event = &cafe_payment_failed_type, .verdict = CAFE_REFUSED},
+    {.event = NULL},
 };
 
 static const cafe_command_type commands[] = {
-    {&cafe_authorize_payment_type, authorize_outcomes},
-    {&cafe_capture_payment_type, NULL},
-    {&cafe_cancel_payment_type, NULL},
-    {&cafe_record_gateway_type, NULL},
-    {NULL, NULL},
+    {.command = &cafe_authorize_payment_type, .outcomes = authorize_outcomes},
+    {.command = &cafe_capture_payment_type},
+    {.command = &cafe_cancel_payment_type},
+    {.command = &cafe_record_gateway_type},
+    {.command = NULL},
 };
 
 const cafe_aggregate cafe_payment_aggregate = {

@@ -8,6 +8,7 @@
  */
 #include "engine/definition.h"
 
+#include "base/sized.h"
 #include "engine/node.h"
 #include "schema/field.h"
 
@@ -25,6 +26,15 @@ static int check_name(const char *name, const char *what, cafe_err *err) {
     return CAFE_OK;
   return cafe_fail(err, CAFE_INVALID, "%s needs a name of letters, digits, '_', '-' and '.', not \"%s\"", what,
                    name ? name : "");
+}
+
+static int check_reserved(const void *reserved, size_t size, const char *what, const char *name, cafe_err *err) {
+  if (is_zero(reserved, size))
+    return CAFE_OK;
+  return cafe_fail(err, CAFE_UNSUPPORTED,
+                   "%s %s has reserved words that this library doesn't know: zero them, or use a library as new as the "
+                   "program",
+                   what, name);
 }
 
 static int check_no_secret(const cafe_schema *schema, const char *what, cafe_err *err) {
@@ -73,11 +83,25 @@ static int check_outcomes(const cafe_aggregate *aggregate, const cafe_command_ty
   if (outcome && !outcome->event)
     return cafe_fail(err, CAFE_INVALID, "%s, which %s takes, has outcomes, but none is listed: then they are NULL",
                      command->command->name, aggregate->name);
-  for (; outcome && outcome->event; outcome++)
+  int code = CAFE_OK;
+  for (; !code && outcome && outcome->event; outcome++) {
     if (outcome->verdict != CAFE_ACCEPTED && outcome->verdict != CAFE_REFUSED)
       return cafe_fail(err, CAFE_INVALID, "%s: its outcome %s must say CAFE_ACCEPTED or CAFE_REFUSED",
                        command->command->name, outcome->event->name);
-  return CAFE_OK;
+    code = check_reserved(&outcome->flags, sizeof outcome->flags, "an outcome of", command->command->name, err);
+    if (!code)
+      code = check_reserved(outcome->reserved, sizeof outcome->reserved, "an outcome of", command->command->name, err);
+  }
+  return code;
+}
+
+static int check_command(const cafe_aggregate *aggregate, const cafe_command_type *type, cafe_err *err) {
+  int code = cafe_schema_check(type->command, err);
+  if (!code)
+    code = check_reserved(&type->flags, sizeof type->flags, "the command", type->command->name, err);
+  if (!code)
+    code = check_reserved(type->reserved, sizeof type->reserved, "the command", type->command->name, err);
+  return code ? code : check_outcomes(aggregate, type, err);
 }
 
 static int check_tasks(const cafe_aggregate *aggregate, cafe_err *err) {
@@ -103,14 +127,16 @@ int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err) {
   if (!aggregate->decide || !aggregate->evolve || !aggregate->state || !aggregate->events || !aggregate->commands)
     return cafe_fail(err, CAFE_INVALID, "the aggregate %s lacks decide, evolve, state, events or commands",
                      aggregate->name);
-  code = check_once(aggregate->events, "the aggregate", aggregate->name, err);
+  code = check_reserved(aggregate->reserved, sizeof aggregate->reserved, "the aggregate", aggregate->name, err);
+  if (!code)
+    code = check_reserved(aggregate->state->reserved, sizeof aggregate->state->reserved, "the state of",
+                          aggregate->name, err);
+  if (!code)
+    code = check_once(aggregate->events, "the aggregate", aggregate->name, err);
   for (uint32_t i = 0; !code && aggregate->events[i]; i++)
     code = check_no_secret(aggregate->events[i], "the event", err);
-  for (uint32_t i = 0; !code && aggregate->commands[i].command; i++) {
-    code = cafe_schema_check(aggregate->commands[i].command, err);
-    if (!code)
-      code = check_outcomes(aggregate, &aggregate->commands[i], err);
-  }
+  for (uint32_t i = 0; !code && aggregate->commands[i].command; i++)
+    code = check_command(aggregate, &aggregate->commands[i], err);
   return code ? code : check_tasks(aggregate, err);
 }
 
@@ -173,6 +199,8 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
                      view->name ? view->name : "");
   if (!code)
     code = check_no_secret(view->row, "the view", err);
+  if (!code)
+    code = check_reserved(view->reserved, sizeof view->reserved, "the view", view->name, err);
   if (code)
     return code;
   bool has_half = !view->sub_name != !view->sub;
@@ -192,9 +220,11 @@ int definition_check_worker(const cafe_worker *worker, cafe_err *err) {
   int code = check_size(worker->size, sizeof *worker, "a worker", "CAFE_WORKER", err);
   if (!code)
     code = cafe_schema_check(worker->task, err);
+  const cafe_retry *retry = &worker->retry;
+  if (!code)
+    code = check_reserved(retry->reserved, sizeof retry->reserved, "the worker of", worker->task->name, err);
   if (code)
     return code;
-  const cafe_retry *retry = &worker->retry;
   if (!worker->start || (retry->max_attempts && !worker->give_up))
     return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks start, or give_up for its last attempt",
                      worker->task->name);

@@ -4,6 +4,7 @@
  * Reads: rows of views, the events of a stream, and waiting for a view to catch up. They go to the store, so they show
  * what is committed and nothing else; a command that was answered is in what is read afterwards.
  */
+#include "base/sized.h"
 #include "base/str.h"
 #include "cafe/op.h"
 #include "engine/consume.h"
@@ -206,6 +207,9 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list->view ? list->view->name : "NULL");
   if (list->limit < 1 || list->limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list->limit);
+  for (uint32_t i = 0; i < list->filter_count; i++)
+    if (list->filters[i].flags || !is_zero(list->filters[i].reserved, sizeof list->filters[i].reserved))
+      return cafe_fail(err, CAFE_UNSUPPORTED, "a filter has reserved words that this library doesn't know");
   read_job *job = make_job(node);
   if (!job)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");

@@ -224,10 +224,15 @@ static int fold_events(struct subject *subject, const load_job *job, cafe_err *e
     if (code)
       return cafe_fail(err, CAFE_CORRUPT, "%s %llu at position %llu can't be read: restore a backup", at->event.type,
                        (unsigned long long)job->key, (unsigned long long)at->event.n);
-    cafe_event event = {type->schema,      subject->node->registry.aggregates[type->aggregate].type->name,
-                        job->key,          at->event.version,
-                        at->event.time_ms, {subject->node->log_id, at->event.shard, at->event.n},
-                        at->event.trace,   data};
+    cafe_event event = {type->schema,
+                        subject->node->registry.aggregates[type->aggregate].type->name,
+                        job->key,
+                        at->event.version,
+                        at->event.time_ms,
+                        {subject->node->log_id, at->event.shard, at->event.n},
+                        at->event.trace,
+                        data,
+                        {NULL}};
     code = subject_apply(subject, type, &event, err);
     if (code)
       return code;

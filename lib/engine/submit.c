@@ -9,6 +9,7 @@
  */
 #include "cafe/op.h"
 
+#include "base/sized.h"
 #include "engine/key.h"
 #include "engine/node.h"
 
@@ -336,6 +337,8 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
   if (key && (key->key.size < 1 || key->key.size > 255 || key->scope.size > 255 || key->fingerprint.size > 65536))
     return cafe_fail(err, CAFE_INVALID,
                      "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to 65,536");
+  if (key && !is_zero(key->reserved, sizeof key->reserved))
+    return cafe_fail(err, CAFE_UNSUPPORTED, "a client's key has reserved words that this library doesn't know");
   if (node->op_count >= node->max_queued)
     return cafe_fail(err, CAFE_OVERLOADED, "%u commands are waiting already: later, please", node->op_count);
   return CAFE_OK;

@@ -304,7 +304,7 @@ static void consider(struct subject *subject, const struct unit *unit, const wan
 
 /* The row of a task that nobody wants any more. */
 static void forget_attempt(struct subject *subject, const attempt_slot *slot) {
-  static const cafe_schema nothing = {"nothing", 1, 0, NULL};
+  static const cafe_schema nothing = {.name = "nothing", .width = 1};
   const char none = 0;
   wanted_task past = {NULL, slot->aggregate, slot->task, &nothing, &none, 0};
   running_task *task = task_make(subject, &past, NULL, (cafe_slice){NULL, 0});

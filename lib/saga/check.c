@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/sized.h"
 #include "base/str.h"
 #include "saga/plan.h"
 
@@ -45,6 +46,18 @@ static bool is_name(const char *name) {
   return true;
 }
 
+static int check_reserved(const check_place *place, const void *reserved, size_t size) {
+  if (is_zero(reserved, size)) {
+    return CAFE_OK;
+  }
+  (void)check_refuse(place, "has reserved words that this library doesn't know: zero them, or use a library as new as "
+                            "the program");
+  if (place->err) {
+    place->err->code = CAFE_UNSUPPORTED;
+  }
+  return CAFE_UNSUPPORTED;
+}
+
 static int check_head(const cafe_saga *saga, cafe_err *err) {
   if (!saga || saga->size < sizeof(*saga)) {
     return cafe_fail(err, CAFE_INVALID, "a saga's size isn't CAFE_SAGA: build it with this version's headers");
@@ -66,7 +79,23 @@ static int check_head(const cafe_saga *saga, cafe_err *err) {
   }
   cafe_err cause;
   int code = cafe_schema_check(saga->data, &cause);
-  return code ? check_refuse(&place, "its data can't be kept: %s", cause.text) : CAFE_OK;
+  return code ? check_refuse(&place, "its data can't be kept: %s", cause.text)
+              : check_reserved(&place, saga->reserved, sizeof(saga->reserved));
+}
+
+static int check_reserved_of_step(const cafe_saga *saga, const cafe_saga_step *step, cafe_err *err) {
+  check_place place = {saga, "step", step->name, err};
+  int code = check_reserved(&place, step->reserved, sizeof(step->reserved));
+  if (!code) {
+    code = check_reserved(&place, step->retry.reserved, sizeof(step->retry.reserved));
+  }
+  for (const cafe_saga_turn *turn = step->turns; !code && turn && turn->signal; turn++) {
+    code = check_reserved(&place, turn->reserved, sizeof(turn->reserved));
+  }
+  for (const cafe_saga_timeout *timeout = step->timeouts; !code && timeout && timeout->name; timeout++) {
+    code = check_reserved(&place, timeout->reserved, sizeof(timeout->reserved));
+  }
+  return code;
 }
 
 /* A name that is there twice has the same number too. */
@@ -98,9 +127,17 @@ int check_names(const cafe_saga *saga, cafe_err *err) {
       check_place place = {saga, "step", step->name, err};
       code = check_refuse(&place, "its branch needs a name of letters, digits, '_', '-' and '.'");
     }
+    if (!code) {
+      code = check_reserved_of_step(saga, step, err);
+    }
   }
   for (uint32_t i = 0; !code && i < saga->interrupt_count; i++) {
-    code = check_name(saga, "interrupt", saga->interrupts[i].name, i, interrupt_name, err);
+    const cafe_saga_interrupt *interrupt = &saga->interrupts[i];
+    code = check_name(saga, "interrupt", interrupt->name, i, interrupt_name, err);
+    if (!code) {
+      check_place place = {saga, "interrupt", interrupt->name, err};
+      code = check_reserved(&place, interrupt->reserved, sizeof(interrupt->reserved));
+    }
   }
   return code;
 }

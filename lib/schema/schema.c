@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "base/str.h"
 #include "schema/codec.h"
 #include "schema/field.h"
@@ -17,7 +18,7 @@
 /* ---- check ---- */
 
 /* The size of a field's C type; each has the same alignment but for slices, which have a pointer's. 0: no type. */
-static uint32_t width_of(uint8_t type) {
+static uint32_t width_of(uint16_t type) {
   switch (type) {
   case CAFE_FIELD_BOOL:
     return (uint32_t)sizeof(bool);
@@ -35,7 +36,7 @@ static uint32_t width_of(uint8_t type) {
   }
 }
 
-static uint32_t alignment_of(uint8_t type) {
+static uint32_t alignment_of(uint16_t type) {
   switch (type) {
   case CAFE_FIELD_BOOL:
     return (uint32_t) _Alignof(bool);
@@ -119,8 +120,10 @@ static int check_field(const cafe_schema *schema, uint32_t index, cafe_err *err)
     return cafe_fail(err, CAFE_INVALID, "%s.%s: the member has %u bytes, its type %u", schema->name, field->name,
                      (unsigned)field->width, (unsigned)width);
   }
-  if (field->flags & ~(unsigned)CAFE_FIELD_SECRET) {
-    return cafe_fail(err, CAFE_INVALID, "%s.%s: unknown flags", schema->name, field->name);
+  bool is_known = !(field->flags & ~(uint32_t)CAFE_FIELD_SECRET) && !field->reserved_word && !field->of;
+  if (!is_known || !is_zero(field->reserved, sizeof(field->reserved))) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "%s.%s: has flags or reserved words that this library doesn't know",
+                     schema->name, field->name);
   }
   if (field->offset > schema->width || schema->width - field->offset < width ||
       field->offset % alignment_of(field->type) != 0) {
@@ -146,6 +149,9 @@ int cafe_schema_check(const cafe_schema *schema, cafe_err *err) {
   if (!schema->fields || schema->field_count == 0 || schema->field_count > UINT16_MAX) {
     return cafe_fail(err, CAFE_INVALID, "%s: has %u fields: it needs 1 to 65535", schema->name,
                      (unsigned)schema->field_count);
+  }
+  if (!is_zero(schema->reserved, sizeof(schema->reserved))) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "%s: has reserved words that this library doesn't know", schema->name);
   }
   for (uint32_t i = 0; i < schema->field_count; i++) {
     int code = check_field(schema, i, err);

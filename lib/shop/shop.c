@@ -9,6 +9,7 @@
  */
 #include "cafe/shop.h"
 
+#include "base/sized.h"
 #include "cafe/sys/channel.h"
 #include "channel/channel.h"
 #include "domain/services.h"
@@ -30,6 +31,13 @@ static const cafe_retry channel_default = {.initial_ms = 500, .max_ms = 60000, .
 static cafe_retry or_default(cafe_retry wanted, cafe_retry otherwise) {
   bool is_zeroed = !wanted.initial_ms && !wanted.max_ms && !wanted.max_attempts && !wanted.timeout_ms;
   return is_zeroed ? otherwise : wanted;
+}
+
+static int check_retries(const cafe_shop_options *options, cafe_err *err) {
+  bool is_known = is_zero(options->gateway_retry.reserved, sizeof(options->gateway_retry.reserved)) &&
+                  is_zero(options->channel_retry.reserved, sizeof(options->channel_retry.reserved));
+  return is_known ? CAFE_OK
+                  : cafe_fail(err, CAFE_UNSUPPORTED, "shop: a retry has reserved words that this library doesn't know");
 }
 
 static int check_channels(const cafe_shop_options *options, cafe_err *err) {
@@ -111,6 +119,9 @@ int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *
     return cafe_fail(err, CAFE_INVALID, "shop: service pay needs a gateway");
   }
   int code = check_channels(options, err);
+  if (code == CAFE_OK) {
+    code = check_retries(options, err);
+  }
   if (code != CAFE_OK) {
     return code;
   }

@@ -274,8 +274,11 @@ static void a_table_that_has_changed_its_kind_is_refused(void **state) {
   expect_setup(&with_sub, NULL, CAFE_INVALID, "line");
   /* A column is added; the same name with another type is refused. */
   expect_setup(&number_later, NULL, CAFE_OK, "u");
-  static const cafe_field text_fields[] = {
-      {1, CAFE_FIELD_BYTES, 0, offsetof(row, text), sizeof(cafe_slice), 0, "text", NULL}};
+  static const cafe_field text_fields[] = {{.number = 1,
+                                            .type = CAFE_FIELD_BYTES,
+                                            .offset = offsetof(row, text),
+                                            .width = sizeof(cafe_slice),
+                                            .name = "text"}};
   static const cafe_schema bytes = CAFE_SCHEMA_OF("Row", row, text_fields);
   number_later.row = &bytes;
   expect_setup(&number_later, NULL, CAFE_INVALID, "text");
@@ -285,8 +288,12 @@ static void a_table_that_has_changed_its_kind_is_refused(void **state) {
 static void names_that_are_words_of_sql_are_fine(void **state) {
   static const char *const indexes[] = {"order", NULL};
   static const cafe_field odd_fields[] = {
-      {1, CAFE_FIELD_I64, 0, offsetof(row, number), sizeof(int64_t), 0, "order", NULL},
-      {2, CAFE_FIELD_TEXT, 0, offsetof(row, text), sizeof(cafe_slice), 0, "from", NULL},
+      {.number = 1, .type = CAFE_FIELD_I64, .offset = offsetof(row, number), .width = sizeof(int64_t), .name = "order"},
+      {.number = 2,
+       .type = CAFE_FIELD_TEXT,
+       .offset = offsetof(row, text),
+       .width = sizeof(cafe_slice),
+       .name = "from"},
   };
   static const cafe_schema odd = CAFE_SCHEMA_OF("Row", row, odd_fields);
   const cafe_table odd_table = {"select", "key", "group", &odd, indexes, true};

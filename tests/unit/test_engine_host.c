@@ -196,7 +196,7 @@ static void wrong_aggregates_are_refused(void **state) {
   refuses(&k, &w, "secret field note");
 
   wrong_init(&w);
-  static const cafe_field wide_fields[] = {{1, CAFE_FIELD_I64, 0, 0, 4, 0, "amount", NULL}};
+  static const cafe_field wide_fields[] = {{.number = 1, .type = CAFE_FIELD_I64, .width = 4, .name = "amount"}};
   static const cafe_schema wide = CAFE_SCHEMA_OF("Wide", add, wide_fields);
   static const cafe_schema *const wide_events[] = {&wide, NULL};
   w.aggregate.events = wide_events;

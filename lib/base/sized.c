@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A program may have been built with older or newer headers than the library that it runs with. What is kept here:
+ * nothing is read beyond what the program has, and nothing that it asks for is left out unseen.
+ */
+#include "base/sized.h"
+
+#include <stdint.h>
+
+#include "cafe/cafe.h"
+
+/* A program has these in arrays, in structs of its own, or as copies of the library's own objects (a copy relocation),
+ * and steps over them by the size that it was built with: they never change. tests/abi/layouts.txt has all structs. */
+#define FROZEN(type, size) _Static_assert(sizeof(void *) != 8 || sizeof(type) == (size), #type " is frozen")
+
+FROZEN(cafe_schema, 88);
+FROZEN(cafe_aggregate, 152);
+FROZEN(cafe_saga, 160);
+FROZEN(cafe_view, 168);
+FROZEN(cafe_field, 64);
+FROZEN(cafe_command_outcome, 32);
+FROZEN(cafe_command_type, 40);
+FROZEN(cafe_retry, 48);
+FROZEN(cafe_saga_timeout, 40);
+FROZEN(cafe_saga_turn, 32);
+FROZEN(cafe_saga_step, 192);
+FROZEN(cafe_saga_interrupt, 104);
+FROZEN(cafe_event, 104);
+FROZEN(cafe_row, 40);
+FROZEN(cafe_filter, 48);
+FROZEN(cafe_client_key, 64);
+
+bool is_zero(const void *bytes, size_t size) {
+  const unsigned char *at = bytes;
+  for (size_t i = 0; i < size; i++) {
+    if (at[i]) {
+      return false;
+    }
+  }
+  return true;
+}
