@@ -46,7 +46,8 @@ void memory_log_init(memory_log *out, const cafe_allocator *allocator) {
 static void release_subject(const memory_log *log, log_subject *subject) {
   for (log_stream *stream = subject->streams; stream;) {
     log_stream *next = stream->next;
-    release(log, stream);
+    bool is_own = stream >= subject->own && stream < subject->own + LOG_OWN_STREAMS;
+    release(log, is_own ? NULL : stream);
     stream = next;
   }
   release(log, subject);
@@ -144,7 +145,8 @@ static log_stream *get_stream(memory_log *log, log_subject *subject, const char 
       return stream;
     }
   }
-  log_stream *stream = allocate(log, sizeof(*stream));
+  log_stream *stream =
+      subject->own_count < LOG_OWN_STREAMS ? &subject->own[subject->own_count++] : allocate(log, sizeof(*stream));
   if (stream) {
     *stream = (log_stream){subject->streams, subject, name, 0};
     subject->streams = stream;

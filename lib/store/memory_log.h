@@ -36,12 +36,17 @@ typedef struct log_record {
   struct log_record *next; /* of the key */
 } log_record;
 
+/* As many streams as an order has lie in the subject itself, so that they are found where it is. */
+enum { LOG_OWN_STREAMS = 4 };
+
 /* All of one key. */
 struct log_subject {
   uint64_t key;
   log_record *first;
   log_record *last;
   log_stream *streams;
+  uint32_t own_count;
+  log_stream own[LOG_OWN_STREAMS];
 };
 
 enum { LOG_NAME_CACHE = 128 };
