@@ -201,7 +201,7 @@ static void cancel(http_request *request) {
 
 /* ---- GET /orders/{id}/events ---- */
 
-static void on_events(const cafe_err *err, const cafe_event *events, uint32_t count, void *user) {
+static void on_events(const cafe_err *err, const cafe_page *stream, void *user) {
   http_request *request = user;
   buffer *out = http_body(request);
   uint32_t first = 0;
@@ -209,23 +209,24 @@ static void on_events(const cafe_err *err, const cafe_event *events, uint32_t co
     http_failure(request, err);
     return;
   }
-  while (first < count && events[first].type != &cafe_ordered_type) {
+  while (first < stream->count && stream->events[first]->type != &cafe_ordered_type) {
     first++;
   }
-  if (first == count) {
+  if (first == stream->count) {
     http_problem(request, HTTP_NOT_FOUND, "There is nothing at %s", request->path);
     return;
   }
   json_open(out, NULL, '{');
   json_open(out, "_embedded", '{');
   json_open(out, "events", '[');
-  for (uint32_t i = first; i < count; i++) {
+  for (uint32_t i = first; i < stream->count; i++) {
+    const cafe_event *event = stream->events[i];
     json_open(out, NULL, '{');
-    json_string(out, "event", events[i].type->name);
-    json_integer(out, "version", (int64_t)events[i].version);
-    json_moment(out, "at", events[i].time_ms);
+    json_string(out, "event", event->type->name);
+    json_integer(out, "version", (int64_t)event->version);
+    json_moment(out, "at", event->time_ms);
     json_open(out, "data", '{');
-    json_fields(out, events[i].type, events[i].data, NULL);
+    json_fields(out, event->type, event->data, NULL);
     json_close(out, '}');
     json_close(out, '}');
   }

@@ -15,10 +15,8 @@ static void livez(http_request *request) {
   http_send(request, 200);
 }
 
-static void on_read(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
-  (void)rows;
-  (void)count;
-  (void)more;
+static void on_read(const cafe_err *err, const cafe_page *found, void *user) {
+  (void)found;
   http_request *request = user;
   if (err) {
     http_problem(request, HTTP_NOT_READY, "The store can't be read: %s", err->text);

@@ -46,20 +46,19 @@ static void answer_missing(http_request *request) {
   http_problem(request, HTTP_NOT_FOUND, "There is nothing at %s", request->path);
 }
 
-static void on_row(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
-  (void)more;
+static void on_row(const cafe_err *err, const cafe_page *found, void *user) {
   http_request *request = user;
   if (err) {
     http_failure(request, err);
-  } else if (count == 0) {
+  } else if (found->count == 0) {
     answer_missing(request);
   } else {
-    resource_write(http_body(request), request->route->argument, &rows[0]);
+    resource_write(http_body(request), request->route->argument, found->rows[0]);
     http_send(request, 200);
   }
 }
 
-static void read_rows(http_request *request, const cafe_list *list, cafe_list_cb done) {
+static void read_rows(http_request *request, const cafe_list *list, cafe_page_cb done) {
   cafe_op *op;
   cafe_err err = {0};
   if (cafe_node_list(&op, request->node, list, done, request, &err) != CAFE_OK) {
@@ -220,7 +219,7 @@ static void write_href(buffer *out, const char *name, const resource *self, cons
   buffer_reset(&href);
 }
 
-static void on_rows(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+static void on_rows(const cafe_err *err, const cafe_page *found, void *user) {
   http_request *request = user;
   const resource *self = request->route->argument;
   buffer *out = http_body(request);
@@ -235,8 +234,8 @@ static void on_rows(const cafe_err *err, const cafe_row *rows, uint32_t count, b
   json_open(out, NULL, '{');
   json_open(out, "_embedded", '{');
   json_open(out, strrchr(self->path, '/') + 1, '[');
-  for (uint32_t i = 0; i < count; i++) {
-    resource_write(out, self, &rows[i]);
+  for (uint32_t i = 0; i < found->count; i++) {
+    resource_write(out, self, found->rows[i]);
   }
   json_close(out, ']');
   json_close(out, '}');
@@ -247,8 +246,8 @@ static void on_rows(const cafe_err *err, const cafe_row *rows, uint32_t count, b
   cafe_row last = {.key = at.after_key, .sub = at.after_sub};
   write_id(id, self, &last);
   write_href(out, "self", self, &at, at.after_key ? id : NULL);
-  if (more && count > 0) {
-    write_id(id, self, &rows[count - 1]);
+  if (found->more) {
+    write_id(id, self, found->rows[found->count - 1]);
     write_href(out, "next", self, &at, id);
   }
   json_close(out, '}');
@@ -295,10 +294,10 @@ static bool is_folded(const cafe_view *view, const cafe_schema *type) {
   return false;
 }
 
-static void answer_kept(const as_of *self, const cafe_event *events, uint32_t count) {
+static void answer_kept(const as_of *self, const cafe_page *stream) {
   const cafe_event *last = NULL;
-  for (uint32_t i = 0; i < count && events[i].version <= self->version; i++) {
-    last = &events[i];
+  for (uint32_t i = 0; i < stream->count && stream->events[i]->version <= self->version; i++) {
+    last = stream->events[i];
   }
   if (last) {
     http_add_position(self->request, &last->position);
@@ -308,7 +307,7 @@ static void answer_kept(const as_of *self, const cafe_event *events, uint32_t co
   }
 }
 
-static void on_history(const cafe_err *err, const cafe_event *events, uint32_t count, void *user) {
+static void on_history(const cafe_err *err, const cafe_page *stream, void *user) {
   as_of *self = user;
   http_request *request = self->request;
   const cafe_view *view = self->resource->view;
@@ -317,15 +316,15 @@ static void on_history(const cafe_err *err, const cafe_event *events, uint32_t c
     return;
   }
   if (self->is_kept) {
-    answer_kept(self, events, count);
+    answer_kept(self, stream);
     return;
   }
   void *data = cafe_arena_alloc(request->arena, view->row->width);
   cafe_fold shown = CAFE_FOLD_HIDE;
   int code = data ? CAFE_OK : CAFE_NOMEM;
   const cafe_event *last = NULL;
-  for (uint32_t i = 0; i < count && events[i].version <= self->version && !code; i++) {
-    last = &events[i];
+  for (uint32_t i = 0; i < stream->count && stream->events[i]->version <= self->version && !code; i++) {
+    last = stream->events[i];
     if (is_folded(view, last->type)) {
       cafe_fold fold = CAFE_FOLD_PUT;
       code = view->fold(&fold, data, last, request->arena, view->user);

@@ -86,13 +86,29 @@ CAFE_EXPORT void cafe_op_cancel(cafe_op *op);
  * submitting or the completion says; CAFE_INVALID in a completion, which must not call it. Since 0.1. */
 CAFE_EXPORT int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
 
-/* One row of a view. Frozen. */
+/* One row of a view. Made by the library; fields may be added at the end. */
 typedef struct cafe_row {
+  size_t size;
   uint64_t key;
   uint64_t sub; /* 0 where the view has one row a key */
   const void *data;
-  const void *reserved[2];
 } cafe_row;
+
+/* What a read found. BORROW: all of it, until the completion returns. Fields may be added at the end. */
+typedef struct cafe_page {
+  size_t size;
+  const cafe_row *const *rows;     /* of cafe_node_list, ascending by key and sub; else NULL */
+  const cafe_event *const *events; /* of cafe_node_history, in the order of their versions; else NULL */
+  uint32_t count;                  /* of rows or events */
+  bool more;                       /* the next page isn't empty */
+  /* What was read holds all events up to these: one for each shard that the view or stream is made from. A log that a
+   * subscribed view hasn't heard of yet is missing. */
+  uint32_t position_count;
+  const cafe_position *positions;
+} cafe_page;
+
+/* err is NULL on success, otherwise page is. CAFE_CANCELED, and the store's failures. */
+typedef void (*cafe_page_cb)(const cafe_err *err, const cafe_page *page, void *user);
 
 /* BORROW: until the call that is handed it returns. Frozen. */
 typedef struct cafe_filter {
@@ -115,14 +131,10 @@ typedef struct cafe_list {
 #define CAFE_LIST_INIT                                                                                                 \
   { sizeof(cafe_list), NULL, NULL, 0, 0, 0, 50 }
 
-/* err is NULL on success. BORROW all until it returns. Rows ascend by key and sub; `more` tells that the next page
- * isn't empty. CAFE_CANCELED, and the store's failures. */
-typedef void (*cafe_list_cb)(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user);
-
 /* Reads committed rows of a view: what was answered before is in an inline one, and comes to others soon. One row: a
  * filter on key_name. list BORROW: until the call returns. CAFE_INVALID (not started, no such view, column or limit),
  * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
-CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user,
+CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user,
                                cafe_err *err);
 
 /* The blocking form for one row; sub is 0 where the view has one row a key. *out is its struct, BORROW: until the next
@@ -131,15 +143,12 @@ CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *l
 CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                                cafe_err *err);
 
-/* err is NULL on success. BORROW until it returns. In the order of their versions. CAFE_CANCELED, CAFE_UNSUPPORTED (an
- * event of a type that isn't hosted here), and the store's failures. */
-typedef void (*cafe_history_cb)(const cafe_err *err, const cafe_event *events, uint32_t count, void *user);
-
 /* Reads the committed events of one stream of an aggregate that the node hosts, from version after + 1 on, at most
- * 1000; a stream without events has none, which is no failure. CAFE_INVALID (not started, no such aggregate),
- * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+ * 1000; a stream without events has none, which is no failure. done also gets CAFE_UNSUPPORTED: an event of a type that
+ * the aggregate doesn't have here. CAFE_INVALID (not started, no such aggregate), CAFE_OVERLOADED (max_queued),
+ * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
-                                  cafe_history_cb done, void *user, cafe_err *err);
+                                  cafe_page_cb done, void *user, cafe_err *err);
 
 /* Waits until the node's view (not inline) holds everything up to position (COPY): err is NULL then. timeout_ms from
  * now; 0: without end. done gets CAFE_TIMEOUT or CAFE_CANCELED else. CAFE_INVALID: not started, or a position of a log

@@ -27,7 +27,6 @@ FROZEN(cafe_saga_turn, 32);
 FROZEN(cafe_saga_step, 192);
 FROZEN(cafe_saga_interrupt, 104);
 FROZEN(cafe_event, 104);
-FROZEN(cafe_row, 40);
 FROZEN(cafe_filter, 48);
 FROZEN(cafe_client_key, 64);
 

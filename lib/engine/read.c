@@ -18,13 +18,15 @@ typedef struct read_job {
   cafe_arena *arena;
   const cafe_table *table;
   cafe_row_query query;
-  cafe_row *rows;
+  const cafe_row **rows;
   const char *aggregate;
   uint64_t key, after;
-  cafe_event *events;
+  const cafe_event **events;
   uint32_t count;
-  cafe_list_cb list_done;
-  cafe_history_cb history_done;
+  bool more;
+  cafe_position *positions;
+  uint32_t position_count;
+  cafe_page_cb page_done;
 } read_job;
 
 /* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. */
@@ -79,36 +81,72 @@ static read_job *make_job(cafe_node *node) {
   return job;
 }
 
+static void page_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
+  (void)outcome;
+  read_job *job = op->serves;
+  cafe_page page = {sizeof page, job->rows, job->events, job->count, job->more, job->position_count, job->positions};
+  job->op = NULL;
+  job->page_done(err, err ? NULL : &page, op->user);
+}
+
+/* ---- where a read stands: at least where the logs are when it is asked for, since it is done later ---- */
+
+static int note_shards(read_job *job, uint32_t first, uint32_t count) {
+  const cafe_node *node = job->job.node;
+  job->positions = cafe_arena_alloc(job->arena, count * sizeof *job->positions);
+  if (!job->positions)
+    return CAFE_NOMEM;
+  for (uint32_t i = 0; i < count; i++)
+    job->positions[i] = (cafe_position){node->log_id, first + i, node->heads[first + i]};
+  job->position_count = count;
+  return CAFE_OK;
+}
+
+/* 0: a peer whose log isn't known yet. */
+static uint64_t log_of(const struct consumer *consumer) {
+  return consumer->is_local ? consumer->node->log_id : consumer->log_id;
+}
+
+static int note_subscriptions(read_job *job, uint32_t view) {
+  const struct consumer *consumer;
+  uint32_t count = 0;
+  LL_COUNT(job->job.node->consumers, consumer, count);
+  job->positions = cafe_arena_alloc(job->arena, (count + 1) * sizeof *job->positions);
+  if (!job->positions)
+    return CAFE_NOMEM;
+  LL_FOREACH(job->job.node->consumers, consumer) {
+    uint64_t log_id = log_of(consumer);
+    if (consumer->kind == CONSUME_VIEW && consumer->index == view && log_id)
+      job->positions[job->position_count++] = (cafe_position){log_id, consumer->shard, consumer->watermark};
+  }
+  return CAFE_OK;
+}
+
 /* ---- rows ---- */
 
 static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
                    void *user) {
   (void)version;
   read_job *job = user;
-  void *copy = cafe_arena_alloc(job->arena, table->row->width);
+  if (job->count + 1 == job->query.limit) {
+    job->more = true; /* one more than asked for was read */
+    return CAFE_OK;
+  }
+  cafe_row *row = cafe_arena_alloc(job->arena, sizeof *row);
+  void *copy = row ? cafe_arena_alloc(job->arena, table->row->width) : NULL;
   if (!copy || cafe_schema_copy(copy, data, table->row, job->arena))
     return CAFE_NOMEM;
-  cafe_row *row = &job->rows[job->count++];
+  row->size = sizeof *row;
   row->key = key;
   row->sub = sub;
   row->data = copy;
+  job->rows[job->count++] = row;
   return CAFE_OK;
 }
 
 static int run_list(storage_job *base, cafe_err *err) {
   read_job *job = CONTAINER(base, read_job, job);
   return base->node->store->ops->read_rows(base->node->store, &job->query, see_row, job, err);
-}
-
-static void list_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
-  (void)outcome;
-  read_job *job = op->serves;
-  bool more = job->count == job->query.limit; /* one more than asked for was read */
-  job->op = NULL;
-  if (err)
-    job->list_done(err, NULL, 0, false, op->user);
-  else
-    job->list_done(NULL, job->rows, job->count - more, more, op->user);
 }
 
 static int read_number(int64_t *out, cafe_slice text) {
@@ -196,7 +234,7 @@ static int read_conditions(read_job *job, const cafe_list *list, cafe_err *err) 
   return CAFE_OK;
 }
 
-int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_list_cb done, void *user, cafe_err *err) {
+int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user, cafe_err *err) {
   int code = check_node(node, err);
   if (code)
     return code;
@@ -213,17 +251,20 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_li
   read_job *job = make_job(node);
   if (!job)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
-  job->rows = cafe_arena_alloc(job->arena, (list->limit + 1) * sizeof *job->rows);
+  job->rows = cafe_arena_alloc(job->arena, list->limit * sizeof *job->rows);
+  bool has_positions = list->view->is_inline ? !note_shards(job, 0, node->shards)
+                                             : !note_subscriptions(job, (uint32_t)(view - node->registry.views));
   job->job.run = run_list;
-  code = job->rows ? read_conditions(job, list, err) : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  code =
+      job->rows && has_positions ? read_conditions(job, list, err) : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->query.size = sizeof job->query;
   job->query.table = &view->table;
   job->query.after_key = list->after_key;
   job->query.after_sub = list->after_sub;
   job->query.order_by = -1;
   job->query.limit = list->limit + 1;
-  job->list_done = done;
-  if (!code && !(job->op = make_op(node, job, list_served, user)))
+  job->page_done = done;
+  if (!code && !(job->op = make_op(node, job, page_served, user)))
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   if (code) {
     job_free(job);
@@ -245,8 +286,7 @@ typedef struct blocking_find {
   bool is_done;
 } blocking_find;
 
-static void find_done(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
-  (void)more;
+static void find_done(const cafe_err *err, const cafe_page *page, void *user) {
   blocking_find *find = user;
   find->is_done = true;
   if (err) {
@@ -255,12 +295,12 @@ static void find_done(const cafe_err *err, const cafe_row *rows, uint32_t count,
       *find->err = *err;
     return;
   }
-  if (count == 0 || rows->sub != find->sub) {
+  if (page->count == 0 || page->rows[0]->sub != find->sub) {
     find->code = cafe_fail(find->err, CAFE_NOT_FOUND, "%s has no such row", find->view->name);
     return;
   }
   void *copy = cafe_arena_alloc(find->arena, find->view->row->width);
-  if (!copy || cafe_schema_copy(copy, rows->data, find->view->row, find->arena))
+  if (!copy || cafe_schema_copy(copy, page->rows[0]->data, find->view->row, find->arena))
     find->code = cafe_fail(find->err, CAFE_NOMEM, "no memory for a row");
   *find->out = copy;
 }
@@ -292,14 +332,18 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
 
 static int see_event(const cafe_stored_event *stored, void *user) {
   read_job *job = user;
-  if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after || job->count == HISTORY_MAX)
+  if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after)
     return CAFE_OK;
+  if (job->count == HISTORY_MAX) {
+    job->more = true;
+    return CAFE_OK;
+  }
   const event_type *type = registry_event(job->job.node, stored->type);
   if (!type)
     return CAFE_UNSUPPORTED;
   cafe_slice bytes;
-  cafe_event *event = &job->events[job->count];
-  void *data = cafe_arena_alloc(job->arena, type->schema->width);
+  cafe_event *event = cafe_arena_alloc(job->arena, sizeof *event);
+  void *data = event ? cafe_arena_alloc(job->arena, type->schema->width) : NULL;
   if (!data || cafe_arena_copy(&bytes, job->arena, stored->data) ||
       cafe_arena_copy(&event->trace, job->arena, stored->trace))
     return CAFE_NOMEM;
@@ -315,7 +359,7 @@ static int see_event(const cafe_stored_event *stored, void *user) {
   event->position.shard = stored->shard;
   event->position.n = stored->n;
   event->data = data;
-  job->count++;
+  job->events[job->count++] = event;
   return CAFE_OK;
 }
 
@@ -330,15 +374,8 @@ static int run_history(storage_job *base, cafe_err *err) {
   return base->node->store->ops->load(base->node->store, job->key, see_event, skip_row, job, err);
 }
 
-static void history_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
-  (void)outcome;
-  read_job *job = op->serves;
-  job->op = NULL;
-  job->history_done(err, err ? NULL : job->events, err ? 0 : job->count, op->user);
-}
-
 int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
-                      cafe_history_cb done, void *user, cafe_err *err) {
+                      cafe_page_cb done, void *user, cafe_err *err) {
   int code = check_node(node, err);
   if (code)
     return code;
@@ -354,9 +391,10 @@ int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint
   job->aggregate = known;
   job->key = key;
   job->after = after;
-  job->history_done = done;
+  job->page_done = done;
   job->events = cafe_arena_alloc(job->arena, HISTORY_MAX * sizeof *job->events);
-  job->op = job->events ? make_op(node, job, history_served, user) : NULL;
+  bool is_made = job->events && !note_shards(job, cafe_partition(key) % node->shards, 1);
+  job->op = is_made ? make_op(node, job, page_served, user) : NULL;
   if (!job->op) {
     job_free(job);
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
@@ -391,9 +429,9 @@ static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard)
       continue;
-    uint64_t log_id = consumer->is_local ? node->log_id : consumer->log_id;
+    uint64_t log_id = log_of(consumer);
     if (log_id && log_id != position->log_id)
-      continue; /* 0: a peer whose log isn't known yet */
+      continue;
     *is_known = true;
     *head = consumer->is_local ? node->heads[consumer->shard] : consumer->head;
     is_reached = is_reached || (consumer->log_id == position->log_id && consumer->watermark >= position->n);

@@ -69,20 +69,19 @@ typedef struct reading {
   int is_done;
 } reading;
 
-static void see_page(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+static void see_page(const cafe_err *err, const cafe_page *page, void *user) {
   reading *r = user;
   r->is_done = 1;
-  r->has_more = more;
+  r->has_more = page && page->more;
   if (err) {
     snprintf(r->w->out->failure, sizeof(r->w->out->failure), "check: reading a view: %s", err->text);
-    r->has_more = false;
     return;
   }
-  for (uint32_t i = 0; i < count; i++) {
-    r->see(r, &rows[i]);
+  for (uint32_t i = 0; i < page->count; i++) {
+    r->see(r, page->rows[i]);
     r->count++;
-    r->last_key = rows[i].key;
-    r->last_sub = rows[i].sub;
+    r->last_key = page->rows[i]->key;
+    r->last_sub = page->rows[i]->sub;
   }
 }
 

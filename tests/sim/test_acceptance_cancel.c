@@ -187,12 +187,11 @@ typedef struct listing {
   bool is_done;
 } listing;
 
-static void listed(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+static void listed(const cafe_err *err, const cafe_page *page, void *user) {
   listing *out = user;
-  (void)more;
   assert_null(err);
-  out->count = count;
-  out->key = count ? rows[0].key : 0;
+  out->count = page->count;
+  out->key = page->count ? page->rows[0]->key : 0;
   out->is_done = true;
 }
 

@@ -11,19 +11,29 @@ typedef struct listing {
   uint64_t keys[128];
   int64_t totals[128];
   bool more;
+  uint32_t position_count;
+  cafe_position position;
 } listing;
 
-static void listed(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+static void listed(const cafe_err *err, const cafe_page *page, void *user) {
   listing *l = user;
   l->times++;
   l->code = err ? err->code : CAFE_OK;
   if (err)
     memcpy(l->text, err->text, sizeof l->text);
-  l->count = count;
-  l->more = more;
-  for (uint32_t i = 0; i < count; i++) {
-    l->keys[i] = rows[i].key;
-    l->totals[i] = ((const box_row *)rows[i].data)->total;
+  assert_int_equal(!page, l->code != CAFE_OK);
+  if (!page)
+    return;
+  assert_int_equal(page->size, sizeof *page);
+  assert_null(page->events);
+  l->count = page->count;
+  l->more = page->more;
+  l->position_count = page->position_count;
+  l->position = page->position_count ? page->positions[0] : l->position;
+  for (uint32_t i = 0; i < page->count; i++) {
+    assert_int_equal(page->rows[i]->size, sizeof(cafe_row));
+    l->keys[i] = page->rows[i]->key;
+    l->totals[i] = ((const box_row *)page->rows[i]->data)->total;
   }
 }
 
@@ -72,6 +82,37 @@ static void a_list_shows_what_was_answered_at_once(void **state) {
       assert_int_equal(all.keys[i], i + 1);
       assert_int_equal(all.totals[i], (i + 1) * 20);
     }
+    kit_close(&k);
+  }
+}
+
+static void a_page_holds_all_up_to_the_position_that_it_names(void **state) {
+  (void)state;
+  for (int is_threaded = 0; is_threaded <= 1; is_threaded++) {
+    kit k;
+    call calls[20];
+    listing seen[40];
+    cafe_list list = CAFE_LIST_INIT;
+    list.limit = 100;
+    kit_open(&k, is_threaded);
+    for (uint64_t i = 0; i < 20; i++) {
+      add one = {1, cafe_text("kit")};
+      assert_int_equal(kit_send(&k, &calls[i], &add_type, i + 1, &one), CAFE_OK);
+      list.view = &boxes_view;
+      assert_int_equal(ask_list(&k, &seen[2 * i], &list), CAFE_OK);
+      list.view = &totals_view;
+      assert_int_equal(ask_list(&k, &seen[2 * i + 1], &list), CAFE_OK);
+      kit_run(&k, 1);
+    }
+    kit_run(&k, 100);
+    for (uint32_t i = 0; i < 40; i++) { /* each event made a row */
+      assert_int_equal(seen[i].times, 1);
+      assert_int_equal(seen[i].position_count, 1);
+      assert_int_equal(seen[i].position.log_id, calls[0].position.log_id);
+      assert_true(seen[i].count >= seen[i].position.n);
+    }
+    assert_int_equal(list_by(&k, &boxes_view, NULL, NULL).position.n, 20);
+    assert_int_equal(list_by(&k, &totals_view, NULL, NULL).position.n, 20);
     kit_close(&k);
   }
 }
@@ -227,18 +268,27 @@ typedef struct story {
   uint32_t times;
   int code;
   uint32_t count;
+  bool more;
+  cafe_position position;
   cafe_event events[1000];
   int64_t amounts[1000];
 } story;
 
-static void told(const cafe_err *err, const cafe_event *events, uint32_t count, void *user) {
+static void told(const cafe_err *err, const cafe_page *page, void *user) {
   story *s = user;
   s->times++;
   s->code = err ? err->code : CAFE_OK;
-  s->count = count;
-  for (uint32_t i = 0; i < count; i++) {
-    s->events[i] = events[i];
-    s->amounts[i] = events[i].type == &added_type ? ((const added *)events[i].data)->amount : 0;
+  assert_int_equal(!page, s->code != CAFE_OK);
+  if (!page)
+    return;
+  assert_null(page->rows);
+  assert_int_equal(page->position_count, 1);
+  s->count = page->count;
+  s->more = page->more;
+  s->position = page->positions[0];
+  for (uint32_t i = 0; i < page->count; i++) {
+    s->events[i] = *page->events[i];
+    s->amounts[i] = page->events[i]->type == &added_type ? ((const added *)page->events[i]->data)->amount : 0;
   }
 }
 
@@ -271,6 +321,9 @@ static void the_history_is_the_stream_in_order(void **state) {
     assert_int_equal(s.amounts[i], i + 1);
     assert_string_equal(s.events[i].aggregate, "box");
   }
+  assert_false(s.more);
+  assert_int_equal(s.position.log_id, s.events[0].position.log_id);
+  assert_int_equal(s.position.n, 10);
   assert_int_equal(history(&k, 3, 3).count, 2);
   assert_int_equal(history(&k, 3, 5).count, 0);
   assert_int_equal(history(&k, 99, 0).count, 0);
@@ -293,6 +346,8 @@ static void a_long_history_comes_in_pages(void **state) {
   story first = history(&k, 1, 0);
   assert_int_equal(first.count, 1000);
   assert_int_equal(first.events[999].version, 1000);
+  assert_true(first.more);
+  assert_false(history(&k, 1, 17 * 64 - 1000).more);
   story rest = history(&k, 1, 1000);
   assert_int_equal(rest.count, 17 * 64 - 1000);
   assert_int_equal(rest.events[0].version, 1001);
@@ -418,6 +473,7 @@ static void a_view_is_the_fold_after_any_crash(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_list_shows_what_was_answered_at_once),
+      cmocka_unit_test(a_page_holds_all_up_to_the_position_that_it_names),
       cmocka_unit_test(lists_are_filtered_by_any_column),
       cmocka_unit_test(several_filters_all_hold),
       cmocka_unit_test(pages_follow_each_other_without_gap_or_overlap),

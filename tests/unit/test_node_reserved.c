@@ -137,7 +137,7 @@ static void a_word_of_a_newer_library_is_refused_in_every_definition(void **stat
 
 /* ---- in what is handed to a running node ---- */
 
-static void never(const cafe_err *err, const cafe_row *rows, uint32_t count, bool more, void *user) {
+static void never(const cafe_err *err, const cafe_page *page, void *user) {
   fail_msg("%s", "a refused read was answered");
 }
 
