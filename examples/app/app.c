@@ -111,7 +111,8 @@ static void answer_place(http_request *request, const cafe_outcome *outcome, htt
   http_send(request, verdict->status);
 }
 
-static const http_command place_command = {&cafe_place_order_type, place_fields, judge_place, answer_place, late_place};
+static const http_command place_command = {
+    &cafe_place_order_type, sizeof(cafe_place_order), place_fields, judge_place, answer_place, late_place};
 
 static void place(http_request *request) {
   const app_config *config = request->config;
@@ -171,8 +172,8 @@ static unsigned canceled_or_not_yet(const void *row) {
 static void late_cancel(http_request *request) { resource_as_is(request, &orders, canceled_or_not_yet); }
 
 static const json_taken cancel_fields[] = {{"reason", "reason", false}, {NULL, NULL, false}};
-static const http_command cancel_command = {&cafe_request_cancel_type, cancel_fields, judge_cancel, answer_cancel,
-                                            late_cancel};
+static const http_command cancel_command = {
+    &cafe_request_cancel_type, sizeof(cafe_request_cancel), cancel_fields, judge_cancel, answer_cancel, late_cancel};
 
 /* Prefer: wait=N (RFC 7240), in seconds. */
 static int64_t preferred_wait_ms(http_request *request) {

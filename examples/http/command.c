@@ -167,13 +167,14 @@ void http_submit(http_request *request, const http_command *command, uint64_t ke
   exchange *self = (exchange *)request;
   char scope[256];
   cafe_submit submit = CAFE_SUBMIT_INIT;
-  cafe_client_key client_key = {0};
+  cafe_client_key client_key = {.key = {NULL, 0}};
   cafe_err err = {0};
   self->command = command;
   self->wrongs = wrongs;
   submit.command = command->type;
   submit.key = key;
   submit.data = data;
+  submit.data_size = command->size;
   submit.timeout_ms = timeout_ms;
   submit.trace = request->trace;
   const char *name = http_header(request, "Idempotency-Key");

@@ -107,6 +107,7 @@ typedef struct http_verdict {
 
 typedef struct http_command {
   const cafe_schema *type;
+  size_t size;             /* sizeof its struct */
   const json_taken *taken; /* names the fields that a refusal "invalid" complains of; or NULL */
 
   /* REQUIRED. Pure: with an Idempotency-Key it is asked in the unit that commits the outcome, and what it says is kept

@@ -18,8 +18,8 @@ static void must(int code) {
 }
 
 /* Submits a command, waits for its outcome, prints the order. Returns its number. */
-static uint64_t step(uint64_t order, const cafe_schema *command, const void *data) {
-  cafe_submit submit = {sizeof submit, .command = command, .key = order, .data = data};
+static uint64_t step(uint64_t order, const cafe_schema *command, const void *data, size_t size) {
+  cafe_submit submit = {sizeof submit, .command = command, .key = order, .data = data, .data_size = size};
   cafe_outcome outcome;
   const void *row;
   must(cafe_node_call(&outcome, node, &submit, &err));
@@ -47,9 +47,10 @@ int main(void) {
 
   cafe_place_order latte = {.product_id = cafe_text("latte"), .qty = 1, .customer_id = cafe_text("cdgri"),
                             .amount_minor = 4500, .currency = cafe_text("KRW")};
-  uint64_t order = step(0, &cafe_place_order_type, &latte); /* 0: a new one */
-  cafe_ticket_action owner[] = {CAFE_TICKET_ACCEPT, CAFE_TICKET_START, CAFE_TICKET_FINISH, CAFE_TICKET_HAND_OUT};
-  for (int i = 0; i < 4; i++) step(order, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = owner[i]});
+  uint64_t order = step(0, &cafe_place_order_type, &latte, sizeof latte); /* 0: a new one */
+  cafe_act_on_ticket owner[] = {{.action = CAFE_TICKET_ACCEPT}, {.action = CAFE_TICKET_START},
+                                {.action = CAFE_TICKET_FINISH}, {.action = CAFE_TICKET_HAND_OUT}};
+  for (int i = 0; i < 4; i++) step(order, &cafe_act_on_ticket_type, &owner[i], sizeof owner[i]);
 
   must(cafe_node_finish(node, 5000, &err)); /* what is on its way gets there */
   cafe_node_destroy(node);

@@ -38,7 +38,7 @@ static void answer(http_request *request, const cafe_outcome *outcome, http_verd
 }
 
 static const json_taken fields[] = {{"reason", "reason", false}, {NULL, NULL, false}};
-static const http_command command = {&cafe_act_on_ticket_type, fields, judge, answer, NULL};
+static const http_command command = {&cafe_act_on_ticket_type, sizeof(cafe_act_on_ticket), fields, judge, answer, NULL};
 
 static void act(http_request *request) {
   const cafe_ticket_action *action = request->route->argument;

@@ -54,9 +54,10 @@ typedef enum cafe_verdict {
 /* Collects what a decision says. A failure is kept, the first one, and fails the command. */
 typedef struct cafe_decision cafe_decision;
 
-/* Adds an event, one that the aggregate lists; inside decide only. data is the struct that type describes: COPY, texts
- * too. Fails with CAFE_NOMEM, or CAFE_INVALID for a value outside its type. Since 0.1. */
-CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data);
+/* Adds an event, one that the aggregate lists; inside decide only. data COPY, texts too: the struct that type describes,
+ * of `size` bytes (schema.h). Fails with CAFE_NOMEM, CAFE_INVALID for a value outside its type, CAFE_UNSUPPORTED.
+ * Since 0.1. */
+CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data, size_t size);
 
 /* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`; inside decide only. reason is a kebab-case word for
  * programs, BORROW: static. The text is for people. Returns CAFE_REFUSED; events emitted before are committed all the
@@ -96,10 +97,10 @@ struct cafe_reaction; /* policy.h */
 
 typedef struct cafe_tasks cafe_tasks;
 
-/* Names a wanted task; inside tasks only. id is unique in its stream, for ever; type is one of task_types, data the
- * struct that it describes: COPY, texts too. It is started when it is not_before_ms (UTC; 0: at once). A failure is
- * kept, as by cafe_emit. Since 0.1. */
-CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data,
+/* Names a wanted task; inside tasks only. id is unique in its stream, for ever; type is one of task_types; data COPY,
+ * texts too: the struct that it describes, of `size` bytes (schema.h). It is started when it is not_before_ms (UTC; 0:
+ * at once). A failure is kept, as by cafe_emit. Since 0.1. */
+CAFE_EXPORT void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data, size_t size,
                            int64_t not_before_ms);
 
 /* Fails what looks at the state. Since 0.1. */
@@ -192,9 +193,9 @@ typedef struct cafe_worker {
 #define CAFE_WORKER sizeof(cafe_worker)
 
 /* Answers a task by a command to its key, of an aggregate of the node; its events are to end the task, which otherwise
- * runs again. data COPY, texts too. The task is gone afterwards. A failure (no memory, a command that nobody takes)
- * counts as a failed attempt. Loop thread. Since 0.1. */
-CAFE_EXPORT void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data);
+ * runs again. data COPY, texts too, of `size` bytes (schema.h). The task is gone afterwards. A failure (no memory, a
+ * command that nobody takes, data that isn't understood) counts as a failed attempt. Loop thread. Since 0.1. */
+CAFE_EXPORT void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data, size_t size);
 
 /* The attempt failed: again later, by the worker's retry, or give_up after the last. reason (not NULL) BORROW: until
  * the call returns. The task is gone afterwards. Loop thread. Since 0.1. */

@@ -54,6 +54,7 @@ typedef struct cafe_submit {
   const cafe_schema *command;        /* REQUIRED: one that an aggregate of the node takes. BORROW: static */
   uint64_t key;                      /* 1 to CAFE_KEY_MAX; 0: a new one, from the node's block */
   const void *data;                  /* REQUIRED: the struct that command describes. COPY, texts too */
+  size_t data_size;                  /* REQUIRED: sizeof that struct (schema.h) */
   int64_t timeout_ms;                /* from now; 0: none. What it outlasts goes on, only the waiting ends */
   cafe_slice trace;                  /* COPY. W3C traceparent, or empty */
   const cafe_client_key *client_key; /* COPY, or NULL */
@@ -67,7 +68,7 @@ typedef struct cafe_submit {
 } cafe_submit;
 
 #define CAFE_SUBMIT_INIT                                                                                               \
-  { sizeof(cafe_submit), NULL, 0, NULL, 0, {NULL, 0}, NULL, NULL, NULL }
+  { sizeof(cafe_submit), NULL, 0, NULL, 0, 0, {NULL, 0}, NULL, NULL, NULL }
 
 /* Submits a command. submit BORROW: until the call returns. done may be NULL. CAFE_INVALID (not started, a command that
  * nobody here takes, a key out of range), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed),

@@ -14,7 +14,8 @@ CAFE_BEGIN_DECLS
  * exists from Ordered on. Each struct is described by the cafe_schema of its name with _type behind it.
  */
 
-/* What is ordered: the same fields wherever a whole order is told of. */
+/* What is ordered: the same fields wherever a whole order is told of. Frozen, since it begins other structs: a further
+ * field of an order goes to the end of each of them. */
 #define CAFE_ORDER_LINES                                                                                               \
   cafe_slice product_id;      /* 1 to 64 code points */                                                                \
   int64_t qty;                /* 1 to 1000 */                                                                          \

@@ -64,7 +64,7 @@ static void answered(channel_delivery *base, const cafe_err *err) {
       .attempts = task->attempt,
       .text = cafe_text(err ? err->text : NULL),
   };
-  cafe_task_settle(task, &cafe_record_delivery_type, &said);
+  cafe_task_settle(task, &cafe_record_delivery_type, &said, sizeof(said));
 }
 
 static cafe_channel *find_channel(const bridge *b, cafe_slice name) {
@@ -131,7 +131,7 @@ static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe
       .text = cafe_text(reason->text),
   };
   (void)user;
-  cafe_react(out, &cafe_record_delivery_type, task->key, &said);
+  cafe_react(out, &cafe_record_delivery_type, task->key, &said, sizeof(said));
 }
 
 int channel_worker_create(cafe_worker *out, cafe_channel *const *channels, uint32_t count, cafe_retry retry,

@@ -85,7 +85,7 @@ static cafe_verdict receive_ticket(cafe_decision *out, const void *state, const 
   }
   cafe_ticket_received received;
   RULES_SET_LINES(&received, (const cafe_receive_ticket *)command->data);
-  cafe_emit(out, &cafe_ticket_received_type, &received);
+  cafe_emit(out, &cafe_ticket_received_type, &received, sizeof received);
   return CAFE_ACCEPTED;
 }
 
@@ -112,29 +112,29 @@ static cafe_verdict withdraw_ticket(cafe_decision *out, const void *state, const
   }
   cafe_ticket_withdrawn withdrawn = {.by = withdraw->by, .is_tombstone = ticket->status == CAFE_TICKET_NONE};
   RULES_SET_LINES(&withdrawn, withdraw);
-  cafe_emit(out, &cafe_ticket_withdrawn_type, &withdrawn);
+  cafe_emit(out, &cafe_ticket_withdrawn_type, &withdrawn, sizeof withdrawn);
   return CAFE_ACCEPTED;
 }
 
 static void emit_action(cafe_decision *out, const cafe_act_on_ticket *act) {
   switch (act->action) {
   case CAFE_TICKET_ACCEPT:
-    cafe_emit(out, &cafe_ticket_accepted_type, &(cafe_ticket_accepted){false});
+    cafe_emit(out, &cafe_ticket_accepted_type, &(cafe_ticket_accepted){false}, sizeof(cafe_ticket_accepted));
     break;
   case CAFE_TICKET_REJECT:
-    cafe_emit(out, &cafe_ticket_rejected_type, &(cafe_ticket_rejected){act->reason});
+    cafe_emit(out, &cafe_ticket_rejected_type, &(cafe_ticket_rejected){act->reason}, sizeof(cafe_ticket_rejected));
     break;
   case CAFE_TICKET_START:
-    cafe_emit(out, &cafe_ticket_started_type, &(cafe_ticket_started){false});
+    cafe_emit(out, &cafe_ticket_started_type, &(cafe_ticket_started){false}, sizeof(cafe_ticket_started));
     break;
   case CAFE_TICKET_FINISH:
-    cafe_emit(out, &cafe_ticket_ready_type, &(cafe_ticket_ready){false});
+    cafe_emit(out, &cafe_ticket_ready_type, &(cafe_ticket_ready){false}, sizeof(cafe_ticket_ready));
     break;
   case CAFE_TICKET_HAND_OUT:
-    cafe_emit(out, &cafe_ticket_picked_up_type, &(cafe_ticket_picked_up){false});
+    cafe_emit(out, &cafe_ticket_picked_up_type, &(cafe_ticket_picked_up){false}, sizeof(cafe_ticket_picked_up));
     break;
   default:
-    cafe_emit(out, &cafe_ticket_failed_type, &(cafe_ticket_failed){act->reason});
+    cafe_emit(out, &cafe_ticket_failed_type, &(cafe_ticket_failed){act->reason}, sizeof(cafe_ticket_failed));
     break;
   }
 }

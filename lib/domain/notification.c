@@ -133,7 +133,7 @@ static cafe_verdict notify_customer(cafe_decision *out, const void *state, const
     if (!is_queued(all, notify->event, name) && !is_named_before(notify->channels, name.data, name)) {
       queued.number++;
       queued.channel = name;
-      cafe_emit(out, &cafe_notification_queued_type, &queued);
+      cafe_emit(out, &cafe_notification_queued_type, &queued, sizeof(queued));
     }
   }
   return queued.number == all->count ? CAFE_UNCHANGED : CAFE_ACCEPTED;
@@ -156,11 +156,13 @@ static cafe_verdict record_delivery(cafe_decision *out, const void *state, const
   }
   switch (delivery->status) {
   case CAFE_NOTIFICATION_SENT:
-    cafe_emit(out, &cafe_notification_sent_type, &(cafe_notification_sent){delivery->number, delivery->attempts});
+    cafe_emit(out, &cafe_notification_sent_type, &(cafe_notification_sent){delivery->number, delivery->attempts},
+              sizeof(cafe_notification_sent));
     return CAFE_ACCEPTED;
   case CAFE_NOTIFICATION_FAILED:
     cafe_emit(out, &cafe_notification_failed_type,
-              &(cafe_notification_failed){delivery->number, delivery->attempts, delivery->text});
+              &(cafe_notification_failed){delivery->number, delivery->attempts, delivery->text},
+              sizeof(cafe_notification_failed));
     return CAFE_ACCEPTED;
   default:
     return cafe_refuse(out, "invalid", "status: must be Sent or Failed");
@@ -253,7 +255,7 @@ static void tasks(cafe_tasks *out, const void *state, void *user) {
   LL_FOREACH(all->first, item) {
     if (item->status == CAFE_NOTIFICATION_QUEUED && is_first_of_channel(all, item)) {
       cafe_delivery_task task = {item->number, item->event, item->channel, all->customer_id, item->message};
-      cafe_want(out, (uint32_t)item->number, &cafe_delivery_task_type, &task, 0);
+      cafe_want(out, (uint32_t)item->number, &cafe_delivery_task_type, &task, sizeof(task), 0);
     }
   }
 }

@@ -50,7 +50,7 @@ static void draft(cafe_decision *out, const cafe_command *command) {
   }
   drafted.pay_timeout_ms = place->pay_timeout_ms ? place->pay_timeout_ms : PAY_TIMEOUT_MS;
   drafted.accept_timeout_ms = place->accept_timeout_ms ? place->accept_timeout_ms : ACCEPT_TIMEOUT_MS;
-  cafe_emit(out, &cafe_order_drafted_type, &drafted);
+  cafe_emit(out, &cafe_order_drafted_type, &drafted, sizeof drafted);
 }
 
 /* A retry joins the draft. The wait never gets shorter: the first caller may still be there. */
@@ -59,7 +59,7 @@ static void claim(cafe_decision *out, const cafe_order *order, const cafe_comman
   if (claimed.wait_until_ms < order->wait_until_ms) {
     claimed.wait_until_ms = order->wait_until_ms;
   }
-  cafe_emit(out, &cafe_draft_claimed_type, &claimed);
+  cafe_emit(out, &cafe_draft_claimed_type, &claimed, sizeof claimed);
 }
 
 static cafe_verdict place_order(cafe_decision *out, const void *state, const cafe_command *command) {
@@ -105,7 +105,7 @@ static cafe_verdict establish_order(cafe_decision *out, const void *state, const
   }
   cafe_ordered ordered;
   RULES_SET_LINES(&ordered, order);
-  cafe_emit(out, &cafe_ordered_type, &ordered);
+  cafe_emit(out, &cafe_ordered_type, &ordered, sizeof ordered);
   return CAFE_ACCEPTED;
 }
 
@@ -115,7 +115,8 @@ static cafe_verdict unclaim_draft(cafe_decision *out, const void *state, const c
   if (order->draft != CAFE_DRAFT_CLAIMED || order->wait_until_ms > unclaim->wait_until_ms) {
     return CAFE_UNCHANGED;
   }
-  cafe_emit(out, &cafe_draft_unclaimed_type, &(cafe_draft_unclaimed){order->wait_until_ms});
+  cafe_emit(out, &cafe_draft_unclaimed_type, &(cafe_draft_unclaimed){order->wait_until_ms},
+            sizeof(cafe_draft_unclaimed));
   return CAFE_ACCEPTED;
 }
 
@@ -129,7 +130,7 @@ static cafe_verdict drop_draft(cafe_decision *out, const void *state, const cafe
     return CAFE_UNCHANGED;
   }
   cafe_draft_dropped dropped = {drop->reason, order->amount_minor, order->currency, order->customer_id};
-  cafe_emit(out, &cafe_draft_dropped_type, &dropped);
+  cafe_emit(out, &cafe_draft_dropped_type, &dropped, sizeof dropped);
   return CAFE_ACCEPTED;
 }
 
@@ -140,7 +141,7 @@ static bool is_asker(cafe_cancel_by by) { return by == CAFE_CANCEL_BY_CUSTOMER |
 static cafe_verdict ask_store(cafe_decision *out, const cafe_order *order, const cafe_request_cancel *request) {
   cafe_cancel_requested requested = {.by = request->by, .reason = request->reason};
   RULES_SET_LINES(&requested, order);
-  cafe_emit(out, &cafe_cancel_requested_type, &requested);
+  cafe_emit(out, &cafe_cancel_requested_type, &requested, sizeof requested);
   return CAFE_PENDING;
 }
 
@@ -160,7 +161,8 @@ static cafe_verdict cancel_by_customer(cafe_decision *out, const cafe_order *ord
     return CAFE_PENDING;
   }
   if (order->progress >= CAFE_ORDER_PREPARING) {
-    cafe_emit(out, &cafe_cancel_rejected_type, &(cafe_cancel_rejected){CAFE_CANCEL_BY_CUSTOMER, order->progress});
+    cafe_emit(out, &cafe_cancel_rejected_type, &(cafe_cancel_rejected){CAFE_CANCEL_BY_CUSTOMER, order->progress},
+              sizeof(cafe_cancel_rejected));
     return too_late(out);
   }
   return ask_store(out, order, request);
@@ -214,7 +216,7 @@ static cafe_verdict confirm_cancel(cafe_decision *out, const void *state, const 
     return cafe_refuse(out, "wrong-state", "preparation has started");
   }
   cafe_order_canceled canceled = {confirm->by, order->amount_minor, order->currency, order->customer_id};
-  cafe_emit(out, &cafe_order_canceled_type, &canceled);
+  cafe_emit(out, &cafe_order_canceled_type, &canceled, sizeof canceled);
   return CAFE_ACCEPTED;
 }
 
@@ -233,7 +235,8 @@ static cafe_verdict refuse_cancel(cafe_decision *out, const void *state, const c
   if (!is_answer) {
     return CAFE_UNCHANGED;
   }
-  cafe_emit(out, &cafe_cancel_rejected_type, &(cafe_cancel_rejected){refuse->by, order->progress});
+  cafe_emit(out, &cafe_cancel_rejected_type, &(cafe_cancel_rejected){refuse->by, order->progress},
+            sizeof(cafe_cancel_rejected));
   return CAFE_ACCEPTED;
 }
 
@@ -252,24 +255,25 @@ static cafe_verdict reject_order(cafe_decision *out, const void *state, const ca
     return CAFE_UNCHANGED;
   }
   cafe_order_rejected rejected = {reject->by, reject->reason, order->amount_minor, order->currency, order->customer_id};
-  cafe_emit(out, &cafe_order_rejected_type, &rejected);
+  cafe_emit(out, &cafe_order_rejected_type, &rejected, sizeof rejected);
   return CAFE_ACCEPTED;
 }
 
 static void emit_progress(cafe_decision *out, const cafe_order *order, cafe_order_mark mark) {
   switch (mark) {
   case CAFE_MARK_ACCEPTED:
-    cafe_emit(out, &cafe_order_accepted_type, &(cafe_order_accepted){false});
+    cafe_emit(out, &cafe_order_accepted_type, &(cafe_order_accepted){false}, sizeof(cafe_order_accepted));
     break;
   case CAFE_MARK_STARTED:
     cafe_emit(out, &cafe_preparation_started_type,
-              &(cafe_preparation_started){order->amount_minor, order->currency, order->customer_id});
+              &(cafe_preparation_started){order->amount_minor, order->currency, order->customer_id},
+              sizeof(cafe_preparation_started));
     break;
   case CAFE_MARK_DONE:
-    cafe_emit(out, &cafe_coffee_done_type, &(cafe_coffee_done){false});
+    cafe_emit(out, &cafe_coffee_done_type, &(cafe_coffee_done){false}, sizeof(cafe_coffee_done));
     break;
   default:
-    cafe_emit(out, &cafe_order_picked_up_type, &(cafe_order_picked_up){false});
+    cafe_emit(out, &cafe_order_picked_up_type, &(cafe_order_picked_up){false}, sizeof(cafe_order_picked_up));
     break;
   }
 }
@@ -450,7 +454,8 @@ static const cafe_command_type commands[] = {
 static void give_up(cafe_reaction *out, const cafe_command *command, void *user) {
   (void)user;
   if (command->type == &cafe_place_order_type) {
-    cafe_react(out, &cafe_drop_draft_type, command->key, &(cafe_drop_draft){CAFE_DROP_ABANDONED, 0});
+    cafe_react(out, &cafe_drop_draft_type, command->key, &(cafe_drop_draft){CAFE_DROP_ABANDONED, 0},
+               sizeof(cafe_drop_draft));
   }
 }
 

@@ -133,17 +133,19 @@ static void ask_authorize(cafe_reaction *out, const void *data, void *user) {
   (void)user;
   const order_saga *saga = data;
   cafe_authorize_payment authorize = {saga->amount_minor, saga->currency, saga->customer_id, saga->payment_token};
-  cafe_react(out, &cafe_authorize_payment_type, saga->order_id, &authorize);
+  cafe_react(out, &cafe_authorize_payment_type, saga->order_id, &authorize, sizeof(authorize));
 }
 
 static void ask_establish(cafe_reaction *out, const void *data, void *user) {
   (void)user;
   const order_saga *saga = data;
-  cafe_react(out, &cafe_establish_order_type, saga->order_id, &(cafe_establish_order){saga->approved_minor});
+  cafe_react(out, &cafe_establish_order_type, saga->order_id, &(cafe_establish_order){saga->approved_minor},
+             sizeof(cafe_establish_order));
 }
 
 static void ask_drop(cafe_reaction *out, const order_saga *saga, cafe_drop_reason reason, int64_t wait_until_ms) {
-  cafe_react(out, &cafe_drop_draft_type, saga->order_id, &(cafe_drop_draft){reason, wait_until_ms});
+  cafe_react(out, &cafe_drop_draft_type, saga->order_id, &(cafe_drop_draft){reason, wait_until_ms},
+             sizeof(cafe_drop_draft));
 }
 
 /* Payment surely did nothing. */
@@ -159,14 +161,15 @@ static void ask_end(cafe_reaction *out, const void *data, void *user) {
   if (!saga->is_ordered) {
     ask_drop(out, saga, saga->drop ? saga->drop : CAFE_DROP_UNAVAILABLE, 0);
   } else if (saga->withdrawn) {
-    cafe_react(out, &cafe_confirm_cancel_type, saga->order_id, &(cafe_confirm_cancel){saga->withdrawn});
+    cafe_react(out, &cafe_confirm_cancel_type, saga->order_id, &(cafe_confirm_cancel){saga->withdrawn},
+               sizeof(cafe_confirm_cancel));
   }
 }
 
 /* Where the order ends otherwise, that end is the answer. */
 static void refuse(cafe_reaction *out, const order_saga *saga, cafe_cancel_by by) {
   if (!saga->is_rejected && !saga->withdrawn) {
-    cafe_react(out, &cafe_refuse_cancel_type, saga->order_id, &(cafe_refuse_cancel){by});
+    cafe_react(out, &cafe_refuse_cancel_type, saga->order_id, &(cafe_refuse_cancel){by}, sizeof(cafe_refuse_cancel));
   }
 }
 static void ask_refuse_customer(cafe_reaction *out, const void *data, void *user) {
@@ -189,7 +192,8 @@ static int wait_ends(int64_t *out, const void *data, void *user) {
 static void ask_unclaim(cafe_reaction *out, const void *data, void *user) {
   (void)user;
   const order_saga *saga = data;
-  cafe_react(out, &cafe_unclaim_draft_type, saga->order_id, &(cafe_unclaim_draft){saga->wait_until_ms});
+  cafe_react(out, &cafe_unclaim_draft_type, saga->order_id, &(cafe_unclaim_draft){saga->wait_until_ms},
+             sizeof(cafe_unclaim_draft));
 }
 
 static int nobody_came_back(int64_t *out, const void *data, void *user) {
@@ -214,7 +218,7 @@ static void ask_cancel(cafe_reaction *out, const void *data, void *user) {
   (void)user;
   const order_saga *saga = data;
   cafe_request_cancel cancel = {.by = CAFE_CANCEL_BY_DEADLINE};
-  cafe_react(out, &cafe_request_cancel_type, saga->order_id, &cancel);
+  cafe_react(out, &cafe_request_cancel_type, saga->order_id, &cancel, sizeof(cancel));
 }
 
 static const cafe_saga_timeout draft_timeouts[] = {

@@ -35,7 +35,7 @@ static cafe_verdict start_authorization(cafe_decision *out, const cafe_authorize
     return cafe_refuse(out, "invalid", "currency: must be an ISO 4217 code, such as KRW");
   }
   cafe_authorization_started started = {authorize->amount_minor, authorize->currency, authorize->customer_id};
-  cafe_emit(out, &cafe_authorization_started_type, &started);
+  cafe_emit(out, &cafe_authorization_started_type, &started, sizeof started);
   return CAFE_PENDING;
 }
 
@@ -72,16 +72,18 @@ static cafe_verdict capture_payment(cafe_decision *out, const void *state, const
   if (capture->amount_minor != payment->amount_minor) {
     return cafe_refuse(out, "wrong-amount", "what is captured must be what was approved");
   }
-  cafe_emit(out, &cafe_capture_started_type, &(cafe_capture_started){capture->amount_minor});
+  cafe_emit(out, &cafe_capture_started_type, &(cafe_capture_started){capture->amount_minor},
+            sizeof(cafe_capture_started));
   return CAFE_ACCEPTED;
 }
 
 static void start_void(cafe_decision *out, cafe_payment_cancel_reason reason) {
-  cafe_emit(out, &cafe_void_started_type, &(cafe_void_started){reason});
+  cafe_emit(out, &cafe_void_started_type, &(cafe_void_started){reason}, sizeof(cafe_void_started));
 }
 
 static void start_refund(cafe_decision *out, cafe_payment_cancel_reason reason, int64_t captured_minor) {
-  cafe_emit(out, &cafe_refund_started_type, &(cafe_refund_started){reason, captured_minor});
+  cafe_emit(out, &cafe_refund_started_type, &(cafe_refund_started){reason, captured_minor},
+            sizeof(cafe_refund_started));
 }
 
 static cafe_verdict cancel_payment(cafe_decision *out, const void *state, const cafe_command *command) {
@@ -96,9 +98,10 @@ static cafe_verdict cancel_payment(cafe_decision *out, const void *state, const 
   if (is_unknown(payment)) {
     cafe_payment_canceled tombstone = {cancel->reason, true, cancel->amount_minor, cancel->currency,
                                        cancel->customer_id};
-    cafe_emit(out, &cafe_payment_canceled_type, &tombstone);
+    cafe_emit(out, &cafe_payment_canceled_type, &tombstone, sizeof tombstone);
   } else if (payment->running) {
-    cafe_emit(out, &cafe_payment_cancel_kept_type, &(cafe_payment_cancel_kept){cancel->reason});
+    cafe_emit(out, &cafe_payment_cancel_kept_type, &(cafe_payment_cancel_kept){cancel->reason},
+              sizeof(cafe_payment_cancel_kept));
   } else if (payment->status == CAFE_PAYMENT_APPROVED) {
     start_void(out, cancel->reason);
   } else if (payment->status == CAFE_PAYMENT_CAPTURED) {
@@ -113,14 +116,14 @@ static cafe_verdict cancel_payment(cafe_decision *out, const void *state, const 
 
 static void fail(cafe_decision *out, const cafe_payment *payment, const cafe_record_gateway *said) {
   cafe_payment_failed failed = {said->operation, payment->amount_minor, payment->currency, said->text};
-  cafe_emit(out, &cafe_payment_failed_type, &failed);
+  cafe_emit(out, &cafe_payment_failed_type, &failed, sizeof failed);
 }
 
 static void settle_authorize(cafe_decision *out, const cafe_payment *payment, const cafe_record_gateway *said) {
   switch (said->result) {
   case CAFE_GATEWAY_DONE: {
     cafe_payment_approved approved = {payment->amount_minor, payment->currency, said->reference};
-    cafe_emit(out, &cafe_payment_approved_type, &approved);
+    cafe_emit(out, &cafe_payment_approved_type, &approved, sizeof approved);
     if (payment->cancel) {
       start_void(out, payment->cancel);
     }
@@ -128,11 +131,12 @@ static void settle_authorize(cafe_decision *out, const cafe_payment *payment, co
   }
   case CAFE_GATEWAY_DECLINED: {
     cafe_payment_declined declined = {payment->amount_minor, payment->currency, said->text};
-    cafe_emit(out, &cafe_payment_declined_type, &declined);
+    cafe_emit(out, &cafe_payment_declined_type, &declined, sizeof declined);
     break;
   }
   case CAFE_GATEWAY_REFUSED:
-    cafe_emit(out, &cafe_authorization_failed_type, &(cafe_authorization_failed){said->text});
+    cafe_emit(out, &cafe_authorization_failed_type, &(cafe_authorization_failed){said->text},
+              sizeof(cafe_authorization_failed));
     break;
   default:
     fail(out, payment, said);
@@ -142,7 +146,8 @@ static void settle_authorize(cafe_decision *out, const cafe_payment *payment, co
 
 static void settle_capture(cafe_decision *out, const cafe_payment *payment, const cafe_record_gateway *said) {
   if (said->result == CAFE_GATEWAY_DONE) {
-    cafe_emit(out, &cafe_payment_captured_type, &(cafe_payment_captured){payment->amount_minor, said->reference});
+    cafe_emit(out, &cafe_payment_captured_type, &(cafe_payment_captured){payment->amount_minor, said->reference},
+              sizeof(cafe_payment_captured));
     if (payment->cancel) {
       start_refund(out, payment->cancel, payment->amount_minor);
     }
@@ -160,7 +165,7 @@ static void settle_void(cafe_decision *out, const cafe_payment *payment, const c
   }
   cafe_payment_canceled canceled = {payment->cancel, false, payment->amount_minor, payment->currency,
                                     payment->customer_id};
-  cafe_emit(out, &cafe_payment_canceled_type, &canceled);
+  cafe_emit(out, &cafe_payment_canceled_type, &canceled, sizeof canceled);
 }
 
 static void settle_refund(cafe_decision *out, const cafe_payment *payment, const cafe_record_gateway *said) {
@@ -169,7 +174,7 @@ static void settle_refund(cafe_decision *out, const cafe_payment *payment, const
     return;
   }
   cafe_payment_refunded refunded = {payment->cancel, payment->captured_minor, payment->currency, payment->customer_id};
-  cafe_emit(out, &cafe_payment_refunded_type, &refunded);
+  cafe_emit(out, &cafe_payment_refunded_type, &refunded, sizeof refunded);
 }
 
 static cafe_verdict record_gateway(cafe_decision *out, const void *state, const cafe_command *command) {
@@ -324,7 +329,7 @@ static void tasks(cafe_tasks *out, const void *state, void *user) {
   const cafe_payment *payment = state;
   if (payment->running) {
     cafe_payment_task task = {payment->running, payment->amount_minor, payment->currency};
-    cafe_want(out, (uint32_t)payment->running, &cafe_payment_task_type, &task, 0);
+    cafe_want(out, (uint32_t)payment->running, &cafe_payment_task_type, &task, sizeof task, 0);
   }
 }
 

@@ -19,11 +19,11 @@
 /* ---- app: the order follows the ticket ---- */
 
 static void mark(cafe_reaction *out, const cafe_event *event, cafe_order_mark mark) {
-  cafe_react(out, &cafe_mark_order_type, event->key, &(cafe_mark_order){mark});
+  cafe_react(out, &cafe_mark_order_type, event->key, &(cafe_mark_order){mark}, sizeof(cafe_mark_order));
 }
 
 static void reject(cafe_reaction *out, const cafe_event *event, cafe_reject_by by, cafe_slice reason) {
-  cafe_react(out, &cafe_reject_order_type, event->key, &(cafe_reject_order){by, reason});
+  cafe_react(out, &cafe_reject_order_type, event->key, &(cafe_reject_order){by, reason}, sizeof(cafe_reject_order));
 }
 
 static void follow_ticket(cafe_reaction *out, const cafe_event *event, void *user) {
@@ -66,22 +66,23 @@ static void follow_order_with_money(cafe_reaction *out, const cafe_event *event,
   (void)user;
   if (event->type == &cafe_preparation_started_type) {
     const cafe_preparation_started *started = event->data;
-    cafe_react(out, &cafe_capture_payment_type, event->key, &(cafe_capture_payment){started->amount_minor});
+    cafe_react(out, &cafe_capture_payment_type, event->key, &(cafe_capture_payment){started->amount_minor},
+               sizeof(cafe_capture_payment));
   } else if (event->type == &cafe_order_canceled_type) {
     const cafe_order_canceled *canceled = event->data;
     cafe_cancel_payment cancel = {CAFE_PAYMENT_ORDER_CANCELED, canceled->amount_minor, canceled->currency,
                                   canceled->customer_id};
-    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel);
+    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel, sizeof(cancel));
   } else if (event->type == &cafe_order_rejected_type) {
     const cafe_order_rejected *rejected = event->data;
     cafe_cancel_payment cancel = {CAFE_PAYMENT_ORDER_REJECTED, rejected->amount_minor, rejected->currency,
                                   rejected->customer_id};
-    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel);
+    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel, sizeof(cancel));
   } else {
     const cafe_draft_dropped *dropped = event->data;
     cafe_cancel_payment cancel = {CAFE_PAYMENT_DRAFT_DROPPED, dropped->amount_minor, dropped->currency,
                                   dropped->customer_id};
-    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel);
+    cafe_react(out, &cafe_cancel_payment_type, event->key, &cancel, sizeof(cancel));
   }
 }
 
@@ -104,12 +105,12 @@ static void follow_order_with_ticket(cafe_reaction *out, const cafe_event *event
   if (event->type == &cafe_ordered_type) {
     cafe_receive_ticket receive;
     RULES_SET_LINES(&receive, (const cafe_ordered *)event->data);
-    cafe_react(out, &cafe_receive_ticket_type, event->key, &receive);
+    cafe_react(out, &cafe_receive_ticket_type, event->key, &receive, sizeof(receive));
   } else {
     const cafe_cancel_requested *requested = event->data;
     cafe_withdraw_ticket withdraw = {.by = requested->by};
     RULES_SET_LINES(&withdraw, requested);
-    cafe_react(out, &cafe_withdraw_ticket_type, event->key, &withdraw);
+    cafe_react(out, &cafe_withdraw_ticket_type, event->key, &withdraw, sizeof(withdraw));
   }
 }
 
@@ -149,7 +150,7 @@ static void tell(cafe_reaction *out, const cafe_event *event, cafe_slice custome
     if (messages[i].event == event->type) {
       size_t size = str_number(text, sizeof(text), messages[i].before, event->key, messages[i].after);
       cafe_notify_customer notify = {cafe_text(event->type->name), customer_id, cafe_text(channels), {text, size}};
-      cafe_react(out, &cafe_notify_customer_type, event->key, &notify);
+      cafe_react(out, &cafe_notify_customer_type, event->key, &notify, sizeof(notify));
     }
   }
 }

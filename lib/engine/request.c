@@ -264,6 +264,7 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
   out->command = command->type->command;
   out->key = wire.key;
   out->data = data;
+  out->data_size = out->command->width;
   out->timeout_ms = (left_us + 999) / 1000;
   out->trace = wire.trace;
   return CAFE_OK;

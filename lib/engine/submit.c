@@ -344,9 +344,9 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
   return CAFE_OK;
 }
 
-static int copy_submit(cafe_op *op, const cafe_submit *submit) {
+static int copy_submit(cafe_op *op, const cafe_submit *submit, const void *taken) {
   void *data = cafe_arena_alloc(op->arena, submit->command->width);
-  if (!data || cafe_schema_copy(data, submit->data, submit->command, op->arena))
+  if (!data || cafe_schema_copy(data, taken, submit->command, op->arena))
     return CAFE_NOMEM;
   op->act.data = data;
   if (cafe_arena_copy(&op->act.trace, op->arena, submit->trace))
@@ -362,6 +362,7 @@ static int copy_submit(cafe_op *op, const cafe_submit *submit) {
 
 int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
   const command_type *command = NULL;
+  const void *data = NULL;
   int code = check_submit(node, submit, &command, err);
   if (code)
     return code;
@@ -371,7 +372,10 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
     goto no_memory;
   op->arena = arena;
   op->node = node;
-  if (copy_submit(op, submit))
+  code = schema_take(&data, submit->command, submit->data, submit->data_size, arena, err);
+  if (code)
+    goto fail;
+  if (copy_submit(op, submit, data))
     goto no_memory;
   if (submit->timeout_ms > 0 && heap_push(node->deadlines, &op->deadline, node_after_us(node, submit->timeout_ms)))
     goto no_memory;
@@ -390,8 +394,10 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   return CAFE_OK;
 
 no_memory:
+  code = cafe_fail(err, CAFE_NOMEM, "no memory to take a command");
+fail:
   node_arena_free(node, arena);
-  return cafe_fail(err, CAFE_NOMEM, "no memory to take a command");
+  return code;
 }
 
 int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, cafe_op_cb done, void *user,

@@ -369,12 +369,15 @@ void task_settled(running_task *task, const struct unit *unit) {
   write_attempt(task, task->task.attempt, node_utc_ms(node) + (delay > AGAIN_MS ? delay : AGAIN_MS), TASK_FAILING);
 }
 
-static int settle(running_task *task, const cafe_schema *command, const void *data, cafe_err *err) {
+static int settle(running_task *task, const cafe_schema *command, const void *data, size_t size, cafe_err *err) {
   cafe_node *node = task->subject->node;
   const command_type *type = registry_command(node, command);
   if (!type || !node->registry.aggregates[type->aggregate].is_local)
     return cafe_fail(err, CAFE_INVALID, "a task is answered by %s, which no aggregate of this node takes",
                      command->name);
+  int code = schema_take(&data, command, data, size, task->arena, err);
+  if (code)
+    return code;
   void *copy = cafe_arena_alloc(task->arena, command->width);
   if (!copy || cafe_schema_copy(copy, data, command, task->arena))
     return cafe_fail(err, CAFE_NOMEM, "no memory for a task's answer");
@@ -394,9 +397,9 @@ static int settle(running_task *task, const cafe_schema *command, const void *da
   return CAFE_OK;
 }
 
-void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data) {
+void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void *data, size_t size) {
   cafe_err err;
-  if (settle(CONTAINER(public, running_task, task), command, data, &err))
+  if (settle(CONTAINER(public, running_task, task), command, data, size, &err))
     cafe_task_fail(public, &err);
 }
 
@@ -414,7 +417,7 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
     node->stats.parked++;
     cafe_err err = reaction.commands.err;
     const collected *said = err.code ? NULL : reaction.commands.first;
-    if (said && !settle(task, said->type, said->data, &err))
+    if (said && !settle(task, said->type, said->data, said->type->width, &err))
       return;
     if (err.code)
       node_log(node, CAFE_LOG_ERROR, public->key, task->trace, "%s %u of %s can't be given up: %s", public->type->name,

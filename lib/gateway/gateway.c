@@ -79,7 +79,7 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
                   (result == CAFE_GATEWAY_REFUSED && operation == CAFE_PAYMENT_AUTHORIZE);
   if (is_final) {
     cafe_record_gateway said = {operation, (int32_t)result, reference, cafe_text(text)};
-    cafe_task_settle(task, &cafe_record_gateway_type, &said);
+    cafe_task_settle(task, &cafe_record_gateway_type, &said, sizeof(said));
     return;
   }
   cafe_err err;
@@ -135,7 +135,7 @@ static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe
   const cafe_payment_task *wanted = task->data;
   cafe_record_gateway said = {wanted->operation, 0, {NULL, 0}, cafe_text(reason->text)};
   (void)user;
-  cafe_react(out, &cafe_record_gateway_type, task->key, &said);
+  cafe_react(out, &cafe_record_gateway_type, task->key, &said, sizeof(said));
 }
 
 int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry retry, const cafe_allocator *allocator,

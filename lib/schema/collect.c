@@ -12,13 +12,41 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/sized.h"
 #include "base/str.h"
 #include "schema/codec.h"
 
-static collected *add(collector *to, const cafe_schema *type, const void *data) {
+int schema_take(const void **out, const cafe_schema *schema, const void *data, size_t size, cafe_arena *arena,
+                cafe_err *err) {
+  *out = data;
+  if (size == schema->width) {
+    return CAFE_OK;
+  }
+  if (size == 0) {
+    return cafe_fail(err, CAFE_INVALID, "%s: its data has a size of 0: hand in sizeof the struct", schema->name);
+  }
+  if (size > schema->width) {
+    return is_zero((const char *)data + schema->width, size - schema->width)
+               ? CAFE_OK
+               : cafe_fail(err, CAFE_UNSUPPORTED,
+                           "%s: its data has %zu bytes, of which this library knows %u: use a "
+                           "newer one",
+                           schema->name, size, (unsigned)schema->width);
+  }
+  void *whole = cafe_arena_alloc(arena, schema->width);
+  if (!whole) {
+    return cafe_fail(err, CAFE_NOMEM, "%s: no memory to take it", schema->name);
+  }
+  memcpy(whole, data, size);
+  *out = whole;
+  return CAFE_OK;
+}
+
+static collected *add(collector *to, const cafe_schema *type, const void *data, size_t size) {
   assert(type && data);
   codec_measure measure;
-  if (to->err.code || codec_check(&measure, type, data, &to->err)) {
+  if (to->err.code || schema_take(&data, type, data, size, to->arena, &to->err) ||
+      codec_check(&measure, type, data, &to->err)) {
     return NULL;
   }
   collected *item = cafe_arena_alloc(to->arena, sizeof(*item));
@@ -59,8 +87,8 @@ int collector_check(const collector *from, const cafe_schema *const *listed, con
   return CAFE_OK;
 }
 
-void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data) {
-  add(&decision->events, type, data);
+void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data, size_t size) {
+  add(&decision->events, type, data, size);
 }
 
 cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...) {
@@ -121,18 +149,19 @@ int callback_failed(cafe_err *err, int code, const char *why, const char *format
   return cafe_fail(err, is_own ? CAFE_INVALID : (cafe_code)code, "%s: %s", text, why ? why : cafe_code_name(code));
 }
 
-void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data) {
+void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data, size_t size) {
   if (!out->commands.err.code && (key == 0 || key > CAFE_KEY_MAX)) {
     cafe_fail(&out->commands.err, CAFE_INVALID, "%s: its key must be from 1 to 2^53 - 1", command->name);
   }
-  collected *item = add(&out->commands, command, data);
+  collected *item = add(&out->commands, command, data, size);
   if (item) {
     item->key = key;
   }
 }
 
-void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data, int64_t not_before_ms) {
-  collected *item = add(&out->wanted, type, data);
+void cafe_want(cafe_tasks *out, uint32_t id, const cafe_schema *type, const void *data, size_t size,
+               int64_t not_before_ms) {
+  collected *item = add(&out->wanted, type, data, size);
   if (item) {
     item->id = id;
     item->not_before_ms = not_before_ms;

@@ -52,6 +52,11 @@ struct cafe_tasks {
   collector wanted;
 };
 
+/* Data as a program handed it in, of `size` bytes, as this library's schema has it: data itself, or a copy of the
+ * struct in the arena; texts as they are. By the rule in schema.h. CAFE_NOMEM, CAFE_INVALID, CAFE_UNSUPPORTED. */
+int schema_take(const void **out, const cafe_schema *schema, const void *data, size_t size, cafe_arena *arena,
+                cafe_err *err);
+
 /* A callback of a definition failed by `code`: fills err with what is formatted, followed by ": " and why (NULL: the
  * code's name), and returns the code as it goes on, by what aggregate.h says of it. */
 int callback_failed(cafe_err *err, int code, const char *why, const char *format, ...) CAFE_PRINTF(4, 5);

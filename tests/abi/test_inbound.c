@@ -40,8 +40,8 @@ static void say_outcome(terminal *self, int code, const cafe_outcome *outcome, c
   }
 }
 
-static void call(terminal *self, uint64_t key, const cafe_schema *command, const void *data) {
-  cafe_submit submit = {sizeof submit, .command = command, .key = key, .data = data};
+static void call(terminal *self, uint64_t key, const cafe_schema *command, const void *data, size_t size) {
+  cafe_submit submit = {sizeof submit, .command = command, .key = key, .data = data, .data_size = size};
   cafe_outcome outcome;
   cafe_err err;
   int code = cafe_node_call(&outcome, self->node, &submit, &err);
@@ -68,12 +68,13 @@ static const char *type_in(terminal *self, const char *line) {
                               .customer_id = cafe_text("terminal"),
                               .amount_minor = amount,
                               .payment_token = cafe_text(token)};
-    call(self, 0, &cafe_place_order_type, &order);
+    call(self, 0, &cafe_place_order_type, &order, sizeof order);
   } else if (sscanf(line, "cancel %llu", &number) == 1) {
     cafe_request_cancel cancel = {.by = CAFE_CANCEL_BY_CUSTOMER};
-    call(self, number, &cafe_request_cancel_type, &cancel);
+    call(self, number, &cafe_request_cancel_type, &cancel, sizeof cancel);
   } else if (sscanf(line, "%15s %llu", verb, &number) == 2 && action_of(verb)) {
-    call(self, number, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = action_of(verb)});
+    cafe_act_on_ticket act = {.action = action_of(verb)};
+    call(self, number, &cafe_act_on_ticket_type, &act, sizeof act);
   }
   return self->line;
 }

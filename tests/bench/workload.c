@@ -119,6 +119,7 @@ static bool next_of_w1(cafe_submit *out, uint32_t step) {
   }
   out->command = &cafe_act_on_ticket_type;
   out->data = &acts[step - 1];
+  out->data_size = sizeof acts[step - 1];
   return true;
 }
 
@@ -126,6 +127,7 @@ static bool next_of_w2(cafe_submit *out, uint32_t step) {
   static const cafe_request_cancel cancel = {CAFE_CANCEL_BY_CUSTOMER, {"changed my mind", 15}};
   out->command = &cafe_request_cancel_type;
   out->data = &cancel;
+  out->data_size = sizeof cancel;
   return step == 1;
 }
 
@@ -150,6 +152,7 @@ static void place(order *o) {
   cafe_submit submit = CAFE_SUBMIT_INIT;
   submit.command = &cafe_place_order_type;
   submit.data = &place;
+  submit.data_size = sizeof place;
   o->step = 1;
   o->placed_ns = now_ns();
   d->started++;

@@ -81,7 +81,8 @@ static void close_program(program *p) {
 
 /* Keeps the promise in mind if the call succeeds. */
 static int call(program *p, promise *made, const cafe_schema *command, const void *data, cafe_order_status status) {
-  cafe_submit submit = {sizeof submit, .command = command, .key = made->key, .data = data, .timeout_ms = 10000};
+  cafe_submit submit = {sizeof submit, .command = command,          .key = made->key,
+                        .data = data,  .data_size = command->width, .timeout_ms = 10000};
   cafe_outcome outcome;
   int code = cafe_node_call(&outcome, p->node, &submit, &p->err);
   if (!code && outcome.verdict != CAFE_REFUSED)

@@ -85,7 +85,8 @@ static void x14_a_command_for_an_id_beyond_is_refused_clearly(void **state) {
   static const uint64_t beyond[] = {CAFE_KEY_MAX + 1, UINT64_C(1) << 63, UINT64_MAX};
   cafe_request_cancel cancel = {.by = CAFE_CANCEL_BY_CUSTOMER};
   for (size_t i = 0; i < sizeof beyond / sizeof beyond[0]; i++) {
-    cafe_submit submit = {sizeof submit, .command = &cafe_request_cancel_type, .key = beyond[i], .data = &cancel};
+    cafe_submit submit = {sizeof submit, .command = &cafe_request_cancel_type, .key = beyond[i], .data = &cancel,
+                          .data_size = sizeof cancel};
     cafe_err err;
     int code = cafe_node_submit(NULL, cluster_node_of(c, CLUSTER_APP)->node, &submit, NULL, NULL, &err);
     assert_int_equal(code, CAFE_INVALID);

@@ -802,6 +802,7 @@ cluster_call *cluster_submit(cluster *c, int service, const cafe_schema *command
   submit.command = command;
   submit.key = key;
   submit.data = data;
+  submit.data_size = command->width;
   submit.timeout_ms = timeout_ms;
   cafe_client_key named = {cafe_text("POST /orders"), {NULL, 0}, {NULL, 0}};
   if (client_key) {

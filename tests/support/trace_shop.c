@@ -429,6 +429,7 @@ static shop_call *submit(shop *s, shop_node node, const cafe_schema *command, ui
   submit.command = command;
   submit.key = key;
   submit.data = data;
+  submit.data_size = command->width;
   if (client_key) {
     submit.client_key = &named;
     submit.reply = make_reply;

@@ -637,13 +637,13 @@ static void what_an_aggregate_does_not_list_fails_the_command(void **state) {
 static void ask_for_an_answer(cafe_reaction *out, const cafe_event *event, void *user) {
   answer said = {1};
   (void)user;
-  cafe_react(out, &answer_type, event->key, &said);
+  cafe_react(out, &answer_type, event->key, &said, sizeof said);
 }
 
 static void ask_elsewhere(cafe_reaction *out, const cafe_event *event, void *user) {
   add one = {1, {NULL, 0}};
   (void)user;
-  cafe_react(out, &add_type, event->key + 1, &one);
+  cafe_react(out, &add_type, event->key + 1, &one, sizeof one);
 }
 
 static void what_a_policy_does_not_say_fails_the_command(void **state) {

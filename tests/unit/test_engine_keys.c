@@ -30,6 +30,7 @@ static int send(kit *k, call *c, const cafe_schema *command, const void *data, c
   cafe_submit submit = CAFE_SUBMIT_INIT;
   submit.command = command;
   submit.data = data;
+  submit.data_size = command->width;
   submit.client_key = &named;
   submit.reply = make_reply;
   submit.timeout_ms = timeout_ms;
@@ -94,6 +95,7 @@ static void another_scope_is_another_key(void **state) {
   kit_open(&k, true);
   submit.command = &add_type;
   submit.data = &data;
+  submit.data_size = sizeof data;
   submit.client_key = &one;
   assert_int_equal(kit_submit(&k, &a, &submit), CAFE_OK);
   submit.client_key = &two;
@@ -322,6 +324,7 @@ static void a_key_for_a_command_to_a_known_stream_is_kept_too(void **state) {
   submit.command = &add_type;
   submit.key = 9;
   submit.data = &data;
+  submit.data_size = sizeof data;
   submit.client_key = &named;
   submit.reply = make_reply;
   submit.reply_user = &made;
@@ -347,6 +350,7 @@ static void without_a_reply_the_key_names_the_stream_alone(void **state) {
   kit_open(&k, true);
   submit.command = &add_type;
   submit.data = &data;
+  submit.data_size = sizeof data;
   submit.client_key = &named;
   assert_int_equal(kit_submit(&k, &first, &submit), CAFE_OK);
   kit_run(&k, 20);

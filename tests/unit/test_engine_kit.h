@@ -120,7 +120,7 @@ static cafe_verdict box_add(cafe_decision *out, const add *wanted) {
   if (wanted->amount == 0)
     return CAFE_UNCHANGED;
   added event = {wanted->amount, wanted->note};
-  cafe_emit(out, &added_type, &event);
+  cafe_emit(out, &added_type, &event, sizeof event);
   return wanted->amount > 1000 ? cafe_refuse(out, "too-much", "it was added, but don't do it again") : CAFE_ACCEPTED;
 }
 
@@ -129,10 +129,10 @@ static cafe_verdict box_answer(cafe_decision *out, const box *state, const answe
     return CAFE_UNCHANGED;
   if (said->yes == 1) {
     answered event = {false};
-    cafe_emit(out, &answered_type, &event);
+    cafe_emit(out, &answered_type, &event, sizeof event);
   } else {
     denied event = {said->yes == 0};
-    cafe_emit(out, &denied_type, &event);
+    cafe_emit(out, &denied_type, &event, sizeof event);
   }
   return CAFE_ACCEPTED;
 }
@@ -151,17 +151,17 @@ static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe
     if (self->question)
       return CAFE_PENDING;
     asked event = {((const ask *)command->data)->question};
-    cafe_emit(out, &asked_type, &event);
+    cafe_emit(out, &asked_type, &event, sizeof event);
     return CAFE_PENDING;
   }
   if (command->type == &burst_type) {
     bursted event = {((const burst *)command->data)->count};
-    cafe_emit(out, &bursted_type, &event);
+    cafe_emit(out, &bursted_type, &event, sizeof event);
     return CAFE_ACCEPTED;
   }
   const spread *wanted = command->data;
   spreaded event = {wanted->first, wanted->second, wanted->times};
-  cafe_emit(out, &spreaded_type, &event);
+  cafe_emit(out, &spreaded_type, &event, sizeof event);
   return CAFE_ACCEPTED;
 }
 
@@ -188,7 +188,7 @@ static void box_tasks(cafe_tasks *out, const void *state, void *user) {
   const box *self = state;
   question_task task = {self->question};
   if (self->question)
-    cafe_want(out, (uint32_t)self->questions, &question_type, &task, 0);
+    cafe_want(out, (uint32_t)self->questions, &question_type, &task, sizeof task, 0);
 }
 
 static const cafe_schema *const box_events[] = {
@@ -216,7 +216,7 @@ static void burst_react(cafe_reaction *out, const cafe_event *event, void *user)
   add one = {1, {NULL, 0}};
   (void)user;
   for (int64_t i = 0; i < ((const bursted *)event->data)->count; i++)
-    cafe_react(out, &add_type, event->key, &one);
+    cafe_react(out, &add_type, event->key, &one, sizeof one);
 }
 
 static void spread_react(cafe_reaction *out, const cafe_event *event, void *user) {
@@ -224,8 +224,8 @@ static void spread_react(cafe_reaction *out, const cafe_event *event, void *user
   add one = {1, {NULL, 0}}, hundred = {100, {NULL, 0}};
   (void)user;
   for (int64_t i = 0; i < data->times; i++) {
-    cafe_react(out, &add_type, data->first, &one);
-    cafe_react(out, &add_type, data->second, &hundred);
+    cafe_react(out, &add_type, data->first, &one, sizeof one);
+    cafe_react(out, &add_type, data->second, &hundred, sizeof hundred);
   }
 }
 
@@ -350,14 +350,14 @@ static inline void kit_give_up(struct cafe_reaction *out, const cafe_task *task,
   answer no = {0};
   assert_non_null(reason);
   k->given_up++;
-  cafe_react(out, &answer_type, task->key, &no);
+  cafe_react(out, &answer_type, task->key, &no, sizeof no);
 }
 
 static inline void kit_answer(kit *k, uint32_t index, int64_t yes) {
   answer said = {yes};
   cafe_task *task = k->tasks[index];
   kit_forget(k, task);
-  cafe_task_settle(task, &answer_type, &said);
+  cafe_task_settle(task, &answer_type, &said, sizeof said);
 }
 
 static inline void kit_fail_task(kit *k, uint32_t index) {
@@ -493,6 +493,7 @@ static inline int kit_send(kit *k, call *c, const cafe_schema *command, uint64_t
   submit.command = command;
   submit.key = key;
   submit.data = data;
+  submit.data_size = command ? command->width : 0;
   return kit_submit(k, c, &submit);
 }
 

@@ -168,7 +168,7 @@ static void many_events_are_worked_through_and_a_restart_goes_on_where_it_was(vo
 static void refuse_react(cafe_reaction *out, const cafe_event *event, void *user) {
   add wrong = {-1, {NULL, 0}};
   (void)user;
-  cafe_react(out, &add_type, event->key, &wrong);
+  cafe_react(out, &add_type, event->key, &wrong, sizeof wrong);
 }
 
 static void a_command_that_is_refused_is_logged_and_nothing_else(void **state) {

@@ -45,7 +45,7 @@ SUM(Kept);
 
 static cafe_verdict say(cafe_decision *out, const cafe_schema *type, int64_t amount, cafe_verdict verdict) {
   sum event = {amount};
-  cafe_emit(out, type, &event);
+  cafe_emit(out, type, &event, sizeof event);
   return verdict;
 }
 
@@ -185,7 +185,7 @@ static int loan_fold(void *data, const cafe_event *event, const cafe_command *ca
 static void ask_for(cafe_reaction *out, const void *data, const cafe_schema *type) {
   const loan_memory *memory = data;
   sum amount = {memory->amount};
-  cafe_react(out, type, memory->key, &amount);
+  cafe_react(out, type, memory->key, &amount, sizeof amount);
 }
 static void ask_reserve(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Reserve_type); }
 static void ask_release(cafe_reaction *out, const void *data, void *user) { ask_for(out, data, &Release_type); }
@@ -324,6 +324,7 @@ static void town_send(town *t, int which, const cafe_schema *type, uint64_t key,
   submit.command = type;
   submit.key = key;
   submit.data = &data;
+  submit.data_size = sizeof data;
   assert_int_equal(cafe_node_submit(NULL, t->nodes[which], &submit, told, NULL, NULL), CAFE_OK);
 }
 
@@ -501,6 +502,7 @@ static void no_refused_allocation_stops_a_saga(void **state) {
     submit.command = &Open_type;
     submit.key = 1;
     submit.data = &data;
+    submit.data_size = sizeof data;
     memset(&c, 0, sizeof c);
     int code = cafe_node_submit(NULL, t.nodes[DESK], &submit, told, &c, NULL);
     town_run(&t, 60000);

@@ -80,6 +80,7 @@ static void what_is_submitted_wrongly_is_refused_and_never_calls_back(void **sta
   cafe_err err;
   submit.command = &add_type;
   submit.data = &data;
+  submit.data_size = sizeof data;
   assert_int_equal(cafe_node_create(&unstarted, &k.options, &err), CAFE_OK);
   assert_int_equal(cafe_node_submit(NULL, unstarted, &submit, call_done, &c, &err), CAFE_INVALID);
   assert_non_null(strstr(err.text, "cafe_node_start"));
@@ -155,6 +156,7 @@ static void a_deadline_ends_the_waiting_and_nothing_else(void **state) {
   submit.command = &ask_type;
   submit.key = 1;
   submit.data = &data;
+  submit.data_size = sizeof data;
   submit.timeout_ms = 200;
   int64_t from_us = cafe_sim_now_us(k.loop);
   assert_int_equal(kit_submit(&k, &c, &submit), CAFE_OK);
@@ -361,6 +363,7 @@ static void the_blocking_form_gives_the_same_answer(void **state) {
   kit_open(&k, true);
   submit.command = &add_type;
   submit.data = &data;
+  submit.data_size = sizeof data;
   assert_int_equal(cafe_node_call(&out, k.node, &submit, &err), CAFE_OK);
   assert_int_equal(out.verdict, CAFE_ACCEPTED);
   assert_int_equal(out.key, 1);

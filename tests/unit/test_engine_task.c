@@ -328,7 +328,7 @@ static void a_task_answered_by_what_nobody_takes_counts_as_failed(void **state) 
   question_task wrong = {1};
   cafe_task *task = k.tasks[0];
   kit_forget(&k, task);
-  cafe_task_settle(task, &question_type, &wrong);
+  cafe_task_settle(task, &question_type, &wrong, sizeof wrong);
   kit_run(&k, 1000);
   assert_int_equal(k.running, 1);
   assert_int_equal(k.attempts[0], 2);

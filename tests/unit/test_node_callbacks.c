@@ -64,7 +64,7 @@ static void pot_tasks(cafe_tasks *out, const void *state, void *user) {
 
 static void pot_give_up(cafe_reaction *out, const cafe_command *command, void *user) {
   note data = {1};
-  cafe_react(out, &Answer, command->key, &data);
+  cafe_react(out, &Answer, command->key, &data, sizeof data);
   fail_reaction(out, user, "give_up");
 }
 
@@ -84,7 +84,7 @@ static const cafe_aggregate pot = {
 static const cafe_aggregate *const pots[] = {&pot, &lid_aggregate, NULL};
 
 static void close_too(cafe_reaction *out, const cafe_event *event, void *user) {
-  cafe_react(out, &Close, event->key, event->data);
+  cafe_react(out, &Close, event->key, event->data, sizeof(note));
   fail_reaction(out, user, "react");
 }
 
@@ -92,7 +92,7 @@ static void close_too(cafe_reaction *out, const cafe_event *event, void *user) {
 static void fill_another(cafe_reaction *out, const cafe_event *event, void *user) {
   if (event->key > 100)
     return;
-  cafe_react(out, &Fill, event->key + 100, event->data);
+  cafe_react(out, &Fill, event->key + 100, event->data, sizeof(note));
   fail_reaction(out, user, "react elsewhere");
 }
 
@@ -179,7 +179,7 @@ static int deadline(int64_t *out, const void *data, void *user) {
 
 static void ask_for(cafe_reaction *out, const void *data, const cafe_schema *command) {
   note one = {1};
-  cafe_react(out, command, ((const watch *)data)->key, &one);
+  cafe_react(out, command, ((const watch *)data)->key, &one, sizeof one);
 }
 
 static void ask_stir(cafe_reaction *out, const void *data, void *user) {
@@ -325,7 +325,7 @@ static void the_first_failure_counts_and_one_without_a_code_is_invalid(void **st
   note data = {1};
   cafe_reaction_fail(&reaction, CAFE_OK, "%s", "the first");
   cafe_reaction_fail(&reaction, CAFE_DENIED, "%s", "the second");
-  cafe_react(&reaction, &Fill, 1, &data);
+  cafe_react(&reaction, &Fill, 1, &data, sizeof data);
   assert_int_equal(reaction.commands.err.code, CAFE_INVALID);
   assert_string_equal(reaction.commands.err.text, "the first");
   assert_int_equal(reaction.commands.count, 0);
@@ -345,6 +345,7 @@ static void a_reply_that_fails_fails_the_command(void **state) {
   asked.command = &Fill;
   asked.key = 7;
   asked.data = &data;
+  asked.data_size = sizeof data;
   asked.client_key = &key;
   asked.reply = no_reply;
   asked.reply_user = &broken;
@@ -491,7 +492,7 @@ static void a_task_is_not_lost_where_its_state_cant_be_had(void **state) {
 static int silent_start(cafe_task *task, cafe_err *err, void *user) { return fails(user, "start"); }
 
 static void give_up_too(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
-  cafe_react(out, &Forget, task->key, task->data);
+  cafe_react(out, &Forget, task->key, task->data, sizeof(note));
   fail_reaction(out, user, "worker give_up");
 }
 
@@ -540,6 +541,7 @@ static void a_pending_command_that_cant_be_taken_back_goes_on(void **state) {
   asked.command = &Ask;
   asked.key = 7;
   asked.data = &data;
+  asked.data_size = sizeof data;
   break_it("give_up", CAFE_DENIED);
   assert_int_equal(cafe_node_submit(&op, k->node, &asked, call_answered, &made, NULL), CAFE_OK);
   kitchen_run(k, 1000);

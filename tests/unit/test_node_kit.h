@@ -65,7 +65,7 @@ static const cafe_field lid_fields[] = {CAFE_FIELD_OF(1, BOOL, lid, is_closed)};
 static const cafe_schema lid_type = CAFE_SCHEMA_OF("lid", lid, lid_fields);
 
 static inline cafe_verdict say(cafe_decision *out, const cafe_schema *event, const void *data) {
-  cafe_emit(out, event, data);
+  cafe_emit(out, event, data, sizeof(note));
   return CAFE_ACCEPTED;
 }
 
@@ -84,7 +84,7 @@ static inline cafe_verdict jar_decide(cafe_decision *out, const void *state, con
     return say(out, &BrewAsked, asked);
   if (command->type == &Ask) {
     if (!self->is_asked)
-      cafe_emit(out, &Asked, asked);
+      cafe_emit(out, &Asked, asked, sizeof *asked);
     return CAFE_PENDING;
   }
   if (!self->brewing)
@@ -117,7 +117,7 @@ static inline void jar_tasks(cafe_tasks *out, const void *state, void *user) {
   const jar *self = state;
   note brew = {self->brewing};
   if (self->brewing)
-    cafe_want(out, (uint32_t)self->brewing, &BrewTask, &brew, 0);
+    cafe_want(out, (uint32_t)self->brewing, &BrewTask, &brew, sizeof brew, 0);
 }
 
 static inline cafe_verdict lid_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
@@ -206,7 +206,7 @@ static inline void kitchen_give_up(struct cafe_reaction *out, const cafe_task *t
   kitchen *self = user;
   (void)reason;
   self->gave_up++;
-  cafe_react(out, self->gives_up_by, task->key, task->data);
+  cafe_react(out, self->gives_up_by, task->key, task->data, sizeof(note));
 }
 
 static inline void kitchen_log(const cafe_log_record *record, void *user) {
@@ -316,6 +316,7 @@ static inline void submit(kitchen *self, call *out, const cafe_schema *command, 
   asked.command = command;
   asked.key = key;
   asked.data = &data;
+  asked.data_size = sizeof data;
   if (client_key) {
     asked.client_key = &own;
     asked.reply = call_reply;

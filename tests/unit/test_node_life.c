@@ -44,7 +44,7 @@ static void brewed(cafe_timer *timer) {
   note said = {7};
   cafe_task *task = k->task;
   k->task = NULL;
-  cafe_task_settle(task, &Finish, &said);
+  cafe_task_settle(task, &Finish, &said, sizeof said);
 }
 
 static void finishing_waits_for_what_runs_so_that_nothing_is_done_again(void **state) {
@@ -185,6 +185,7 @@ static void call_from_within(const cafe_err *err, const cafe_outcome *outcome, v
   asked.command = &Fill;
   asked.key = 8;
   asked.data = &data;
+  asked.data_size = sizeof data;
   self->call_code = cafe_node_call(&out, self->kitchen->node, &asked, NULL);
   self->find_code = cafe_node_find(&row, self->kitchen->node, &shelf, 7, 0, NULL);
   self->finish_code = cafe_node_finish(self->kitchen->node, 0, NULL);
@@ -221,6 +222,7 @@ static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void *
     asked.command = &Fill;
     asked.key = 7;
     asked.data = &data;
+    asked.data_size = sizeof data;
     assert_int_equal(cafe_node_submit(NULL, k->node, &asked, call_from_within, &inner, NULL), CAFE_OK);
     kitchen_run(k, 1000000);
     assert_true(inner.is_done);
@@ -246,6 +248,7 @@ static void a_timeout_of_ages_is_no_timeout(void **state) {
   asked.command = &Brew;
   asked.key = 7;
   asked.data = &data;
+  asked.data_size = sizeof data;
   asked.timeout_ms = INT64_MAX;
   assert_int_equal(cafe_node_submit(NULL, k->node, &asked, call_answered, &made, NULL), CAFE_OK);
   kitchen_run(k, 10000000);
@@ -257,7 +260,7 @@ static void a_timeout_of_ages_is_no_timeout(void **state) {
 
 static void fill_too(cafe_reaction *out, const cafe_event *event, void *user) {
   (void)user;
-  cafe_react(out, &Fill, event->key, event->data);
+  cafe_react(out, &Fill, event->key, event->data, sizeof(note));
 }
 
 static const cafe_schema *const stirred[] = {&Stirred, NULL};

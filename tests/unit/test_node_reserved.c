@@ -154,6 +154,7 @@ static void a_word_of_a_newer_library_is_refused_in_a_call(void **state) {
   cafe_err err;
   submit.command = &Fill;
   submit.data = &data;
+  submit.data_size = sizeof data;
   submit.client_key = &key;
   key.reserved[1] = &newer;
   assert_int_equal(cafe_node_submit(NULL, k->node, &submit, NULL, NULL, &err), CAFE_UNSUPPORTED);

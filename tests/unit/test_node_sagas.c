@@ -67,7 +67,7 @@ static int at_once(int64_t *out, const void *data, void *user) {
 static void ask_of_nobody(cafe_reaction *out, const void *data, void *user) {
   const note odd = {1};
   (void)data;
-  cafe_react(out, &Fill, 0, &odd);
+  cafe_react(out, &Fill, 0, &odd, sizeof odd);
 }
 
 static const cafe_saga_timeout odd_timeouts[] = {{"odd", at_once, ask_of_nobody}, {NULL, NULL, NULL}};
@@ -97,7 +97,7 @@ static void what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace(void 
 static void ask_elsewhere(cafe_reaction *out, const void *data, void *user) {
   const note any = {1};
   (void)data;
-  cafe_react(out, &Close, 7, &any);
+  cafe_react(out, &Close, 7, &any, sizeof any);
 }
 
 static const cafe_saga_timeout far_timeouts[] = {{"far", at_once, ask_elsewhere}, {NULL, NULL, NULL}};

@@ -8,9 +8,9 @@
 static void ask_three(cafe_reaction *out, const cafe_event *event, void *user) {
   const note first = {1}, second = {2}, third = {4};
   (void)event, (void)user;
-  cafe_react(out, &Fill, 101, &first);
-  cafe_react(out, &Fill, 102, &second);
-  cafe_react(out, &Fill, 101, &third);
+  cafe_react(out, &Fill, 101, &first, sizeof first);
+  cafe_react(out, &Fill, 102, &second, sizeof second);
+  cafe_react(out, &Fill, 101, &third, sizeof third);
 }
 
 static void ask_nothing(cafe_reaction *out, const cafe_event *event, void *user) { (void)out, (void)event, (void)user; }

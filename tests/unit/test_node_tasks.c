@@ -104,7 +104,7 @@ static void a_task_whose_answer_is_refused_is_begun_again_at_a_pace(void **state
     cafe_task *task = k->task;
     k->task = NULL;
     if (task)
-      cafe_task_settle(task, &Finish, &odd);
+      cafe_task_settle(task, &Finish, &odd, sizeof odd);
     kitchen_run(k, 10000);
   }
   assert_in_range(k->starts, 2, 20);
@@ -124,7 +124,7 @@ static void a_worker_that_cant_be_stopped_is_waited_for(void **state) {
   cafe_task *unwanted = k->task;
   ask(k, &Forget, 7, 1, NULL);
   kitchen_run(k, 5000000);
-  cafe_task_settle(unwanted, &Finish, &done);
+  cafe_task_settle(unwanted, &Finish, &done, sizeof done);
   kitchen_run(k, 5000000);
   k->starts = 0;
   ask(k, &Brew, 7, 2, NULL);
@@ -133,7 +133,7 @@ static void a_worker_that_cant_be_stopped_is_waited_for(void **state) {
   assert_int_equal(cafe_node_close(k->node, count_down, &closed, NULL), CAFE_OK);
   kitchen_run(k, 5000000);
   assert_int_equal(closed, 0);
-  cafe_task_settle(k->task, &Finish, &done);
+  cafe_task_settle(k->task, &Finish, &done, sizeof done);
   kitchen_run(k, 5000000);
   assert_int_equal(closed, 1);
   kitchen_close(k);

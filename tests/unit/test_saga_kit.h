@@ -66,7 +66,7 @@ static inline int kit_fold(void *data, const cafe_event *event, const cafe_comma
   static void name(cafe_reaction *out, const void *data, void *user) {                                                 \
     const kit_memory *memory = data;                                                                                   \
     kit_note note = {memory->n, 0};                                                                                    \
-    cafe_react(out, &C##name, 7, &note);                                                                               \
+    cafe_react(out, &C##name, 7, &note, sizeof note);                                                                  \
   }
 
 #define SAGA(name_, steps_, interrupts_, interrupt_count_)                                                             \

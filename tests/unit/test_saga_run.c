@@ -955,7 +955,7 @@ static void the_earlier_retry_of_two_branches_is_due_first(void **state) {
 
 static void keyless(cafe_reaction *out, const void *data, void *user) {
   (void)data;
-  cafe_react(out, &Cpay, 0, &(kit_note){0, 0});
+  cafe_react(out, &Cpay, 0, &(kit_note){0, 0}, sizeof(kit_note));
 }
 
 static void a_command_outside_its_type_fails_the_input(void **state) {

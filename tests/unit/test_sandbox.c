@@ -625,8 +625,9 @@ static char settled_text[300];
 static int settles, fails;
 static cafe_err fail_reason;
 
-void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data) {
+void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data, size_t size) {
   assert_ptr_equal(command, &cafe_record_gateway_type);
+  assert_int_equal(size, sizeof(settled));
   settled = *(const cafe_record_gateway *)data;
   snprintf(settled_text, sizeof(settled_text), "%.*s/%.*s", (int)settled.reference.size, settled.reference.data,
            (int)settled.text.size, settled.text.data ? settled.text.data : "");

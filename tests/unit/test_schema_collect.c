@@ -41,7 +41,7 @@ static void events_are_kept_in_order_with_their_texts(void **state) {
   char text[] = "a";
   for (uint64_t i = 1; i <= 100; i++) {
     said value = {i, {text, 1}};
-    cafe_emit(&decision, i % 2 ? &said_type : &other_type, &value);
+    cafe_emit(&decision, i % 2 ? &said_type : &other_type, &value, sizeof value);
     text[0] = (char)('a' + i % 26);
   }
   assert_int_equal(decision.events.err.code, CAFE_OK);
@@ -61,7 +61,7 @@ static void events_are_kept_in_order_with_their_texts(void **state) {
 static void a_refusal_says_why_and_keeps_the_events(void **state) {
   cafe_decision decision = {{arena, NULL, NULL, 0, {0}}, NULL, NULL};
   said value = {1, {NULL, 0}};
-  cafe_emit(&decision, &said_type, &value);
+  cafe_emit(&decision, &said_type, &value, sizeof value);
   assert_int_equal(cafe_refuse(&decision, "wrong-state", "it is %s since %d", "started", 7), CAFE_REFUSED);
   assert_string_equal(decision.reason, "wrong-state");
   assert_string_equal(decision.text, "it is started since 7");
@@ -72,8 +72,8 @@ static void a_refusal_says_why_and_keeps_the_events(void **state) {
 static void a_command_is_kept_with_its_key(void **state) {
   cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
   said value = {1, {"x", 1}};
-  cafe_react(&reaction, &said_type, 1041, &value);
-  cafe_react(&reaction, &other_type, CAFE_KEY_MAX, &value);
+  cafe_react(&reaction, &said_type, 1041, &value, sizeof value);
+  cafe_react(&reaction, &other_type, CAFE_KEY_MAX, &value, sizeof value);
   assert_int_equal(reaction.commands.count, 2);
   assert_true(reaction.commands.first->key == 1041);
   assert_true(reaction.commands.last->key == CAFE_KEY_MAX);
@@ -84,10 +84,10 @@ static void a_key_that_is_none_fails_the_reaction(void **state) {
   for (size_t i = 0; i < 3; i++) {
     cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
     said value = {1, {"x", 1}};
-    cafe_react(&reaction, &said_type, keys[i], &value);
+    cafe_react(&reaction, &said_type, keys[i], &value, sizeof value);
     assert_int_equal(reaction.commands.err.code, CAFE_INVALID);
     assert_non_null(strstr(reaction.commands.err.text, "Said"));
-    cafe_react(&reaction, &said_type, 1, &value);
+    cafe_react(&reaction, &said_type, 1, &value, sizeof value);
     assert_int_equal(reaction.commands.count, 0);
     assert_null(reaction.commands.first);
   }
@@ -96,11 +96,49 @@ static void a_key_that_is_none_fails_the_reaction(void **state) {
 static void a_task_is_kept_with_its_id_and_time(void **state) {
   cafe_tasks tasks = {{arena, NULL, NULL, 0, {0}}};
   said value = {1, {"x", 1}};
-  cafe_want(&tasks, 7, &said_type, &value, 1700000000000);
+  cafe_want(&tasks, 7, &said_type, &value, sizeof value, 1700000000000);
   assert_int_equal(tasks.wanted.count, 1);
   assert_int_equal(tasks.wanted.first->id, 7);
   assert_true(tasks.wanted.first->not_before_ms == 1700000000000);
   assert_ptr_equal(tasks.wanted.first->type, &said_type);
+}
+
+/* A program that was built with fewer fields, and one with more: what both know is taken. */
+static void data_of_another_size_is_taken_as_far_as_both_know_it(void **state) {
+  struct {
+    said said;
+    int64_t newer;
+  } longer = {{7, {"seven", 5}}, 0};
+  said garbage;
+  memset(&garbage, 0xAA, sizeof garbage);
+  garbage.key = 7;
+  cafe_decision decision = {{arena, NULL, NULL, 0, {0}}, NULL, NULL};
+  cafe_emit(&decision, &said_type, &garbage, sizeof garbage.key);
+  cafe_emit(&decision, &said_type, &longer, sizeof longer);
+  assert_int_equal(decision.events.err.code, CAFE_OK);
+  const said *shorter = decision.events.first->data, *cut = decision.events.last->data;
+  assert_int_equal(shorter->key, 7);
+  assert_int_equal(shorter->text.size, 0);
+  assert_int_equal(cut->key, 7);
+  assert_true(cafe_slice_equal(cut->text, cafe_text("seven")));
+
+  longer.newer = INT64_MIN;
+  cafe_emit(&decision, &said_type, &longer, sizeof longer);
+  assert_int_equal(decision.events.err.code, CAFE_UNSUPPORTED);
+  assert_string_equal(decision.events.err.text,
+                      "Said: its data has 32 bytes, of which this library knows 24: use a newer one");
+  assert_int_equal(decision.events.count, 2);
+}
+
+static void data_without_a_size_is_refused(void **state) {
+  said value = {1, {"x", 1}};
+  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
+  cafe_tasks tasks = {{arena, NULL, NULL, 0, {0}}};
+  cafe_react(&reaction, &said_type, 1, &value, 0);
+  assert_int_equal(reaction.commands.err.code, CAFE_INVALID);
+  assert_string_equal(reaction.commands.err.text, "Said: its data has a size of 0: hand in sizeof the struct");
+  cafe_want(&tasks, 1, &said_type, &value, 0, 0);
+  assert_int_equal(tasks.wanted.err.code, CAFE_INVALID);
 }
 
 static void the_first_failure_is_kept_and_nothing_comes_after_it(void **state) {
@@ -108,10 +146,10 @@ static void the_first_failure_is_kept_and_nothing_comes_after_it(void **state) {
   said good = {1, {"x", 1}};
   said big = {CAFE_KEY_MAX + 1, {"x", 1}};
   said torn = {1, {"\xC3", 1}};
-  cafe_emit(&decision, &said_type, &good);
-  cafe_emit(&decision, &said_type, &big);
-  cafe_emit(&decision, &said_type, &torn);
-  cafe_emit(&decision, &said_type, &good);
+  cafe_emit(&decision, &said_type, &good, sizeof good);
+  cafe_emit(&decision, &said_type, &big, sizeof big);
+  cafe_emit(&decision, &said_type, &torn, sizeof torn);
+  cafe_emit(&decision, &said_type, &good, sizeof good);
   assert_int_equal(decision.events.count, 1);
   assert_null(decision.events.first->next);
   assert_int_equal(decision.events.err.code, CAFE_INVALID);
@@ -130,7 +168,7 @@ static void a_refusal_of_memory_is_kept_wherever_it_comes(void **state) {
     if (small) {
       cafe_decision decision = {{small, NULL, NULL, 0, {0}}, NULL, NULL};
       for (int i = 0; i < 8; i++) {
-        cafe_emit(&decision, &said_type, &value);
+        cafe_emit(&decision, &said_type, &value, sizeof value);
       }
       assert_int_equal(cafe_refuse(&decision, "too-many", "%s", text), CAFE_REFUSED);
       assert_int_equal(decision.events.err.code, memory.refused ? CAFE_NOMEM : CAFE_OK);
@@ -172,6 +210,8 @@ int main(void) {
       TEST(a_command_is_kept_with_its_key),
       TEST(a_key_that_is_none_fails_the_reaction),
       TEST(a_task_is_kept_with_its_id_and_time),
+      TEST(data_of_another_size_is_taken_as_far_as_both_know_it),
+      TEST(data_without_a_size_is_refused),
       TEST(the_first_failure_is_kept_and_nothing_comes_after_it),
       TEST(a_refusal_that_cannot_say_why_fails_the_decision),
       TEST(a_refusal_of_memory_is_kept_wherever_it_comes),

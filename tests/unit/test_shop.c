@@ -94,6 +94,7 @@ static cafe_outcome call(place *at, const cafe_schema *command, uint64_t key, co
   submit.command = command;
   submit.key = key;
   submit.data = data;
+  submit.data_size = command->width;
   if (cafe_node_call(&outcome, at->node, &submit, &err) != CAFE_OK) {
     fail_msg("%s", err.text);
   }
