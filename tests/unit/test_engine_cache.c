@@ -53,6 +53,28 @@ static void what_somebody_waits_for_is_not_thrown_out(void **state) {
   kit_close(&k);
 }
 
+static void a_key_is_let_go_by_who_gave_up_on_the_way_to_it(void **state) {
+  (void)state;
+  kit k;
+  call gives_up;
+  add data = {1, {NULL, 0}};
+  kit_init(&k, true);
+  k.options.max_cached = 1;
+  assert_int_equal(kit_start(&k), CAFE_OK);
+  kit_add(&k, 1, 1);
+  assert_int_equal(kit_send(&k, &gives_up, &add_type, 1, &data), CAFE_OK);
+  cafe_op_cancel(gives_up.op);
+  kit_run(&k, 20);
+  assert_int_equal(gives_up.times, 1);
+  assert_int_equal(gives_up.code, CAFE_CANCELED);
+  kit_add(&k, 2, 1);
+  cafe_node_stats stats = {.size = sizeof stats};
+  cafe_node_stats_get(k.node, &stats);
+  assert_int_equal(stats.cached, 1);
+  assert_int_equal(kit_add(&k, 1, 1).state.total, 2);
+  kit_close(&k);
+}
+
 static void a_retry_is_remembered_though_its_key_left_memory(void **state) {
   (void)state;
   kit k;
@@ -183,6 +205,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(with_room_for_one_key_everything_is_the_same),
       cmocka_unit_test(what_somebody_waits_for_is_not_thrown_out),
+      cmocka_unit_test(a_key_is_let_go_by_who_gave_up_on_the_way_to_it),
       cmocka_unit_test(a_retry_is_remembered_though_its_key_left_memory),
       cmocka_unit_test(more_keys_than_one_scan_finds_are_all_taken_up),
       cmocka_unit_test(who_finds_another_writer_first_decides_again),
