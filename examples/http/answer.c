@@ -57,6 +57,8 @@ void http_add_position(http_request *request, const cafe_position *position) {
   http_add_header(request, "Cafe-Position", text);
 }
 
+int http_retry_after_s(int32_t ms) { return ms > 1000 ? (ms - 1) / 1000 + 1 : 1; }
+
 void http_send(http_request *request, unsigned status) {
   exchange *self = (exchange *)request;
   assert(self->status == 0);
@@ -68,8 +70,9 @@ void http_send(http_request *request, unsigned status) {
     status = 503;
   }
   if (status == 503) {
+    (void)snprintf(self->retry_after, sizeof self->retry_after, "%d", http_retry_after_s(self->retry_after_ms));
     self->headers[self->header_count].name = "Retry-After";
-    self->headers[self->header_count++].value = "1";
+    self->headers[self->header_count++].value = self->retry_after;
   }
   self->status = status;
   exchange_answered(self);
@@ -124,6 +127,7 @@ void http_wrong_field(http_request *request, const char *field, const char *mess
 }
 
 void http_failure(http_request *request, const cafe_err *err) {
+  ((exchange *)request)->retry_after_ms = err->retry_after_ms;
   switch (err->code) {
   case CAFE_INVALID:
     http_problem(request, HTTP_INVALID, "%s", err->text);

@@ -35,6 +35,8 @@ typedef struct exchange {
     const char *value;
   } headers[EXCHANGE_HEADERS_MAX];
   uint32_t header_count;
+  int32_t retry_after_ms; /* 0: not known */
+  char retry_after[12];
 
   /* command.c's */
   const http_command *command;

@@ -32,16 +32,18 @@ typedef enum cafe_code {
 
 /* One failure, in memory of the caller. Frozen: 256 bytes. Nothing in it needs freeing. */
 typedef struct cafe_err {
-  int32_t code;   /* a cafe_code */
-  int32_t detail; /* the cause's own number (errno, a backend's code), 0 if it has none */
-  char text[248]; /* one sentence: what was wrong and what to do. Ends with NUL, cut where too long */
+  int32_t code;           /* a cafe_code */
+  int32_t detail;         /* the cause's own number (errno, a backend's code), 0 if it has none */
+  int32_t retry_after_ms; /* so long to wait before the same call may succeed; 0: not known */
+  int32_t reserved;       /* 0 */
+  char text[240];         /* one sentence: what was wrong and what to do. Ends with NUL, cut where too long */
 } cafe_err;
 
 /* Fills err, if it isn't NULL, and returns code: `return cafe_fail(err, CAFE_INVALID, "…")`. The arguments may point
  * into err. THREADSAFE. Since 0.1. */
 CAFE_EXPORT int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4) CAFE_COLD;
 
-/* The same with the cause's own number. THREADSAFE. Since 0.1. */
+/* The same with the cause's own number. THREADSAFE. Since 0.1. Both leave retry_after_ms 0: who knows it sets it. */
 CAFE_EXPORT int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *format, ...)
     CAFE_PRINTF(4, 5) CAFE_COLD;
 

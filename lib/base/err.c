@@ -21,6 +21,8 @@ static void CAFE_PRINTF(4, 0) fill(cafe_err *err, cafe_code code, int32_t detail
   memcpy(err->text, text, sizeof(text));
   err->code = (int32_t)code;
   err->detail = detail;
+  err->retry_after_ms = 0;
+  err->reserved = 0;
 }
 
 int cafe_fail(cafe_err *err, cafe_code code, const char *format, ...) {

@@ -121,7 +121,7 @@ static void link_lost(cafe_link *link, const cafe_err *err) {
 }
 
 static void open_link(struct consumer *consumer) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_transport *transport = consumer->node->transport;
   consumer->link.service = consumer->source;
   consumer->link.name = consumer->name;
@@ -201,7 +201,7 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
 static void take_events(struct consumer *consumer, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                         uint64_t head) {
   batch_event **ends[CAFE_PARTITIONS];
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   int code = CAFE_OK;
   cafe_arena_reset(consumer->arena);
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
@@ -347,7 +347,7 @@ static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partiti
 }
 
 static void next_of(struct consumer *consumer, uint32_t partition) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   int code = CAFE_OK;
   bool begun = false;
   while (!code && !begun && consumer->queues[partition]) {

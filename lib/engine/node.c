@@ -114,6 +114,23 @@ int64_t node_after_us(const cafe_node *node, int64_t ms) {
   return ms < (INT64_MAX - now_us) / 1000 ? now_us + ms * 1000 : INT64_MAX;
 }
 
+/* Places come free with the next batch; how long one took so far is all that is known. */
+static int32_t commit_ms(const cafe_node *node) {
+  if (!node->stats.batches)
+    return 0;
+  int64_t ms = node->stats.commit_us_total / (int64_t)node->stats.batches / 1000 + 1;
+  return ms < INT32_MAX ? (int32_t)ms : INT32_MAX;
+}
+
+int node_has_room(const cafe_node *node, cafe_err *err) {
+  if (node->op_count < node->max_queued)
+    return CAFE_OK;
+  cafe_fail(err, CAFE_OVERLOADED, "%u operations are waiting already: later, please", node->op_count);
+  if (err)
+    err->retry_after_ms = commit_ms(node);
+  return CAFE_OVERLOADED;
+}
+
 int node_may_block(cafe_node *node, cafe_err *err) {
   if (node->loop->ops->turn(node->loop, 0) == CAFE_OK)
     return CAFE_OK;
@@ -133,7 +150,7 @@ void act_submit(cafe_node *node, struct act *act) {
 }
 
 static void take_act(cafe_node *node, struct act *taken) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   if (node->state > NODE_DRAINING) {
     cafe_fail(&err, CAFE_CANCELED, "the node is closing");
     taken->finish(node, taken, CAFE_CANCELED, &err);

@@ -563,6 +563,8 @@ int64_t node_utc_ms(const cafe_node *node);
 int64_t node_now_us(const cafe_node *node);
 /* So long from now; INT64_MAX where that is beyond all time. */
 int64_t node_after_us(const cafe_node *node, int64_t ms);
+/* CAFE_OVERLOADED: there are as many operations as may be. */
+int node_has_room(const cafe_node *node, cafe_err *err);
 /* CAFE_INVALID: somebody up the stack turns the node. */
 int node_may_block(cafe_node *node, cafe_err *err);
 uint64_t node_random(const cafe_node *node);

@@ -229,7 +229,7 @@ no_memory:
 }
 
 static void fold_batch(struct consumer *consumer) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     if (!consumer->queues[p])
       continue;
@@ -311,7 +311,7 @@ static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
 
 static void begin_batch(struct consumer *consumer) {
   cafe_node *node = consumer->node;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   size_t events = 0;
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
     for (batch_event *at = consumer->queues[p]; at; at = at->next)
@@ -345,7 +345,7 @@ static void begin_batch(struct consumer *consumer) {
 }
 
 void project_begin(struct consumer *consumer) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   int code = share(consumer, &err);
   if (code) {
     consumer_failed(consumer, code, &err);

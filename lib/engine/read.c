@@ -53,9 +53,7 @@ static int check_node(const cafe_node *node, cafe_err *err) {
     return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
   if (node->state > NODE_DRAINING)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the node is closing");
-  if (node->op_count >= node->max_queued)
-    return cafe_fail(err, CAFE_OVERLOADED, "%u operations are waiting already: later, please", node->op_count);
-  return CAFE_OK;
+  return node_has_room(node, err);
 }
 
 static void job_free(read_job *job) { node_arena_free(job->job.node, job->arena); /* the job lies in it */ }

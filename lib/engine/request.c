@@ -129,7 +129,7 @@ static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict,
 static void request_done(cafe_request *request, const cafe_err *err, cafe_slice body) {
   request_out *out = CONTAINER(request, request_out, request);
   cafe_verdict verdict = CAFE_REFUSED;
-  cafe_err failure = {0, 0, ""};
+  cafe_err failure = {0};
   int code = err ? err->code : read_answer(out, body, &verdict, &failure);
   if (code) {
     node_log(out->node, CAFE_LOG_WARN, out->subject->key, (cafe_slice){NULL, 0}, "asking %s: %s", request->service,
@@ -150,7 +150,7 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_slice tr
 
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
   cafe_node *node = subject->node;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   if (node->state > NODE_DRAINING)
     return; /* the saga's row says that it asked: taken up at the next start */
   cafe_arena *arena = node_arena(node);
@@ -213,7 +213,7 @@ static void serve_done(cafe_op *op, const cafe_err *err, const cafe_outcome *out
   cafe_slice body = {NULL, 0};
   if (!incoming)
     return; /* whoever asked is gone */
-  cafe_err failure = {0, 0, ""};
+  cafe_err failure = {0};
   if (!err) {
     wire_answer answer = {
         WIRE_VERSION, outcome->verdict, cafe_text(outcome->reason), cafe_text(outcome->text), {NULL, 0}, 0, 0,
@@ -271,7 +271,7 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
 }
 
 void request_serve(cafe_node *node, cafe_incoming *incoming) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_op *op = NULL;
   cafe_slice none = {NULL, 0};
   cafe_submit submit = CAFE_SUBMIT_INIT;

@@ -353,7 +353,7 @@ static void load_done(storage_job *base) {
 
 void subject_load(struct subject *subject) {
   cafe_node *node = subject->node;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_arena *arena = node_arena(node);
   load_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (!job || reset_memory(subject)) {

@@ -51,7 +51,7 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
 }
 
 static void op_fail(cafe_op *op, int code, const cafe_err *err) {
-  cafe_err failure = {0, 0, ""};
+  cafe_err failure = {0};
   if (err && err->code)
     failure = *err;
   else
@@ -339,9 +339,7 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
                      "a client's key has 1 to 255 bytes, its scope up to 255, its fingerprint up to 65,536");
   if (key && !is_zero(key->reserved, sizeof key->reserved))
     return cafe_fail(err, CAFE_UNSUPPORTED, "a client's key has reserved words that this library doesn't know");
-  if (node->op_count >= node->max_queued)
-    return cafe_fail(err, CAFE_OVERLOADED, "%u commands are waiting already: later, please", node->op_count);
-  return CAFE_OK;
+  return node_has_room(node, err);
 }
 
 static int copy_submit(cafe_op *op, const cafe_submit *submit, const void *taken) {
@@ -456,7 +454,7 @@ static int ask_back(give_up **out, const cafe_op *op, const cafe_aggregate *owne
   cafe_node *node = op->node;
   give_up *self = cafe_arena_alloc(arena, sizeof *self);
   cafe_command given_up = {op->act.command->type->command, op->act.key, node_utc_ms(node), op->act.data};
-  cafe_reaction said = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+  cafe_reaction said = {{arena, NULL, NULL, 0, {0}}};
   owner->give_up(&said, &given_up, owner->user);
   const collected *asked = said.commands.first;
   if (said.commands.err.code)

@@ -142,7 +142,7 @@ static running_task *task_make(struct subject *subject, const wanted_task *wante
 
 static void task_start(running_task *task) {
   cafe_node *node = task->subject->node;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   task->phase = TASK_RUNNING;
   task->task.now_ms = node_utc_ms(node);
   if (task->worker->retry.timeout_ms > 0)

@@ -337,7 +337,7 @@ void workload_clean(const bench_case *wanted) {
 void workload_run(bench_result *out, const bench_case *wanted) {
   memset(out, 0, sizeof(*out));
   driver *d = calloc(1, sizeof(*d));
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   if (!d) {
     snprintf(out->failure, sizeof(out->failure), "no memory");
     return;

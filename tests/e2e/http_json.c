@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The example servers' JSON and moments: what is read is read exactly, what is written can be read by anybody.
+ * The example servers' JSON, moments and waits: what is read is read exactly, what is written can be read by anybody.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cafe/order.h"
+#include "http/http.h"
 #include "http/json.h"
 #include "http/moment.h"
 
@@ -257,6 +258,16 @@ static void moments_are_read_exactly_or_not_at_all(void **state) {
   assert_int_equal(moment_set_zone("../passwd", &err), CAFE_INVALID);
 }
 
+static void who_is_told_to_wait_never_comes_too_early(void **state) {
+  static const struct {
+    int32_t ms;
+    int s;
+  } rows[] = {{0, 1}, {1, 1}, {999, 1}, {1000, 1}, {1001, 2}, {2500, 3}, {3000, 3}, {INT32_MAX, 2147484}, {-5, 1}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    assert_int_equal(http_retry_after_s(rows[i].ms), rows[i].s);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(members_keep_their_source_text),
@@ -264,6 +275,7 @@ int main(void) {
       cmocka_unit_test(a_text_cut_off_anywhere_is_refused),
       cmocka_unit_test(a_struct_is_written_by_its_field_table),
       cmocka_unit_test(a_struct_is_read_by_its_field_table),
+      cmocka_unit_test(who_is_told_to_wait_never_comes_too_early),
       cmocka_unit_test(moments_are_read_exactly_or_not_at_all),
       cmocka_unit_test(x14_every_id_is_written_as_a_number_that_every_reader_takes_exactly),
   };

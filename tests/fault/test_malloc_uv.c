@@ -121,7 +121,7 @@ static void end_uv(uv_loop_t *uv, uv_async_t *reserved) {
 }
 
 static void check_kept(const promise *made) {
-  program p = {.err = {0, 0, ""}};
+  program p = {.err = {0}};
   uv_async_t reserved;
   const void *row;
   start_uv(&p.uv, &reserved);
@@ -137,7 +137,7 @@ static void check_kept(const promise *made) {
 
 /* Returns the number of allocations. */
 static uint64_t play_without_memory(uint64_t n) {
-  program p = {.err = {0, 0, ""}};
+  program p = {.err = {0}};
   promise made = {0, CAFE_ORDER_NONE};
   uv_async_t reserved;
   sqlite_file_remove(path);

@@ -491,7 +491,7 @@ int cluster_start(cluster *c, int service) {
   cluster_set_faults(c, service, n->starts || n != c->nodes ? NULL : c->options.faults);
   n->starts++;
   n->is_stuck = false;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   bool was_armed = arm(c, true);
   int code = create_node(n, &err);
   arm(c, was_armed);

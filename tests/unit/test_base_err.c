@@ -22,6 +22,11 @@ static void a_failure_returns_its_code_and_says_why(void **state) {
   assert_string_equal(err.text, "stream order 7 is at 3");
   assert_int_equal(cafe_fail_detail(&err, CAFE_UNAVAILABLE, 111, "refused"), CAFE_UNAVAILABLE);
   assert_int_equal(err.detail, 111);
+  assert_int_equal(err.retry_after_ms, 0);
+  err.retry_after_ms = 7; /* of an earlier failure in the same memory */
+  cafe_fail(&err, CAFE_OVERLOADED, "full");
+  assert_int_equal(err.retry_after_ms, 0);
+  assert_int_equal(err.reserved, 0);
 }
 
 static void nobody_needs_to_listen(void **state) {

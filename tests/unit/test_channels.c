@@ -377,7 +377,7 @@ static void who_gives_up_records_a_failure(void **state) {
   job j;
   cafe_err reason;
   cafe_arena *arena = cafe_arena_create(NULL);
-  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
   job_init(&j, "mail", 20);
   (void)cafe_fail(&reason, CAFE_TIMEOUT, "nobody opens");
   worker.give_up(&reaction, &j.task, &reason, worker.user);

@@ -53,7 +53,7 @@ static cafe_node *make_staffed_node(kit *k) {
 
 /* Hosting it, or starting with it, is refused with these words. */
 static void refuses(kit *k, const wrong *w, const char *words) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_node *node = make_staffed_node(k);
   int code = cafe_node_host(node, &w->service, &err);
   if (!code)
@@ -67,7 +67,7 @@ static void refuses(kit *k, const wrong *w, const char *words) {
 }
 
 static void accepts(kit *k, const wrong *w) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_node *node = make_staffed_node(k);
   int code = cafe_node_host(node, &w->service, &err);
   if (!code)

@@ -304,7 +304,8 @@ typedef struct call {
   cafe_op *op;
   uint32_t times;
   int code;
-  char text[248];
+  char text[240];
+  int32_t retry_after_ms;
   cafe_verdict verdict;
   uint64_t key, version;
   cafe_position position;
@@ -381,7 +382,7 @@ static inline bool kit_was_logged(const kit *k, const char *text) {
 }
 
 static inline int kit_start(kit *k) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_worker worker = {CAFE_WORKER, &question_type, k->retry, kit_task_start, kit_task_stop, kit_give_up, k};
   k->options.loop = k->loop;
   k->options.store = k->store;
@@ -479,11 +480,12 @@ static inline void call_done(const cafe_err *err, const cafe_outcome *outcome, v
 }
 
 static inline int kit_submit(kit *k, call *c, const cafe_submit *submit) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   memset(c, 0, sizeof *c);
   int code = cafe_node_submit(&c->op, k->node, submit, call_done, c, &err);
   if (code)
     snprintf(c->text, sizeof c->text, "%s", err.text);
+  c->retry_after_ms = err.retry_after_ms;
   assert_int_equal(c->times, 0); /* never inside */
   return code;
 }

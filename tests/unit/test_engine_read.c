@@ -6,7 +6,7 @@
 typedef struct listing {
   uint32_t times;
   int code;
-  char text[248];
+  char text[240];
   uint32_t count;
   uint64_t keys[128];
   int64_t totals[128];
@@ -38,7 +38,7 @@ static void listed(const cafe_err *err, const cafe_page *page, void *user) {
 }
 
 static int ask_list(kit *k, listing *l, const cafe_list *list) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   memset(l, 0, sizeof *l);
   int code = cafe_node_list(NULL, k->node, list, listed, l, &err);
   if (code)
@@ -371,7 +371,7 @@ static void waiting_for_a_view_ends_when_it_holds_the_position(void **state) {
   (void)state;
   for (int is_threaded = 0; is_threaded <= 1; is_threaded++) {
     kit k;
-    cafe_err err = {0, 0, ""};
+    cafe_err err = {0};
     kit_open(&k, is_threaded);
     for (uint64_t i = 1; i <= 20; i++) {
       waiting w = {0, 0};

@@ -214,14 +214,17 @@ static void a_full_queue_says_so(void **state) {
   call calls[5];
   ask data = {1};
   kit_init(&k, true);
+  cafe_sim_set_job_delay(k.loop, 2500, 2500);
   k.options.max_queued = 4;
   assert_int_equal(kit_start(&k), CAFE_OK);
   for (uint64_t i = 0; i < 4; i++)
     assert_int_equal(kit_send(&k, &calls[i], &ask_type, i + 1, &data), CAFE_OK);
   assert_int_equal(kit_send(&k, &calls[4], &ask_type, 5, &data), CAFE_OVERLOADED);
   assert_non_null(strstr(calls[4].text, "later"));
+  assert_int_equal(calls[4].retry_after_ms, 0); /* nothing was committed yet: nobody knows */
   kit_run(&k, 50);
   assert_int_equal(kit_send(&k, &calls[4], &ask_type, 5, &data), CAFE_OVERLOADED); /* who waits counts */
+  assert_int_equal(calls[4].retry_after_ms, 3);                                    /* a commit takes 2.5 ms */
   kit_answer(&k, 0, 1);
   kit_run(&k, 50);
   assert_int_equal(kit_send(&k, &calls[4], &ask_type, 5, &data), CAFE_OK);

@@ -321,7 +321,7 @@ static void an_answer_that_is_none_fails_the_unit(void **state) {
 
 static void the_first_failure_counts_and_one_without_a_code_is_invalid(void **state) {
   cafe_arena *arena = cafe_arena_create(NULL);
-  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
   note data = {1};
   cafe_reaction_fail(&reaction, CAFE_OK, "%s", "the first");
   cafe_reaction_fail(&reaction, CAFE_DENIED, "%s", "the second");

@@ -216,7 +216,7 @@ static inline void kitchen_log(const cafe_log_record *record, void *user) {
 }
 
 static inline void kitchen_up(kitchen *self) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
   options.loop = self->loop;
   options.store = self->store;
@@ -311,7 +311,7 @@ static inline void submit(kitchen *self, call *out, const cafe_schema *command, 
   char digits[24];
   snprintf(digits, sizeof digits, "%lld", (long long)n);
   cafe_client_key own = {cafe_text("kitchen"), cafe_text(client_key), cafe_text(digits)};
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   memset(out, 0, sizeof *out);
   asked.command = command;
   asked.key = key;

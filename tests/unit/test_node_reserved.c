@@ -121,7 +121,7 @@ static void a_word_of_a_newer_library_is_refused_in_every_definition(void **stat
       WORD(p.worker.retry.reserved[0], "the worker of BrewTask has"),
 #undef WORD
   };
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   parts_init(&p);
   if (host(&p, &err))
     fail_msg("%s", err.text);

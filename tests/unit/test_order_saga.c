@@ -140,7 +140,7 @@ static void started(void) {
 /* ---- the definition ---- */
 
 static void the_definition_is_sound(void **unused) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   int code = cafe_saga_check(&cafe_order_saga, &err);
   assert_string_equal(err.text, "");
   assert_int_equal(code, CAFE_OK);
@@ -439,7 +439,7 @@ static bool stands_in(const char *steps) { return cafe_slice_equal(row().steps, 
 
 static void take_up(const left_row *left) {
   saga_row was = {.name = cafe_text("order"), .saga_version = 1, .phase = left->phase};
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   was.steps = cafe_text(left->steps);
   was.state = bytes_of(left->state);
   was.data = bytes_of(left->data);

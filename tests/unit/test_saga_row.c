@@ -506,7 +506,7 @@ static void memory_refused_anywhere_is_told(void **state) {
       stingy own_memory, scratch_memory;
       cafe_arena *own = arena_of(&own_memory, starved ? ARENA_BYTES : bytes);
       cafe_arena *scratch = arena_of(&scratch_memory, starved ? bytes : ARENA_BYTES);
-      cafe_err err = {0, 0, ""};
+      cafe_err err = {0};
       code = live(plan, own, scratch, &err);
       assert_int_equal(code, err.code);
       assert_true(code == CAFE_OK || code == CAFE_NOMEM);

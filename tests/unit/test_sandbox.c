@@ -407,7 +407,7 @@ static void a_torn_last_line_is_cut_off(void **state) {
 
 static int open_code(void) {
   cafe_gateway *other = NULL;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   int code = cafe_sandbox_create(&other, loop, path, NULL, &err);
   assert_int_equal(code, err.code);
   assert_null(other);
@@ -744,7 +744,7 @@ static void who_gives_up_records_an_outcome_that_is_not_known(void **state) {
   cafe_err reason;
   job j;
   cafe_arena *arena = cafe_arena_create(NULL);
-  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0, 0, ""}}};
+  cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
   assert_int_equal(gateway_worker_create(&worker, gateway, some_retry, NULL, NULL), CAFE_OK);
   job_init(&j, CAFE_PAYMENT_CAPTURE, NULL, 3);
   (void)cafe_fail(&reason, CAFE_TIMEOUT, "no answer");

@@ -81,7 +81,7 @@ static void place_close(place *self) {
 }
 
 static void open_place(place *self, unsigned services, cafe_transport *transport) {
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   if (place_try(self, services, transport, NULL, &err) != CAFE_OK || cafe_node_start(self->node, &err) != CAFE_OK) {
     fail_msg("%s", err.text);
   }
@@ -90,7 +90,7 @@ static void open_place(place *self, unsigned services, cafe_transport *transport
 static cafe_outcome call(place *at, const cafe_schema *command, uint64_t key, const void *data) {
   cafe_submit submit = CAFE_SUBMIT_INIT;
   cafe_outcome outcome;
-  cafe_err err = {0, 0, ""};
+  cafe_err err = {0};
   submit.command = command;
   submit.key = key;
   submit.data = data;
