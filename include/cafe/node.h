@@ -25,6 +25,9 @@ CAFE_EXPORT void cafe_transport_destroy(cafe_transport *transport);
 /*
  * A service: what is hosted together under one name and may be moved to a node of its own. Any array may be NULL; each
  * is ended by NULL. BORROW by the node, with all that it points to: until the node is destroyed.
+ *
+ * Names: no service, aggregate, saga, policy or view has one that begins with `cafe_`, or that of a table of the
+ * library's (ids, sagas, wakes, attempts, meta, events, client_keys, checkpoints).
  */
 typedef struct cafe_service {
   size_t size;      /* CAFE_SERVICE sets it */

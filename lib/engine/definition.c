@@ -21,9 +21,26 @@ static int check_size(size_t size, size_t wanted, const char *what, const char *
                    macro);
 }
 
+/* The library's tables are its own, those that every store has (sys/store.h) too, and so are all names that begin as
+ * the ones to come will: a later version mustn't find a user's table in its place. */
+static int check_free(const char *name, const char *what, cafe_err *err) {
+  static const char *const stored[] = {"meta", "events", "client_keys", "checkpoints"};
+  bool is_taken = strncmp(name, "cafe_", 5) == 0;
+  for (int i = 0; i < OWN_TABLES; i++)
+    is_taken = is_taken || strcmp(engine_tables[i].name, name) == 0;
+  for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++)
+    is_taken = is_taken || strcmp(stored[i], name) == 0;
+  if (!is_taken)
+    return CAFE_OK;
+  return cafe_fail(
+      err, CAFE_INVALID,
+      "%s can't be named %s: the names of the library's tables, and all that begin with cafe_, are its own", what,
+      name);
+}
+
 static int check_name(const char *name, const char *what, cafe_err *err) {
   if (field_is_word(name))
-    return CAFE_OK;
+    return check_free(name, what, err);
   return cafe_fail(err, CAFE_INVALID, "%s needs a name of letters, digits, '_', '-' and '.', not \"%s\"", what,
                    name ? name : "");
 }
@@ -140,6 +157,12 @@ int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err) {
   return code ? code : check_tasks(aggregate, err);
 }
 
+/* ---- sagas ---- */
+
+int definition_check_saga(const cafe_saga *saga, cafe_err *err) {
+  return saga->name ? check_free(saga->name, "a saga", err) : CAFE_OK; /* the rest is saga/check.c's */
+}
+
 /* ---- policies ---- */
 
 int definition_check_policy(const cafe_policy *policy, cafe_err *err) {
@@ -197,6 +220,8 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
   if (!code && !field_is_snake(view->name))
     code = cafe_fail(err, CAFE_INVALID, "a view is a table: it needs a name in snake_case, not \"%s\"",
                      view->name ? view->name : "");
+  if (!code)
+    code = check_free(view->name, "a view", err);
   if (!code)
     code = check_no_secret(view->row, "the view", err);
   if (!code)

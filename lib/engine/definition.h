@@ -7,6 +7,7 @@
 /* What is wrong with a definition by itself. CAFE_INVALID says what, where, and what to do. */
 int definition_check_service(const cafe_service *service, cafe_err *err);
 int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err);
+int definition_check_saga(const cafe_saga *saga, cafe_err *err);
 int definition_check_policy(const cafe_policy *policy, cafe_err *err);
 int definition_check_view(const cafe_view *view, cafe_err *err);
 int definition_check_worker(const cafe_worker *worker, cafe_err *err);

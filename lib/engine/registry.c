@@ -148,12 +148,15 @@ static int add_aggregate(cafe_node *node, const cafe_aggregate *type, const char
 
 static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
   registry *known = &node->registry;
+  int code = definition_check_saga(type, err);
+  if (code)
+    return code;
   if (known->saga_count >= LOCAL_MAX)
     return cafe_fail(err, CAFE_INVALID, "a node hosts at most %d sagas", LOCAL_MAX);
   if (grow(node, &known->sagas, known->saga_count, sizeof *known->sagas))
     return no_memory(err);
   hosted_saga *made = &known->sagas[known->saga_count];
-  int code = saga_plan_create(&made->plan, type, &node->allocator, err);
+  code = saga_plan_create(&made->plan, type, &node->allocator, err);
   if (code)
     return code;
   known->saga_count++;
@@ -182,18 +185,6 @@ static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err)
   return CAFE_OK;
 }
 
-/* The engine's, and those that every store has (sys/store.h). */
-static bool is_own_table(const char *name) {
-  static const char *const stored[] = {"events", "client_keys", "checkpoints"};
-  for (int i = 0; i < OWN_TABLES; i++)
-    if (strcmp(engine_tables[i].name, name) == 0)
-      return true;
-  for (size_t i = 0; i < sizeof stored / sizeof stored[0]; i++)
-    if (strcmp(stored[i], name) == 0)
-      return true;
-  return false;
-}
-
 static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   registry *known = &node->registry;
   int code = definition_check_view(view, err);
@@ -202,8 +193,6 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
   for (uint32_t i = 0; i < known->view_count; i++)
     if (strcmp(known->views[i].type->name, view->name) == 0)
       return cafe_fail(err, CAFE_INVALID, "two views are named %s", view->name);
-  if (is_own_table(view->name))
-    return cafe_fail(err, CAFE_INVALID, "a view can't be named %s: the library's own table is", view->name);
   if (grow(node, &known->views, known->view_count, sizeof *known->views))
     return no_memory(err);
   hosted_view *made = &known->views[known->view_count++];

@@ -148,6 +148,41 @@ static void wrong_services_are_refused(void **state) {
   close_kit(&k);
 }
 
+static void names_that_are_the_librarys_own_are_refused(void **state) {
+  (void)state;
+  static const char *const taken[] = {"cafe_things", "cafe_", "ids",    "sagas",       "wakes",
+                                      "attempts",    "meta",  "events", "client_keys", "checkpoints"};
+  kit k;
+  wrong w;
+  cafe_saga saga = {.size = CAFE_SAGA};
+  const cafe_saga *const sagas[] = {&saga, NULL};
+  open_kit(&k);
+  for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "can't be named %s: ", taken[i]);
+    for (int what = 0; what < 5; what++) {
+      wrong_init(&w);
+      *(what == 0   ? &w.service.name
+        : what == 1 ? &w.aggregate.name
+        : what == 2 ? &w.policy.name
+        : what == 3 ? &w.view.name
+                    : &saga.name) = taken[i];
+      w.service.sagas = what == 4 ? sagas : NULL;
+      refuses(&k, &w, wanted);
+      refuses(&k, &w, "cafe_, are its own");
+    }
+  }
+  static const char *const free_names[] = {"cafe", "cafes", "event", "a_cafe_"};
+  for (size_t i = 0; i < sizeof free_names / sizeof free_names[0]; i++) {
+    wrong_init(&w);
+    const char *const sources[] = {free_names[i], NULL};
+    w.view.name = w.policy.name = w.aggregate.name = w.service.name = w.policy.source = free_names[i];
+    w.view.sources = sources;
+    accepts(&k, &w);
+  }
+  close_kit(&k);
+}
+
 static void a_service_with_a_mistake_keeps_its_node_from_starting(void **state) {
   (void)state;
   kit k;
@@ -381,7 +416,7 @@ static void wrong_views_are_refused(void **state) {
   refuses(&k, &w, "no BOOL column");
   wrong_init(&w);
   w.view.name = "sagas";
-  refuses(&k, &w, "the library's own");
+  refuses(&k, &w, "the library's tables");
   wrong_init(&w);
   cafe_view twin = totals_view;
   twin.name = "boxes";
@@ -407,7 +442,7 @@ static void wrong_views_are_refused(void **state) {
   w.view.name = "All boxes";
   refuses(&k, &w, "not \"All boxes\"");
   w.view.name = "events";
-  refuses(&k, &w, "the library's own");
+  refuses(&k, &w, "the library's tables");
   wrong_init(&w);
   w.view.version = 0;
   refuses(&k, &w, "a version from 1");
@@ -719,6 +754,7 @@ int main(void) {
       cmocka_unit_test(a_node_needs_a_loop_and_a_store),
       cmocka_unit_test(what_is_not_of_this_versions_size_is_refused),
       cmocka_unit_test(wrong_services_are_refused),
+      cmocka_unit_test(names_that_are_the_librarys_own_are_refused),
       cmocka_unit_test(a_service_with_a_mistake_keeps_its_node_from_starting),
       cmocka_unit_test(wrong_aggregates_are_refused),
       cmocka_unit_test(outcomes_that_never_come_are_refused),
