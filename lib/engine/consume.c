@@ -473,6 +473,10 @@ static bool is_hosted(const cafe_node *node, const char *service) {
   return false;
 }
 
+/* A node's services come and go, its log stays: a place in it must be found again whoever is hosted beside whom. No
+ * service has that name. */
+static const char local_log[] = ".";
+
 static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
                         uint32_t shard, const char **types, cafe_err *err) {
   struct consumer *made = node_alloc(node, sizeof *made), *other;
@@ -487,7 +491,7 @@ static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, con
   made->shard = shard;
   made->types = types;
   made->arena = cafe_arena_create(&node->allocator);
-  made->name = arena_printf(node->registry_arena, "%s<%s", name, source);
+  made->name = arena_printf(node->registry_arena, "%s<%s", name, made->is_local ? local_log : source);
   if (!made->arena || !made->name)
     goto no_memory;
   LL_FOREACH(node->consumers, other) {

@@ -19,7 +19,7 @@ struct consumer {
   cafe_node *node;
   consumer_kind kind;
   uint32_t index; /* of the policy, saga or view */
-  char *name;     /* the subscription's, kept for ever */
+  char *name;     /* the subscription's, kept for ever: "order_infos<pay", "order_infos<." of the node's own log */
   const char *source;
   bool is_local;
   uint32_t shard;

@@ -477,8 +477,10 @@ static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
 }
 
 static void read_places(places out[3], cluster *c, cluster_node *n) {
-  static const char *const names[] = {"order_infos<app", "order_infos<pay", "order_infos<store"};
+  static const char *const split[] = {"order_infos<app", "order_infos<pay", "order_infos<store"};
+  static const char *const together[] = {"order_infos<."};
   memset(out, 0, 3 * sizeof *out);
+  const char *const *names = c->options.is_split ? split : together;
   int count = c->options.is_split ? 3 : 1;
   for (int i = 0; i < count; i++)
     assert_int_equal(n->inner->ops->read_checkpoints(n->inner, names[i], see_checkpoint, &out[i], NULL), CAFE_OK);

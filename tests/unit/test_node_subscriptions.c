@@ -102,6 +102,88 @@ static void a_view_can_be_awaited_as_soon_as_its_node_is_started(void **state) {
   kitchen_close(k);
 }
 
+/* ---- the node's own log ---- */
+
+static const cafe_aggregate *const jar_only[] = {&jar_aggregate, NULL};
+static const cafe_aggregate *const lid_only[] = {&lid_aggregate, NULL};
+static const char *const both_sources[] = {"pantry", "kitchen", NULL};
+static const cafe_schema *const filled_or_closed[] = {&Filled, &Closed, NULL};
+static const cafe_view both_totals = {.size = CAFE_VIEW,
+                                      .name = "totals",
+                                      .version = 1,
+                                      .sources = both_sources,
+                                      .events = filled_or_closed,
+                                      .key_name = "jar_id",
+                                      .row = &total_type,
+                                      .fold = add_up};
+static const cafe_view *const both_views[] = {&both_totals, NULL};
+static const cafe_aggregate *const both_aggregates[] = {&lid_aggregate, &jar_aggregate, NULL};
+
+static const cafe_service kitchen_service = {.size = CAFE_SERVICE, .name = "kitchen", .aggregates = jar_only};
+static const cafe_service pantry_service = {.size = CAFE_SERVICE, .name = "pantry", .aggregates = lid_only};
+static const cafe_service board_service = {.size = CAFE_SERVICE,
+                                           .name = "board",
+                                           .views = both_views,
+                                           .remotes = both_aggregates,
+                                           .remote_services = both_sources};
+
+/* A node with these services, that fills a jar and is asked what the board says then. */
+static int64_t fill_and_read(kitchen *k, const cafe_service *const *services) {
+  cafe_err err;
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  const void *row;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, &err), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, &err), CAFE_OK);
+  for (; *services; services++)
+    assert_int_equal(cafe_node_host(k->node, *services, &err), CAFE_OK);
+  if (cafe_node_start(k->node, &err))
+    fail_msg("%s", err.text);
+  ask(k, &Fill, 7, 1, NULL);
+  kitchen_run(k, 1000000);
+  assert_int_equal(cafe_node_find(&row, k->node, &both_totals, 7, 0, &err), CAFE_OK);
+  int64_t said = ((const total *)row)->filled;
+  kitchen_down(k);
+  return said;
+}
+
+static int count_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
+  ++*(int *)user;
+  return checkpoint->log_id ? CAFE_OK : CAFE_INVALID;
+}
+
+static int checkpoints_of(kitchen *k, const char *subscription) {
+  int count = 0;
+  assert_int_equal(k->inner->ops->read_checkpoints(k->inner, subscription, count_checkpoint, &count, NULL), CAFE_OK);
+  return count;
+}
+
+static void a_place_in_the_own_log_is_kept_whoever_is_hosted(void **state) {
+  static const cafe_service *const orders[][4] = {{&kitchen_service, &pantry_service, &board_service, NULL},
+                                                  {&board_service, &pantry_service, &kitchen_service, NULL},
+                                                  {&kitchen_service, &board_service, NULL},
+                                                  {&pantry_service, &kitchen_service, &board_service, NULL}};
+  kitchen *k = kitchen_open(0);
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(fill_and_read(k, orders[i]), i + 1); /* each event once */
+  assert_int_equal(checkpoints_of(k, "totals<."), 1);
+  assert_int_equal(checkpoints_of(k, "totals<kitchen"), 0);
+  assert_int_equal(checkpoints_of(k, "totals<pantry"), 0);
+  kitchen_close(k);
+}
+
+static void a_policy_across_keys_keeps_its_place_in_the_own_log(void **state) {
+  kitchen *k = kitchen_open(0);
+  k->service.policies = three_policies;
+  kitchen_up(k);
+  ask(k, &Stir, 7, 1, NULL);
+  kitchen_run(k, 1000000);
+  assert_int_equal(checkpoints_of(k, "three<."), 1);
+  assert_int_equal(checkpoints_of(k, "three<kitchen"), 0);
+  kitchen_close(k);
+}
+
 typedef struct counted {
   size_t bytes;
 } counted;
@@ -145,6 +227,8 @@ int main(void) {
       cmocka_unit_test(what_a_policy_asks_of_one_key_twice_is_done_twice_not_oftener),
       cmocka_unit_test(a_mark_that_cant_be_written_isnt_written_again_and_again),
       cmocka_unit_test(a_view_can_be_awaited_as_soon_as_its_node_is_started),
+      cmocka_unit_test(a_place_in_the_own_log_is_kept_whoever_is_hosted),
+      cmocka_unit_test(a_policy_across_keys_keeps_its_place_in_the_own_log),
       cmocka_unit_test(a_row_that_is_folded_ten_thousand_times_takes_no_more_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
