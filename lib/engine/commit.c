@@ -240,7 +240,8 @@ void commit_early(cafe_node *node) {
   bool is_inline = node->store->ops->is_inline;
   if (node->committing && atomic_load_explicit(&node->committing->has_run, memory_order_acquire))
     end_commit(node);
-  if (node->ready_count < (is_inline ? EARLY_INLINE_UNITS : EARLY_UNITS))
+  uint32_t worth_it = is_inline ? EARLY_INLINE_UNITS : EARLY_UNITS;
+  if (node->ready_count < (worth_it < node->max_batch ? worth_it : node->max_batch))
     return;
   start_batch(node);
   if (is_inline)
