@@ -9,8 +9,9 @@
  * What is kept here: nothing leaves the node before the unit it rests on is durable. Answers, tasks, requests to other
  * nodes, readers of the log: all of it starts in unit_committed, in the order in which the units were decided. And a
  * unit is written only if the ones that it rests on are: two of one key share a batch only where the store itself
- * refuses the second without the first; otherwise the second waits, and fails with the first. Else an event whose
- * effect is already there, but not yet written, would be marked as done, and its effect lost with that write.
+ * refuses the second without the first (nobody else writes to it: a foreign unit could else take the first one's
+ * version); otherwise the second waits, and fails with the first. Else an event whose effect is already there, but not
+ * yet written, would be marked as done, and its effect lost with that write.
  *
  * A crash before the batch is durable leaves nothing of it: nobody was answered, nothing was started. A crash after it,
  * but before unit_committed, leaves units that nobody heard of: the row in `wakes`, written by the same unit, brings
