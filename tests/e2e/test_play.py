@@ -10,7 +10,7 @@ import sys
 import tempfile
 import unittest
 
-from shop import APP, DASHBOARD, SOON, binary, free_base
+from shop import APP, DASHBOARD, PATIENT, SOON, binary, free_base
 
 SHOP = binary()
 QUICKSTART = os.path.join(os.path.dirname(SHOP), "quickstart")
@@ -28,7 +28,7 @@ class Play(unittest.TestCase):
         return [sys.executable, "-B", PLAY, "--shop", SHOP, "--folder", os.path.join(self.folder.name, "var"), *options]
 
     def environment(self):
-        return {**os.environ, "CAFE_PORT_BASE": str(self.base), "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, "CAFE_PORT_BASE": str(self.base), "CAFE_PAYMENT_DEADLINE": PATIENT, "PYTHONUNBUFFERED": "1"}
 
     def assert_nothing_listens(self):
         for port in range(self.base + APP, self.base + DASHBOARD + 1):

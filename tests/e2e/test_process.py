@@ -175,7 +175,7 @@ class Living(Case):
 
     def test_a_drain_answers_what_is_in_flight_and_exits_with_0(self):
         for how in (signal.SIGTERM, signal.SIGINT):
-            self.shop.put(PAY, "/sandbox", {"delayMs": 300})
+            self.shop.put(PAY, "/sandbox", {"delayMs": 2000})
             answers = []
             caller = threading.Thread(target=lambda: answers.append(self.shop.post(APP, "/orders", SEED)))
             caller.start()

@@ -2,7 +2,7 @@
 
 /*
  * A request's body, any bytes at all: refused, or an object whose members have each a name of its own and a value that
- * is JSON by itself; and a text that was read is the same after it was written and read again.
+ * is JSON wherever it stands; and a text that was read is the same after it was written and read again.
  */
 #include <string.h>
 
@@ -29,6 +29,17 @@ static void check_text(cafe_arena *arena, cafe_slice text) {
   buffer_reset(&written);
 }
 
+/* In an array, since an object within an object may name a member twice: nobody takes it. */
+static void check_value(cafe_arena *arena, cafe_slice text) {
+  buffer written = {NULL, 0, 0, false};
+  json_object array;
+  json_open(&written, NULL, '[');
+  buffer_add(&written, text.data, text.size);
+  json_close(&written, ']');
+  require(json_read(&array, arena, whole(&written), NULL) == CAFE_OK && !array.is_object);
+  buffer_reset(&written);
+}
+
 static void check_member(cafe_arena *arena, const json_member *member, cafe_slice source) {
   require(json_is_utf8(member->name));
   if (member->kind == JSON_STRING) {
@@ -36,9 +47,8 @@ static void check_member(cafe_arena *arena, const json_member *member, cafe_slic
     check_text(arena, member->text);
     return;
   }
-  json_object value;
   require(member->text.data >= source.data && member->text.data + member->text.size <= source.data + source.size);
-  require(json_read(&value, arena, member->text, NULL) == CAFE_OK);
+  check_value(arena, member->text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
