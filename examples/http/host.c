@@ -115,7 +115,8 @@ int host_listen(host *self, const char *address, int port, const http_service *s
 
 /* ---- ending ---- */
 
-static void on_node_closed(void *user) {
+static void on_node_closed(const cafe_err *err, void *user) {
+  (void)err; /* there is none */
   host *self = user;
   uv_stop(&self->uv);
 }
@@ -132,7 +133,10 @@ static void close_node(host *self) {
   }
 }
 
-static void on_node_drained(void *user) { close_node(user); }
+static void on_node_drained(const cafe_err *err, void *user) {
+  (void)err; /* canceled: it is closing already */
+  close_node(user);
+}
 
 static void on_server_drained(void *user) {
   host *self = user;

@@ -20,13 +20,14 @@ static void must(int code) {
 /* Submits a command, waits for its outcome, prints the order. Returns its number. */
 static uint64_t step(uint64_t order, const cafe_schema *command, const void *data, size_t size) {
   cafe_submit submit = {sizeof submit, .command = command, .key = order, .data = data, .data_size = size};
-  cafe_outcome outcome;
+  const cafe_outcome *outcome;
   const void *row;
   must(cafe_node_call(&outcome, node, &submit, &err));
-  must(cafe_node_find(&row, node, &cafe_orders_view, outcome.key, 0, &err));
-  printf("order %llu is %s\n", (unsigned long long)outcome.key,
+  order = outcome->key;
+  must(cafe_node_find(&row, node, &cafe_orders_view, order, 0, &err));
+  printf("order %llu is %s\n", (unsigned long long)order,
          cafe_order_status_name(((const cafe_order_row *)row)->status));
-  return outcome.key;
+  return order;
 }
 
 int main(void) {

@@ -102,9 +102,10 @@ CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
  * what was submitted, and what runs already: a task that was started is waited for, and its answer is committed. Tasks,
  * timers and retries begin only where an operation waits for what they bring, subscriptions go on while any does; the
  * rest goes on at the next start. Committed rows can be read until the node is closed. An operation without a timeout
- * may wait for long: close ends it. done may be NULL; it also runs, once, where the node is closed before.
- * CAFE_INVALID: it isn't running. Since 0.1. */
-CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
+ * may wait for long: close ends it. done may be NULL; it runs once, with NULL, or CAFE_CANCELED where the node is
+ * closed before. CAFE_INVALID: it isn't running. Since 0.1. */
+CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user,
+                                cafe_err *err);
 
 /* The blocking form: drains the node, turning it for at most timeout_ms (0: as long as it takes). A node that is
  * draining already is waited for. CAFE_TIMEOUT: it isn't drained yet; it goes on draining, so that the call may be
@@ -115,9 +116,10 @@ CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(void *user), void 
 CAFE_EXPORT int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *err);
 
 /* Stops now, in later turns: tasks are stopped, every operation in flight completes with CAFE_CANCELED (or its real
- * end), and when the store has done what it has in hand, done runs; it may be NULL. What was committed stays.
- * CAFE_INVALID: it is neither running nor draining. Since 0.1. */
-CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err);
+ * end), and when the store has done what it has in hand, done runs, with NULL; it may be NULL itself. What was
+ * committed stays. CAFE_INVALID: it is neither running nor draining. Since 0.1. */
+CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user,
+                                cafe_err *err);
 
 /* Frees a node that was never started or is closed; a running one is closed first, turning it, which may block for as
  * long as the store has something in hand. Its loop, store and transport stay the caller's. NULL is allowed. Must not

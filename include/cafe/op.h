@@ -82,10 +82,10 @@ CAFE_EXPORT int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submi
  * crash or the store comes in between. Not after the completion: op is gone then. Since 0.1. */
 CAFE_EXPORT void cafe_op_cancel(cafe_op *op);
 
-/* The blocking form of submitting a command. *out is whole, but for its state, which is NULL; what it points to is
- * BORROW: until the next cafe_node_call or cafe_node_find on the node. On failure *out is zeroed. Returns what
+/* The blocking form of submitting a command. *out is whole, but for its state, which is NULL. It is BORROW, and what it
+ * points to as well: until the next cafe_node_call or cafe_node_find on the node. On failure *out is NULL. Returns what
  * submitting or the completion says; CAFE_INVALID in a completion, which must not call it. Since 0.1. */
-CAFE_EXPORT int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
+CAFE_EXPORT int cafe_node_call(const cafe_outcome **out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
 
 /* One row of a view. Made by the library; fields may be added at the end. */
 typedef struct cafe_row {

@@ -215,10 +215,12 @@ static void close_finished(cafe_node *node) {
   node->loop->ops->timer_stop(node->loop, &node->pump);
   node->loop->ops->wake_close(node->loop, &node->wake);
   node->state = NODE_CLOSED;
+  cafe_err canceled;
+  cafe_fail(&canceled, CAFE_CANCELED, "the node was closed while it was drained");
   if (node->drained)
-    node->drained(node->drained_user); /* what it waited for is over, one way or the other */
+    node->drained(&canceled, node->drained_user);
   if (node->closed)
-    node->closed(node->closed_user);
+    node->closed(NULL, node->closed_user);
 }
 
 static void finish_phases(cafe_node *node) {
@@ -227,11 +229,11 @@ static void finish_phases(cafe_node *node) {
   if (!is_quiet(node))
     return;
   if (node->state == NODE_DRAINING && !node->is_drained) {
-    void (*drained)(void *user) = node->drained;
+    void (*drained)(const cafe_err *err, void *user) = node->drained;
     node->is_drained = true;
     node->drained = NULL;
     if (drained)
-      drained(node->drained_user);
+      drained(NULL, node->drained_user);
   } else if (node->state == NODE_CLOSING) {
     close_finished(node);
   }
@@ -437,7 +439,7 @@ int cafe_node_run(cafe_node *node, const volatile int *until) {
   return code;
 }
 
-int cafe_node_drain(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {
+int cafe_node_drain(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err) {
   if (node->state != NODE_RUNNING)
     return cafe_fail(err, CAFE_INVALID, "only a running node can be drained");
   node->state = NODE_DRAINING;
@@ -465,7 +467,7 @@ int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *err) {
   return code;
 }
 
-int cafe_node_close(cafe_node *node, void (*done)(void *user), void *user, cafe_err *err) {
+int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err) {
   if (node->state != NODE_RUNNING && node->state != NODE_DRAINING)
     return cafe_fail(err, CAFE_INVALID, "only a running or draining node can be closed");
   node->state = NODE_CLOSING;

@@ -539,10 +539,10 @@ struct cafe_node {
   struct id_job *id_job; /* reserving; NULL: not */
   struct act *waiting_for_id;
 
-  void (*drained)(void *user);
+  void (*drained)(const cafe_err *err, void *user);
   void *drained_user;
   bool is_drained;
-  void (*closed)(void *user);
+  void (*closed)(const cafe_err *err, void *user);
   void *closed_user;
   cafe_arena *call_arena;
   arena_pool small_arenas, large_arenas;

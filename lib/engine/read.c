@@ -305,6 +305,9 @@ static void find_done(const cafe_err *err, const cafe_page *page, void *user) {
 
 int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                    cafe_err *err) {
+  int code = node_may_block(node, err);
+  if (code)
+    return code; /* with the arena as it is, as in cafe_node_call */
   cafe_arena_reset(node->call_arena);
   const char *digits = arena_printf(node->call_arena, "%llu", (unsigned long long)key);
   if (!digits)
@@ -318,9 +321,7 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
   list.after_sub = sub ? sub - 1 : 0;
   list.limit = 1;
   blocking_find find = {out, view, sub, node->call_arena, err, CAFE_OK, false};
-  int code = node_may_block(node, err);
-  if (!code)
-    code = cafe_node_list(NULL, node, &list, find_done, &find, err);
+  code = cafe_node_list(NULL, node, &list, find_done, &find, err);
   while (!code && !find.is_done)
     code = node->loop->ops->turn(node->loop, -1);
   return code ? code : find.code;

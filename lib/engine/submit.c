@@ -538,7 +538,7 @@ void op_close(cafe_node *node) {
 /* ---- the blocking form ---- */
 
 typedef struct blocking_call {
-  cafe_outcome *out;
+  cafe_outcome *out; /* in the arena; NULL: none yet */
   cafe_arena *arena;
   cafe_err *err;
   int code;
@@ -546,17 +546,22 @@ typedef struct blocking_call {
 } blocking_call;
 
 static int keep_outcome(blocking_call *call, const cafe_outcome *outcome) {
-  *call->out = *outcome;
-  if (cafe_arena_copy(&call->out->reply, call->arena, outcome->reply))
+  cafe_outcome *kept = cafe_arena_alloc(call->arena, sizeof *kept);
+  if (!kept)
+    return CAFE_NOMEM;
+  *kept = *outcome;
+  if (cafe_arena_copy(&kept->reply, call->arena, outcome->reply))
     return CAFE_NOMEM;
   cafe_slice text = {NULL, 0};
   if (outcome->text && cafe_arena_copy(&text, call->arena, cafe_text(outcome->text)))
     return CAFE_NOMEM;
-  call->out->text = text.data;
-  call->out->state = NULL;
-  call->out->event = NULL;
-  if (!outcome->event)
+  kept->text = text.data;
+  kept->state = NULL;
+  kept->event = NULL;
+  if (!outcome->event) {
+    call->out = kept;
     return CAFE_OK;
+  }
   cafe_event *event = cafe_arena_alloc(call->arena, sizeof *event);
   void *data = event ? cafe_arena_alloc(call->arena, outcome->event->type->width) : NULL;
   if (!data || cafe_schema_copy(data, outcome->event->data, outcome->event->type, call->arena))
@@ -565,7 +570,8 @@ static int keep_outcome(blocking_call *call, const cafe_outcome *outcome) {
   event->data = data;
   if (cafe_arena_copy(&event->trace, call->arena, outcome->event->trace))
     return CAFE_NOMEM;
-  call->out->event = event;
+  kept->event = event;
+  call->out = kept;
   return CAFE_OK;
 }
 
@@ -577,19 +583,20 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
     if (call->err)
       *call->err = *err;
   } else if (keep_outcome(call, outcome)) {
-    memset(call->out, 0, sizeof *call->out);
     call->code = cafe_fail(call->err, CAFE_NOMEM, "the command was answered, but there is no memory for the answer");
   }
 }
 
-int cafe_node_call(cafe_outcome *out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
-  memset(out, 0, sizeof *out);
-  cafe_arena_reset(node->call_arena);
-  blocking_call call = {out, node->call_arena, err, CAFE_OK, false};
+int cafe_node_call(const cafe_outcome **out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
+  *out = NULL;
+  blocking_call call = {NULL, node->call_arena, err, CAFE_OK, false};
   int code = node_may_block(node, err);
-  if (!code)
-    code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
+  if (code)
+    return code; /* with the arena as it is: a call further up the stack may have its answer there */
+  cafe_arena_reset(node->call_arena);
+  code = cafe_node_submit(NULL, node, submit, call_done, &call, err);
   while (!code && !call.is_done)
     code = node->loop->ops->turn(node->loop, -1);
+  *out = call.out;
   return code ? code : call.code;
 }

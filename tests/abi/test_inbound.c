@@ -32,20 +32,24 @@ static void say_outcome(terminal *self, int code, const cafe_outcome *outcome, c
   const void *row = NULL;
   if (code) {
     snprintf(self->line, sizeof self->line, "error: %s", err->text);
-  } else if (outcome->verdict == CAFE_REFUSED) {
-    snprintf(self->line, sizeof self->line, "no: %s", outcome->reason);
-  } else if (cafe_node_find(&row, self->node, &cafe_orders_view, outcome->key, 0, NULL) == CAFE_OK) {
-    snprintf(self->line, sizeof self->line, "%llu %s", (unsigned long long)outcome->key,
-             cafe_order_status_name(((const cafe_order_row *)row)->status));
+    return;
   }
+  if (outcome->verdict == CAFE_REFUSED) {
+    snprintf(self->line, sizeof self->line, "no: %s", outcome->reason);
+    return;
+  }
+  uint64_t key = outcome->key; /* the outcome is there until the next blocking call */
+  if (cafe_node_find(&row, self->node, &cafe_orders_view, key, 0, NULL) == CAFE_OK)
+    snprintf(self->line, sizeof self->line, "%llu %s", (unsigned long long)key,
+             cafe_order_status_name(((const cafe_order_row *)row)->status));
 }
 
 static void call(terminal *self, uint64_t key, const cafe_schema *command, const void *data, size_t size) {
   cafe_submit submit = {sizeof submit, .command = command, .key = key, .data = data, .data_size = size};
-  cafe_outcome outcome;
+  const cafe_outcome *outcome;
   cafe_err err;
   int code = cafe_node_call(&outcome, self->node, &submit, &err);
-  say_outcome(self, code, &outcome, &err);
+  say_outcome(self, code, outcome, &err);
 }
 
 static cafe_ticket_action action_of(const char *verb) {

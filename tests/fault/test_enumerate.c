@@ -151,7 +151,10 @@ static void cancel_all(script *run) {
 
 static void close_node(script *run) { cluster_stop(run->cluster, (int)(run->at % 3)); }
 
-static void drained(void *user) { *(bool *)user = true; }
+static void drained(const cafe_err *err, void *user) {
+  assert_null(err);
+  *(bool *)user = true;
+}
 
 /* In turn each of those that somebody may wait for. */
 static void drain_node(script *run) {

@@ -80,14 +80,15 @@ static void close_program(program *p) {
 }
 
 /* Keeps the promise in mind if the call succeeds. */
-static int call(program *p, promise *made, const cafe_schema *command, const void *data, cafe_order_status status) {
-  cafe_submit submit = {sizeof submit, .command = command,          .key = made->key,
-                        .data = data,  .data_size = command->width, .timeout_ms = 10000};
-  cafe_outcome outcome;
+static int call(program *p, promise *made, const cafe_schema *command, const void *data, size_t size,
+                cafe_order_status status) {
+  cafe_submit submit = {sizeof submit, .command = command, .key = made->key,
+                        .data = data,  .data_size = size,  .timeout_ms = 10000};
+  const cafe_outcome *outcome;
   int code = cafe_node_call(&outcome, p->node, &submit, &p->err);
-  if (!code && outcome.verdict != CAFE_REFUSED)
-    *made = (promise){outcome.key, status};
-  return code ? code : outcome.verdict == CAFE_REFUSED ? CAFE_UNAVAILABLE : CAFE_OK;
+  if (!code && outcome->verdict != CAFE_REFUSED)
+    *made = (promise){outcome->key, status};
+  return code ? code : outcome->verdict == CAFE_REFUSED ? CAFE_UNAVAILABLE : CAFE_OK;
 }
 
 static int play(program *p, promise *made) {
@@ -99,13 +100,13 @@ static int play(program *p, promise *made) {
                             .payment_token = cafe_text("token")};
   int code = open_program(p);
   if (!code)
-    code = call(p, made, &cafe_place_order_type, &order, CAFE_ORDER_ORDERED);
+    code = call(p, made, &cafe_place_order_type, &order, sizeof order, CAFE_ORDER_ORDERED);
   if (!code)
     code = call(p, made, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_ACCEPT},
-                CAFE_ORDER_ACCEPTED);
+                sizeof(cafe_act_on_ticket), CAFE_ORDER_ACCEPTED);
   if (!code)
     code = call(p, made, &cafe_act_on_ticket_type, &(cafe_act_on_ticket){.action = CAFE_TICKET_START},
-                CAFE_ORDER_PREPARING);
+                sizeof(cafe_act_on_ticket), CAFE_ORDER_PREPARING);
   return code;
 }
 

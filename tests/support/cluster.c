@@ -404,7 +404,10 @@ void cluster_lose_power(cluster *c) {
   end_life(c->nodes, END_POWER_LOST);
 }
 
-static void node_closed(void *user) { *(bool *)user = true; }
+static void node_closed(const cafe_err *err, void *user) {
+  assert_null(err);
+  *(bool *)user = true;
+}
 
 void cluster_stop(cluster *c, int service) {
   cluster_node *n = cluster_node_of(c, service);

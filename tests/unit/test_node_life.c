@@ -18,23 +18,33 @@ static void closing_answers_nobody_before_it_returns(void **state) {
   kitchen_close(k);
 }
 
-static void count(void *user) { ++*(int *)user; }
+typedef struct ending {
+  int times, code;
+} ending;
+
+static void note_ending(const cafe_err *err, void *user) {
+  ending *self = user;
+  self->times++;
+  self->code = err ? err->code : CAFE_OK;
+}
 
 static void a_node_that_is_closed_while_it_drains_says_both(void **state) {
   kitchen *k = kitchen_open(1000);
-  int drained = 0, closed = 0;
+  ending drained = {0, -1}, closed = {0, -1};
   call made;
   kitchen_up(k);
   submit(k, &made, &Ask, 7, 1, NULL); /* never answered */
   kitchen_run(k, 100000);
-  assert_int_equal(cafe_node_drain(k->node, count, &drained, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_drain(k->node, note_ending, &drained, NULL), CAFE_OK);
   kitchen_run(k, 100000);
-  assert_int_equal(drained, 0);
-  assert_int_equal(cafe_node_close(k->node, count, &closed, NULL), CAFE_OK);
+  assert_int_equal(drained.times, 0);
+  assert_int_equal(cafe_node_close(k->node, note_ending, &closed, NULL), CAFE_OK);
   kitchen_run(k, 100000);
   assert_int_equal(made.code, CAFE_CANCELED);
-  assert_int_equal(drained, 1);
-  assert_int_equal(closed, 1);
+  assert_int_equal(drained.times, 1);
+  assert_int_equal(drained.code, CAFE_CANCELED);
+  assert_int_equal(closed.times, 1);
+  assert_int_equal(closed.code, CAFE_OK);
   kitchen_close(k);
 }
 
@@ -179,7 +189,7 @@ static const cafe_view shelf;
 static void call_from_within(const cafe_err *err, const cafe_outcome *outcome, void *user) {
   nested *self = user;
   cafe_submit asked = CAFE_SUBMIT_INIT;
-  cafe_outcome out;
+  const cafe_outcome *out;
   note data = {1};
   const void *row;
   asked.command = &Fill;
@@ -236,6 +246,39 @@ static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void *
     assert_int_equal(stats.queued, 0);
     kitchen_close(k);
   }
+}
+
+static void call_once_drained(const cafe_err *err, void *user) { call_from_within(err, NULL, user); }
+
+/* Who waits for the answer is told, and in the same turn the node is drained. */
+static void answer_and_drain(cafe_timer *timer) {
+  static call made;
+  nested *inner = timer->user;
+  submit(inner->kitchen, &made, &Answer, 7, 1, NULL);
+  assert_int_equal(cafe_node_drain(inner->kitchen->node, call_once_drained, inner, NULL), CAFE_OK);
+}
+
+static void a_refused_call_leaves_the_answer_of_the_one_further_up(void **state) {
+  kitchen *k = kitchen_open(0);
+  nested inner = {k, 0, 0, 0, false};
+  cafe_timer timer = {.fire = answer_and_drain, .user = &inner};
+  note data = {1};
+  cafe_submit asked = CAFE_SUBMIT_INIT;
+  const cafe_outcome *out;
+  k->service.views = shelf_views;
+  kitchen_up(k);
+  asked.command = &Ask;
+  asked.key = 7;
+  asked.data = &data;
+  asked.data_size = sizeof data;
+  assert_int_equal(k->loop->ops->timer_start(k->loop, &timer, cafe_sim_now_us(k->loop) + 1000, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_call(&out, k->node, &asked, NULL), CAFE_OK);
+  assert_true(inner.is_done);
+  assert_int_equal(inner.find_code, CAFE_INVALID);
+  assert_int_equal(out->verdict, CAFE_ACCEPTED);
+  assert_int_equal(out->key, 7);
+  assert_ptr_equal(out->event->type, &Answered);
+  kitchen_close(k);
 }
 
 static void a_timeout_of_ages_is_no_timeout(void **state) {
@@ -417,6 +460,7 @@ int main(void) {
       cmocka_unit_test(what_is_not_finished_in_time_goes_on_at_the_next_start),
       cmocka_unit_test(finishing_says_what_it_could_not_finish),
       cmocka_unit_test(a_call_from_a_completion_is_refused_and_leaves_nothing_behind),
+      cmocka_unit_test(a_refused_call_leaves_the_answer_of_the_one_further_up),
       cmocka_unit_test(a_timeout_of_ages_is_no_timeout),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,10 @@ static void a_task_whose_answer_is_refused_is_begun_again_at_a_pace(void **state
   kitchen_close(k);
 }
 
-static void count_down(void *user) { ++*(int *)user; }
+static void count_down(const cafe_err *err, void *user) {
+  assert_null(err);
+  ++*(int *)user;
+}
 
 static void a_worker_that_cant_be_stopped_is_waited_for(void **state) {
   kitchen *k = kitchen_open(0);

@@ -87,9 +87,9 @@ static void open_place(place *self, unsigned services, cafe_transport *transport
   }
 }
 
-static cafe_outcome call(place *at, const cafe_schema *command, uint64_t key, const void *data) {
+static const cafe_outcome *call(place *at, const cafe_schema *command, uint64_t key, const void *data) {
   cafe_submit submit = CAFE_SUBMIT_INIT;
-  cafe_outcome outcome;
+  const cafe_outcome *outcome;
   cafe_err err = {0};
   submit.command = command;
   submit.key = key;
@@ -111,9 +111,9 @@ static uint64_t order_latte(place *at, const char *token) {
       .store_id = cafe_text("main"),
       .payment_token = cafe_text(token),
   };
-  cafe_outcome outcome = call(at, &cafe_place_order_type, 0, &latte);
-  assert_int_equal(outcome.verdict, strcmp(token, "decline") == 0 ? CAFE_REFUSED : CAFE_ACCEPTED);
-  return outcome.key;
+  const cafe_outcome *outcome = call(at, &cafe_place_order_type, 0, &latte);
+  assert_int_equal(outcome->verdict, strcmp(token, "decline") == 0 ? CAFE_REFUSED : CAFE_ACCEPTED);
+  return outcome->key;
 }
 
 static void settle_down(void) { cafe_sim_run(loop, cafe_sim_now_us(loop) + 5 * 1000000); }
@@ -123,7 +123,7 @@ static void serve(place *store, uint64_t order) {
                                                CAFE_TICKET_HAND_OUT};
   for (size_t i = 0; i < 4; i++) {
     cafe_act_on_ticket act = {.action = actions[i]};
-    assert_int_equal(call(store, &cafe_act_on_ticket_type, order, &act).verdict, CAFE_ACCEPTED);
+    assert_int_equal(call(store, &cafe_act_on_ticket_type, order, &act)->verdict, CAFE_ACCEPTED);
     settle_down();
   }
 }
