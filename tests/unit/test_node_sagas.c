@@ -94,6 +94,27 @@ static void what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace(void 
   kitchen_close(k);
 }
 
+static void a_key_that_cannot_be_read_is_looked_at_again_at_a_pace(void **state) {
+  kitchen *k = kitchen_open(0);
+  call waiting;
+  k->service.sagas = odd_sagas;
+  kitchen_up(k);
+  submit(k, &waiting, &Ask, 7, 1, NULL);
+  kitchen_run(k, 10000);
+  kitchen_down(k);
+  k->service.sagas = NULL;
+  kitchen_up(k);
+  cafe_faulty_store_set(k->store, NULL);
+  int64_t until_us = cafe_sim_now_us(k->loop) + 10000000;
+  for (int i = 0; i < 10000 && cafe_sim_now_us(k->loop) < until_us; i++)
+    cafe_sim_step(k->loop);
+  assert_true(cafe_sim_now_us(k->loop) >= until_us);
+  cafe_store_counts counts = {.size = sizeof counts};
+  cafe_faulty_store_count(k->store, &counts);
+  assert_in_range(counts.calls, 5, 20);
+  kitchen_close(k);
+}
+
 static void ask_elsewhere(cafe_reaction *out, const void *data, void *user) {
   const note any = {1};
   (void)data;
@@ -136,6 +157,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version),
       cmocka_unit_test(a_key_whose_saga_runs_isnt_read_without_that_sagas_version),
+      cmocka_unit_test(a_key_that_cannot_be_read_is_looked_at_again_at_a_pace),
       cmocka_unit_test(what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace),
       cmocka_unit_test(what_a_timeout_asks_of_another_node_is_refused_and_told),
   };
