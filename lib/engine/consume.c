@@ -171,8 +171,8 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
   if (stored->n <= consumer_place(consumer, partition))
     return CAFE_OK;
   const event_type *type = registry_event(consumer->node, stored->type);
-  if (!type)
-    return CAFE_OK; /* not asked for */
+  if (!type || strcmp(consumer->node->registry.aggregates[type->aggregate].type->name, stored->aggregate) != 0)
+    return CAFE_OK; /* not asked for, or another aggregate's that had the name */
   batch_event *kept = cafe_arena_alloc(consumer->arena, sizeof *kept);
   void *data = cafe_arena_alloc(consumer->arena, type->schema->width);
   cafe_slice bytes, trace;

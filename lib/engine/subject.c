@@ -209,18 +209,42 @@ int subject_apply(struct subject *subject, const event_type *type, const cafe_ev
   return CAFE_OK;
 }
 
+static bool is_hosted_here(const registry *known, const char *aggregate) {
+  for (uint32_t i = 0; i < known->aggregate_count; i++)
+    if (known->aggregates[i].is_local && strcmp(known->aggregates[i].type->name, aggregate) == 0)
+      return true;
+  return false;
+}
+
+/* A service that was removed, or moved away, leaves its events under keys that others share: they go on without it. But
+ * one that is here must know all that it ever said. */
+static int type_of(const event_type **out, const struct subject *subject, const cafe_stored_event *event,
+                   cafe_err *err) {
+  const registry *known = &subject->node->registry;
+  const event_type *type = registry_event(subject->node, event->type);
+  if (type && strcmp(known->aggregates[type->aggregate].type->name, event->aggregate) != 0)
+    type = NULL; /* another aggregate's, that had an event of that name */
+  *out = type && known->aggregates[type->aggregate].is_local ? type : NULL;
+  if (*out || !is_hosted_here(known, event->aggregate))
+    return CAFE_OK;
+  return cafe_fail(err, CAFE_UNSUPPORTED,
+                   "the store holds %s of %s %llu, which the aggregate hosted here doesn't know: use the version that "
+                   "wrote it, or a newer one",
+                   event->type, event->aggregate, (unsigned long long)event->key);
+}
+
 static int fold_events(struct subject *subject, const load_job *job, cafe_err *err) {
   for (const loaded_event *at = job->events; at; at = at->next) {
-    const event_type *type = registry_event(subject->node, at->event.type);
-    if (!type) {
-      return cafe_fail(err, CAFE_UNSUPPORTED,
-                       "the store holds %s of %s %llu, which nothing here knows: host the service that wrote it",
-                       at->event.type, at->event.aggregate, (unsigned long long)job->key);
-    }
+    const event_type *type;
+    int code = type_of(&type, subject, &at->event, err);
+    if (code)
+      return code;
+    if (!type)
+      continue;
     void *data = cafe_arena_alloc(job->arena, type->schema->width);
     if (!data)
       return cafe_fail(err, CAFE_NOMEM, "no memory to read a key");
-    int code = cafe_schema_decode(data, type->schema, at->event.data, err);
+    code = cafe_schema_decode(data, type->schema, at->event.data, err);
     if (code)
       return cafe_fail(err, CAFE_CORRUPT, "%s %llu at position %llu can't be read: restore a backup", at->event.type,
                        (unsigned long long)job->key, (unsigned long long)at->event.n);
@@ -272,7 +296,8 @@ static int take_attempt(struct subject *subject, const loaded_row *row, cafe_err
   registry *known = &subject->node->registry;
   const attempt_row *stored = row->data;
   for (uint32_t i = 0; i < known->aggregate_count; i++) {
-    if (!cafe_slice_equal(cafe_text(known->aggregates[i].type->name), stored->aggregate))
+    if (!known->aggregates[i].is_local ||
+        !cafe_slice_equal(cafe_text(known->aggregates[i].type->name), stored->aggregate))
       continue;
     attempt_slot *slot = cafe_arena_alloc(subject->arena, sizeof *slot);
     if (!slot)

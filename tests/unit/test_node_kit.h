@@ -359,6 +359,19 @@ static inline uint64_t stored(kitchen *self, uint64_t key, const cafe_schema *ty
   return count.count;
 }
 
+/* Writes an event past the node. */
+static inline void kitchen_append(kitchen *k, const char *aggregate, const cafe_schema *type, uint64_t key,
+                                  uint64_t version) {
+  cafe_arena *arena = cafe_arena_create(NULL);
+  cafe_stored_event event = {.aggregate = aggregate, .type = type->name, .key = key, .version = version, .time_ms = 1};
+  cafe_unit unit = {.size = sizeof unit, .key = key, .events = &event, .event_count = 1};
+  cafe_unit *units[] = {&unit};
+  cafe_batch batch = {sizeof batch, units, 1, arena};
+  assert_int_equal(k->inner->ops->commit(k->inner, &batch, NULL), CAFE_OK);
+  assert_int_equal(unit.result, CAFE_UNIT_DONE);
+  cafe_arena_destroy(arena);
+}
+
 /* The store's n-th commit from now fails. */
 static inline void fail_call(kitchen *self, uint64_t n, uint64_t calls) {
   cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;

@@ -102,6 +102,23 @@ static void a_view_can_be_awaited_as_soon_as_its_node_is_started(void **state) {
   kitchen_close(k);
 }
 
+static void an_event_that_only_has_the_name_is_left_out(void **state) {
+  kitchen *k = kitchen_open(0);
+  const void *row;
+  k->service.views = totals_views;
+  kitchen_up(k);
+  ask(k, &Fill, 7, 1, NULL);
+  kitchen_down(k);
+  kitchen_append(k, "box", &Filled, 7, 1); /* of a service that was removed */
+  kitchen_up(k);
+  ask(k, &Fill, 7, 2, NULL);
+  kitchen_run(k, 1000000);
+  assert_int_equal(cafe_node_find(&row, k->node, &totals, 7, 0, NULL), CAFE_OK);
+  assert_int_equal(((const total *)row)->filled, 3);
+  assert_int_equal(k->warnings, 0);
+  kitchen_close(k);
+}
+
 /* ---- the node's own log ---- */
 
 static const cafe_aggregate *const jar_only[] = {&jar_aggregate, NULL};
@@ -227,6 +244,7 @@ int main(void) {
       cmocka_unit_test(what_a_policy_asks_of_one_key_twice_is_done_twice_not_oftener),
       cmocka_unit_test(a_mark_that_cant_be_written_isnt_written_again_and_again),
       cmocka_unit_test(a_view_can_be_awaited_as_soon_as_its_node_is_started),
+      cmocka_unit_test(an_event_that_only_has_the_name_is_left_out),
       cmocka_unit_test(a_place_in_the_own_log_is_kept_whoever_is_hosted),
       cmocka_unit_test(a_policy_across_keys_keeps_its_place_in_the_own_log),
       cmocka_unit_test(a_row_that_is_folded_ten_thousand_times_takes_no_more_memory),
