@@ -19,6 +19,11 @@ CAFE_BEGIN_DECLS
  * CAFE_CONFLICT, CAFE_CANCELED and what is no code are told as CAFE_INVALID: the library says those two itself.
  *
  * user BORROW: until the node that hosts the definition is destroyed. NULL is allowed.
+ *
+ * A definition begins with its size, as options do, set by the macro or the initialiser of its type. One of an older
+ * header, which is shorter, is taken as it is, and what it lacks is zero. One of a newer header, which is longer, is
+ * taken if what is beyond is zero; else it is CAFE_UNSUPPORTED: a newer library is needed. Shorter than in 0.1, or
+ * without a size: CAFE_INVALID.
  */
 
 /* What happened, once and for ever. Made by the library; BORROW: valid until the function that was handed it returns.

@@ -7,6 +7,7 @@
 #include "base/sized.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "cafe/cafe.h"
 
@@ -29,6 +30,41 @@ FROZEN(cafe_saga_interrupt, 104);
 FROZEN(cafe_event, 104);
 FROZEN(cafe_filter, 48);
 FROZEN(cafe_client_key, 64);
+
+/* Of what is given: its size, if it may be read. */
+static int check(size_t *size, size_t own_size, size_t min_size, const void *given, const char *what, const char *by,
+                 cafe_err *err) {
+  if (!given) {
+    return cafe_fail(err, CAFE_INVALID, "%s is NULL, and needed", what);
+  }
+  memcpy(size, given, sizeof(*size));
+  if (*size < min_size) {
+    return cafe_fail(err, CAFE_INVALID, "%s has the size %zu, and needs %zu: set it by %s", what, *size, own_size, by);
+  }
+  if (*size > own_size && !is_zero((const char *)given + own_size, *size - own_size)) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "%s has %zu bytes, of which this library knows %zu: use a newer one", what,
+                     *size, own_size);
+  }
+  return CAFE_OK;
+}
+
+int sized_read(void *own, size_t own_size, size_t min_size, const void *given, const char *what, const char *by,
+               cafe_err *err) {
+  size_t size = 0;
+  memset(own, 0, own_size);
+  int code = check(&size, own_size, min_size, given, what, by, err);
+  if (code) {
+    return code;
+  }
+  memcpy(own, given, size < own_size ? size : own_size);
+  memcpy(own, &own_size, sizeof(own_size));
+  return CAFE_OK;
+}
+
+int sized_check(const void *given, size_t size, const char *what, const char *by, cafe_err *err) {
+  size_t unused;
+  return check(&unused, size, size, given, what, by, err);
+}
 
 bool is_zero(const void *bytes, size_t size) {
   const unsigned char *at = bytes;

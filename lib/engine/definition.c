@@ -14,13 +14,6 @@
 
 /* ---- what several have ---- */
 
-static int check_size(size_t size, size_t wanted, const char *what, const char *macro, cafe_err *err) {
-  if (size >= wanted)
-    return CAFE_OK;
-  return cafe_fail(err, CAFE_INVALID, "%s has the size %zu: set it to %s, by this version's headers", what, size,
-                   macro);
-}
-
 /* The library's tables are its own, those that every store has (sys/store.h) too, and so are all names that begin as
  * the ones to come will: a later version mustn't find a user's table in its place. */
 static int check_free(const char *name, const char *what, cafe_err *err) {
@@ -82,9 +75,7 @@ static int check_reads(const cafe_schema *const *events, const char *what, const
 /* ---- services ---- */
 
 int definition_check_service(const cafe_service *service, cafe_err *err) {
-  int code = check_size(service->size, sizeof *service, "a service", "CAFE_SERVICE", err);
-  if (!code)
-    code = check_name(service->name, "a service", err);
+  int code = check_name(service->name, "a service", err);
   for (uint32_t i = 0; !code && service->remotes && service->remotes[i]; i++)
     if (!service->remote_services || !service->remote_services[i])
       code = cafe_fail(err, CAFE_INVALID,
@@ -136,7 +127,7 @@ static int check_tasks(const cafe_aggregate *aggregate, cafe_err *err) {
 }
 
 int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err) {
-  int code = check_size(aggregate->size, sizeof *aggregate, "an aggregate", "CAFE_AGGREGATE", err);
+  int code = sized_check(aggregate, sizeof *aggregate, "cafe_aggregate", "CAFE_AGGREGATE", err);
   if (!code)
     code = check_name(aggregate->name, "an aggregate", err);
   if (code)
@@ -166,9 +157,7 @@ int definition_check_saga(const cafe_saga *saga, cafe_err *err) {
 /* ---- policies ---- */
 
 int definition_check_policy(const cafe_policy *policy, cafe_err *err) {
-  int code = check_size(policy->size, sizeof *policy, "a policy", "CAFE_POLICY", err);
-  if (!code)
-    code = check_name(policy->name, "a policy", err);
+  int code = check_name(policy->name, "a policy", err);
   if (code)
     return code;
   if (!policy->source || !policy->react || !policy->commands)
@@ -216,7 +205,7 @@ static int check_shown(const cafe_view *view, cafe_err *err) {
 }
 
 int definition_check_view(const cafe_view *view, cafe_err *err) {
-  int code = check_size(view->size, sizeof *view, "a view", "CAFE_VIEW", err);
+  int code = sized_check(view, sizeof *view, "cafe_view", "CAFE_VIEW", err);
   if (!code && !field_is_snake(view->name))
     code = cafe_fail(err, CAFE_INVALID, "a view is a table: it needs a name in snake_case, not \"%s\"",
                      view->name ? view->name : "");
@@ -242,9 +231,7 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
 /* ---- workers ---- */
 
 int definition_check_worker(const cafe_worker *worker, cafe_err *err) {
-  int code = check_size(worker->size, sizeof *worker, "a worker", "CAFE_WORKER", err);
-  if (!code)
-    code = cafe_schema_check(worker->task, err);
+  int code = cafe_schema_check(worker->task, err);
   const cafe_retry *retry = &worker->retry;
   if (!code)
     code = check_reserved(retry->reserved, sizeof retry->reserved, "the worker of", worker->task->name, err);

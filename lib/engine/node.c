@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/prefetch.h"
+#include "base/sized.h"
 #include "base/str.h"
 #include "engine/commit.h"
 #include "engine/consume.h"
@@ -303,10 +304,13 @@ static void forget_pull(cafe_server *server, cafe_pull *asked) {
 
 /* ---- life ---- */
 
-int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err) {
-  if (options && options->size < sizeof *options)
-    return cafe_fail(err, CAFE_INVALID, "a node's options have no size: begin with CAFE_NODE_OPTIONS_INIT");
-  if (!options || !options->loop || !options->store)
+int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *err) {
+  cafe_node_options own;
+  const cafe_node_options *options = &own;
+  int code = SIZED_READ(&own, given, cafe_node_options, id_block, "CAFE_NODE_OPTIONS_INIT", err);
+  if (code)
+    return code;
+  if (!options->loop || !options->store)
     return cafe_fail(err, CAFE_INVALID, "a node needs a loop and a store");
   const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
   cafe_node *node = allocator->resize(NULL, sizeof *node, allocator->user);

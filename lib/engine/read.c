@@ -232,35 +232,37 @@ static int read_conditions(read_job *job, const cafe_list *list, cafe_err *err) 
   return CAFE_OK;
 }
 
-int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user, cafe_err *err) {
+int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_page_cb done, void *user,
+                   cafe_err *err) {
+  cafe_list list;
   int code = check_node(node, err);
+  if (!code)
+    code = SIZED_READ(&list, given, cafe_list, limit, "CAFE_LIST_INIT", err);
   if (code)
     return code;
-  if (list->size < sizeof *list)
-    return cafe_fail(err, CAFE_INVALID, "a cafe_list has no size: begin with CAFE_LIST_INIT");
-  const hosted_view *view = list->view ? find_view(node, list->view) : NULL;
+  const hosted_view *view = list.view ? find_view(node, list.view) : NULL;
   if (!view)
-    return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list->view ? list->view->name : "NULL");
-  if (list->limit < 1 || list->limit > LIST_MAX)
-    return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list->limit);
-  for (uint32_t i = 0; i < list->filter_count; i++)
-    if (list->filters[i].flags || !is_zero(list->filters[i].reserved, sizeof list->filters[i].reserved))
+    return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
+  if (list.limit < 1 || list.limit > LIST_MAX)
+    return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list.limit);
+  for (uint32_t i = 0; i < list.filter_count; i++)
+    if (list.filters[i].flags || !is_zero(list.filters[i].reserved, sizeof list.filters[i].reserved))
       return cafe_fail(err, CAFE_UNSUPPORTED, "a filter has reserved words that this library doesn't know");
   read_job *job = make_job(node);
   if (!job)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
-  job->rows = cafe_arena_alloc(job->arena, list->limit * sizeof *job->rows);
-  bool has_positions = list->view->is_inline ? !note_shards(job, 0, node->shards)
-                                             : !note_subscriptions(job, (uint32_t)(view - node->registry.views));
+  job->rows = cafe_arena_alloc(job->arena, list.limit * sizeof *job->rows);
+  bool has_positions = list.view->is_inline ? !note_shards(job, 0, node->shards)
+                                            : !note_subscriptions(job, (uint32_t)(view - node->registry.views));
   job->job.run = run_list;
-  code =
-      job->rows && has_positions ? read_conditions(job, list, err) : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
+  code = job->rows && has_positions ? read_conditions(job, &list, err)
+                                    : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->query.size = sizeof job->query;
   job->query.table = &view->table;
-  job->query.after_key = list->after_key;
-  job->query.after_sub = list->after_sub;
+  job->query.after_key = list.after_key;
+  job->query.after_sub = list.after_sub;
   job->query.order_by = -1;
-  job->query.limit = list->limit + 1;
+  job->query.limit = list.limit + 1;
   job->page_done = done;
   if (!code && !(job->op = make_op(node, job, page_served, user)))
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");

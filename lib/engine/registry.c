@@ -5,6 +5,7 @@
  * when such an event does. Filled before start, fixed afterwards. What is kept here: everything that can be found wrong
  * with a definition is found before the first command.
  */
+#include "base/sized.h"
 #include "engine/definition.h"
 #include "engine/node.h"
 
@@ -170,9 +171,12 @@ static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
   return CAFE_OK;
 }
 
-static int add_policy(cafe_node *node, const cafe_policy *policy, cafe_err *err) {
+static int add_policy(cafe_node *node, const cafe_policy *given, cafe_err *err) {
   registry *known = &node->registry;
-  int code = definition_check_policy(policy, err);
+  cafe_policy *policy = cafe_arena_alloc(node->registry_arena, sizeof *policy);
+  int code = policy ? SIZED_READ(policy, given, cafe_policy, user, "CAFE_POLICY", err) : no_memory(err);
+  if (!code)
+    code = definition_check_policy(policy, err);
   if (code)
     return code;
   for (uint32_t i = 0; i < known->policy_count; i++)
@@ -221,9 +225,13 @@ static int add_parts(cafe_node *node, const cafe_service *service, cafe_err *err
   return code;
 }
 
-int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err) {
+int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *err) {
   registry *known = &node->registry;
   int code = check_open(node, err);
+  if (code)
+    return code;
+  cafe_service *service = cafe_arena_alloc(node->registry_arena, sizeof *service);
+  code = service ? SIZED_READ(service, given, cafe_service, remote_services, "CAFE_SERVICE", err) : no_memory(err);
   if (!code)
     code = definition_check_service(service, err);
   if (code)
@@ -240,18 +248,21 @@ int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err 
   return code;
 }
 
-int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *err) {
+int registry_add_worker(cafe_node *node, const cafe_worker *given, cafe_err *err) {
   registry *known = &node->registry;
+  cafe_worker worker;
   int code = check_open(node, err);
   if (!code)
-    code = definition_check_worker(worker, err);
+    code = SIZED_READ(&worker, given, cafe_worker, user, "CAFE_WORKER", err);
+  if (!code)
+    code = definition_check_worker(&worker, err);
   if (code)
     return code;
-  if (registry_worker(node, worker->task))
-    return cafe_fail(err, CAFE_INVALID, "%s has a worker already", worker->task->name);
+  if (registry_worker(node, worker.task))
+    return cafe_fail(err, CAFE_INVALID, "%s has a worker already", worker.task->name);
   if (grow(node, &known->workers, known->worker_count, sizeof *known->workers))
     return no_memory(err);
-  known->workers[known->worker_count++] = *worker;
+  known->workers[known->worker_count++] = worker;
   return CAFE_OK;
 }
 

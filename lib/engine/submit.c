@@ -321,8 +321,6 @@ static int check_submit(const cafe_node *node, const cafe_submit *submit, const 
     return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
   if (node->state != NODE_RUNNING)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the node is draining: it takes no more commands");
-  if (submit->size < sizeof *submit)
-    return cafe_fail(err, CAFE_INVALID, "a cafe_submit has no size: begin with CAFE_SUBMIT_INIT");
   if (!submit->command || !submit->data)
     return cafe_fail(err, CAFE_INVALID, "a command needs its type and its data");
   *command = registry_command(node, submit->command);
@@ -401,7 +399,10 @@ fail:
 int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, cafe_op_cb done, void *user,
                      cafe_err *err) {
   cafe_op *made = NULL;
-  int code = op_submit(&made, node, submit, err);
+  cafe_submit own;
+  int code = SIZED_READ(&own, submit, cafe_submit, reply_user, "CAFE_SUBMIT_INIT", err);
+  if (!code)
+    code = op_submit(&made, node, &own, err);
   if (!made)
     return code;
   made->done = done;

@@ -16,6 +16,7 @@
 
 #include <utlist.h>
 
+#include "base/sized.h"
 #include "base/str.h"
 #include "cafe/sys/gateway.h"
 #include "cafe/sys/loop.h"
@@ -341,9 +342,15 @@ void cafe_sandbox_get(const cafe_gateway *gateway, cafe_sandbox_settings *settin
   }
 }
 
-int cafe_sandbox_set(cafe_gateway *gateway, const cafe_sandbox_settings *settings, cafe_err *err) {
+int cafe_sandbox_set(cafe_gateway *gateway, const cafe_sandbox_settings *given, cafe_err *err) {
   sandbox *self = (sandbox *)gateway;
   (void)sandbox_of(gateway);
+  cafe_sandbox_settings own;
+  const cafe_sandbox_settings *settings = &own;
+  int code = SIZED_READ(&own, given, cafe_sandbox_settings, capacity, "sizeof", err);
+  if (code) {
+    return code;
+  }
   if ((int)settings->mode < CAFE_SANDBOX_APPROVE || settings->mode > CAFE_SANDBOX_HANG) {
     return cafe_fail(err, CAFE_INVALID, "sandbox: mode must be approve, decline, error or hang");
   }
@@ -354,7 +361,7 @@ int cafe_sandbox_set(cafe_gateway *gateway, const cafe_sandbox_settings *setting
   if (settings->mode == CAFE_SANDBOX_HANG && self->settings.mode != CAFE_SANDBOX_HANG) {
     self->before_hang = self->settings.mode;
   }
-  fill(&self->settings, settings, settings->size < sizeof(*settings) ? settings->size : sizeof(*settings));
+  self->settings = own;
   return CAFE_OK;
 }
 

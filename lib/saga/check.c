@@ -59,8 +59,9 @@ static int check_reserved(const check_place *place, const void *reserved, size_t
 }
 
 static int check_head(const cafe_saga *saga, cafe_err *err) {
-  if (!saga || saga->size < sizeof(*saga)) {
-    return cafe_fail(err, CAFE_INVALID, "a saga's size isn't CAFE_SAGA: build it with this version's headers");
+  int code = sized_check(saga, sizeof(*saga), "cafe_saga", "CAFE_SAGA", err);
+  if (code) {
+    return code;
   }
   if (!is_name(saga->name)) {
     return cafe_fail(err, CAFE_INVALID, "a saga needs a name of at most %d letters, digits, '_', '-' and '.'",
@@ -78,7 +79,7 @@ static int check_head(const cafe_saga *saga, cafe_err *err) {
                         CAFE_SAGA_INTERRUPTS_MAX);
   }
   cafe_err cause;
-  int code = cafe_schema_check(saga->data, &cause);
+  code = cafe_schema_check(saga->data, &cause);
   return code ? check_refuse(&place, "its data can't be kept: %s", cause.text)
               : check_reserved(&place, saga->reserved, sizeof(saga->reserved));
 }

@@ -107,9 +107,12 @@ static int host(cafe_shop *shop, cafe_node *node, unsigned services, cafe_err *e
   return code;
 }
 
-int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *options, cafe_err *err) {
-  if (options->size < sizeof(*options)) {
-    return cafe_fail(err, CAFE_INVALID, "shop: its options have no size: begin with CAFE_SHOP_OPTIONS_INIT");
+int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *given, cafe_err *err) {
+  cafe_shop_options own;
+  const cafe_shop_options *options = &own;
+  int code = SIZED_READ(&own, given, cafe_shop_options, channel_retry, "CAFE_SHOP_OPTIONS_INIT", err);
+  if (code != CAFE_OK) {
+    return code;
   }
   unsigned services = options->services ? options->services : CAFE_SHOP_ALL;
   if (services & ~(unsigned)CAFE_SHOP_ALL) {
@@ -118,7 +121,7 @@ int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *
   if ((services & CAFE_SHOP_PAY) && !options->gateway) {
     return cafe_fail(err, CAFE_INVALID, "shop: service pay needs a gateway");
   }
-  int code = check_channels(options, err);
+  code = check_channels(options, err);
   if (code == CAFE_OK) {
     code = check_retries(options, err);
   }

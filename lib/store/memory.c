@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "base/sized.h"
 #include "store/store.h"
 
 static memory_store *self_of(cafe_store *store) { return (memory_store *)(void *)store; }
@@ -272,21 +273,23 @@ static const cafe_store_ops inline_ops = MEMORY_OPS(true);
 static const cafe_store_ops threaded_ops = MEMORY_OPS(false);
 
 int cafe_memory_create(cafe_store **out, const cafe_memory_options *options, cafe_err *err) {
-  const cafe_memory_options defaults = CAFE_MEMORY_OPTIONS_INIT;
-  if (!options) {
-    options = &defaults;
+  cafe_memory_options all = CAFE_MEMORY_OPTIONS_INIT;
+  int code =
+      options ? SIZED_READ(&all, options, cafe_memory_options, is_threaded, "CAFE_MEMORY_OPTIONS_INIT", err) : CAFE_OK;
+  if (code) {
+    return code;
   }
-  const cafe_allocator *allocator = options->allocator ? options->allocator : cafe_allocator_default();
+  const cafe_allocator *allocator = all.allocator ? all.allocator : cafe_allocator_default();
   memory_store *self = allocator->resize(NULL, sizeof(*self), allocator->user);
   if (!self) {
     return cafe_fail(err, CAFE_NOMEM, "Memory was refused for a memory store.");
   }
   memset(self, 0, sizeof(*self));
-  self->base.ops = options->is_threaded ? &threaded_ops : &inline_ops;
+  self->base.ops = all.is_threaded ? &threaded_ops : &inline_ops;
   self->allocator = *allocator;
   memory_log_init(&self->log, allocator);
   pool_init(&self->rows, allocator);
-  int code = store_random_id(&self->log_id, err);
+  code = store_random_id(&self->log_id, err);
   if (code) {
     goto fail;
   }
@@ -295,7 +298,7 @@ int cafe_memory_create(cafe_store **out, const cafe_memory_options *options, caf
     code = cafe_fail(err, CAFE_NOMEM, "Memory was refused for a memory store.");
     goto fail;
   }
-  if (options->is_threaded) {
+  if (all.is_threaded) {
     if (pthread_mutex_init(&self->lock, NULL) != 0) {
       code = cafe_fail(err, CAFE_NOMEM, "The system refused a lock for a memory store.");
       goto fail;

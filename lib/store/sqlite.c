@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "store/sqlite_store.h"
 
 /* ---- memory ---- */
@@ -470,8 +471,9 @@ int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {
 
 int cafe_sqlite_create(cafe_store **out, const char *path, const cafe_sqlite_options *options, cafe_err *err) {
   cafe_sqlite_options all = CAFE_SQLITE_OPTIONS_INIT;
-  if (options) {
-    memcpy(&all, options, options->size < sizeof(all) ? options->size : sizeof(all));
+  int code = options ? SIZED_READ(&all, options, cafe_sqlite_options, vfs, "CAFE_SQLITE_OPTIONS_INIT", err) : CAFE_OK;
+  if (code) {
+    return code;
   }
   if (!path || !path[0] || path[0] == ':') {
     return cafe_fail(err, CAFE_INVALID, "The SQLite store needs the path of a file.");

@@ -10,8 +10,11 @@
  */
 #include "cafe/testing/faults.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <string.h>
+
+#include "base/sized.h"
 
 typedef struct faulty_store {
   cafe_store base;
@@ -183,10 +186,14 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
 }
 
 void cafe_faulty_store_set(cafe_store *store, const cafe_store_faults *faults) {
-  const cafe_store_faults none = CAFE_STORE_FAULTS_INIT;
+  cafe_store_faults own = CAFE_STORE_FAULTS_INIT;
+  int code =
+      faults ? SIZED_READ(&own, faults, cafe_store_faults, die_after_commit, "CAFE_STORE_FAULTS_INIT", NULL) : CAFE_OK;
+  assert(code == CAFE_OK);
+  (void)code; /* a program's mistake; none are set then */
   faulty_store *self = self_of(store);
   (void)pthread_mutex_lock(&self->lock);
-  self->faults = faults ? *faults : none;
+  self->faults = own;
   self->counts.calls = self->counts.commits = self->counts.faults = 0;
   (void)pthread_mutex_unlock(&self->lock);
 }

@@ -19,6 +19,7 @@
 
 #include "base/hash.h"
 #include "base/heap.h"
+#include "base/sized.h"
 #include "cafe/sys/loop.h"
 
 typedef struct world world;
@@ -444,10 +445,12 @@ int cafe_sim_join(cafe_loop **out, cafe_loop *sim, cafe_err *err) {
   return CAFE_OK;
 }
 
-int cafe_sim_create(cafe_loop **out, uint64_t seed, const cafe_sim_options *options, cafe_err *err) {
-  const cafe_sim_options defaults = CAFE_SIM_OPTIONS_INIT;
-  if (!options) {
-    options = &defaults;
+int cafe_sim_create(cafe_loop **out, uint64_t seed, const cafe_sim_options *given, cafe_err *err) {
+  cafe_sim_options own = CAFE_SIM_OPTIONS_INIT;
+  const cafe_sim_options *options = &own;
+  int code = given ? SIZED_READ(&own, given, cafe_sim_options, is_orderly, "CAFE_SIM_OPTIONS_INIT", err) : CAFE_OK;
+  if (code) {
+    return code;
   }
   if (options->job_min_us < 0 || options->job_max_us < options->job_min_us || options->late_max_us < 0) {
     return cafe_fail(err, CAFE_INVALID, "simulation: delays must not be negative, and a minimum not above its maximum");

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "testing/store_checks.h"
 
 typedef struct check_list {
@@ -30,6 +31,9 @@ static const check_list lists[] = {
 };
 
 static bool is_complete(const cafe_store_contract *contract) {
+  if (sized_check(contract, sizeof(*contract), "cafe_store_contract", "CAFE_STORE_CONTRACT_INIT", NULL)) {
+    return false;
+  }
   if (!contract->name || !(contract->tiers & CAFE_STORE_CORE) || !contract->create || !contract->restart) {
     return false;
   }

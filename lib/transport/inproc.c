@@ -19,6 +19,7 @@
 
 #include <utlist.h>
 
+#include "base/sized.h"
 #include "transport/network.h"
 
 void *inproc_alloc(cafe_inproc *hub, size_t size) {
@@ -204,8 +205,9 @@ int cafe_inproc_join(cafe_transport **out, cafe_inproc *hub, cafe_err *err) {
 
 void cafe_inproc_set_faults(cafe_inproc *hub, const cafe_inproc_faults *faults) {
   if (faults) {
-    assert(faults->delay_min_us >= 0 && faults->delay_min_us <= faults->delay_max_us);
-    hub->faults = *faults;
+    int code = SIZED_READ(&hub->faults, faults, cafe_inproc_faults, delay_max_us, "sizeof", NULL);
+    assert(code == CAFE_OK && hub->faults.delay_min_us >= 0 && hub->faults.delay_min_us <= hub->faults.delay_max_us);
+    (void)code; /* a program's mistake; none are set then */
   } else {
     memset(&hub->faults, 0, sizeof(hub->faults));
   }

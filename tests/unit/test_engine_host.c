@@ -113,16 +113,16 @@ static void what_is_not_of_this_versions_size_is_refused(void **state) {
   open_kit(&k);
   wrong_init(&w);
   w.service.size = 0;
-  refuses(&k, &w, "set it to CAFE_SERVICE");
+  refuses(&k, &w, "set it by CAFE_SERVICE");
   wrong_init(&w);
   w.aggregate.size = 0;
-  refuses(&k, &w, "set it to CAFE_AGGREGATE");
+  refuses(&k, &w, "set it by CAFE_AGGREGATE");
   wrong_init(&w);
   w.policy.size--;
-  refuses(&k, &w, "set it to CAFE_POLICY");
+  refuses(&k, &w, "set it by CAFE_POLICY");
   wrong_init(&w);
   w.view.size = 0;
-  refuses(&k, &w, "set it to CAFE_VIEW");
+  refuses(&k, &w, "set it by CAFE_VIEW");
   close_kit(&k);
 }
 
