@@ -123,6 +123,7 @@ static void link_lost(cafe_link *link, const cafe_err *err) {
 static void open_link(struct consumer *consumer) {
   cafe_err err = {0};
   cafe_transport *transport = consumer->node->transport;
+  consumer->link.size = sizeof consumer->link;
   consumer->link.service = consumer->source;
   consumer->link.name = consumer->name;
   consumer->link.types = consumer->types;
@@ -157,7 +158,7 @@ static void want_more(struct consumer *consumer) {
       open_link(consumer);
   } else if (node->heads[consumer->shard] > consumer->after) {
     consumer->is_reading = true;
-    if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, local_events, consumer))
+    if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, 0, local_events, consumer))
       return;
     consumer->is_reading = false;
     consumer->retry_at_us = node_now_us(node) + AGAIN_US;

@@ -302,6 +302,8 @@ static void forget_pull(cafe_server *server, cafe_pull *asked) {
   publish_forget(CONTAINER(server, cafe_node, server), asked);
 }
 
+static const cafe_server_ops server_ops = {sizeof server_ops, serve, pull, forget_incoming, forget_pull};
+
 /* ---- life ---- */
 
 int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *err) {
@@ -333,10 +335,7 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *
   node->pump_at_us = INT64_MAX;
   node->wake.woken = woken;
   node->wake.user = node;
-  node->server.serve = serve;
-  node->server.pull = pull;
-  node->server.forget_incoming = forget_incoming;
-  node->server.forget_pull = forget_pull;
+  node->server.ops = &server_ops;
   const char *name = options->name ? options->name : "cafe";
   node->name = node_alloc(node, strlen(name) + 1);
   node->subjects = map_create(allocator, MAP_U64);

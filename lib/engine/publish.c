@@ -2,15 +2,19 @@
 
 /*
  * Publishing is reading the log with a position. A pull names the place it has seen; it is answered when the log goes
- * beyond it. What is kept here: events leave in the order of their positions, none is left out but by type, and
- * `scanned` never passes an event that wasn't looked at. Nothing is copied or remembered per subscriber.
+ * beyond it. What is kept here: events leave in the order of their positions, none is left out but by type and
+ * partition, and `scanned` never passes an event that wasn't looked at. Nothing is copied or remembered per subscriber.
  */
 #include "engine/publish.h"
 
 enum { PULL_EVENTS = 512 };
 
+_Static_assert(CAFE_PARTITIONS == 64, "each partition has its bit");
+
 static int see_event(const cafe_stored_event *event, void *user) {
   log_job *job = user;
+  if (job->partitions && !(job->partitions >> cafe_partition(event->key) & 1))
+    return CAFE_OK;
   if (job->count == job->room) {
     uint32_t room = job->room ? job->room * 2 : 16;
     cafe_stored_event *grown = cafe_arena_alloc(job->arena, room * sizeof *grown);
@@ -51,7 +55,7 @@ static void log_done(storage_job *base) {
 }
 
 log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limit, const char *const *types,
-                  void (*done)(log_job *job, int code, const cafe_err *err), void *user) {
+                  uint64_t partitions, void (*done)(log_job *job, int code, const cafe_err *err), void *user) {
   cafe_arena *arena = node_arena(node);
   log_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (!job) {
@@ -66,6 +70,7 @@ log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limi
   job->query.after = after;
   job->query.limit = limit;
   job->query.types = types;
+  job->partitions = partitions;
   job->job.run = run_log;
   job->job.done = log_done;
   job->job.lane = CAFE_LANE_READ;
@@ -151,7 +156,7 @@ void publish_turn(cafe_node *node) {
     pull_job *asked = make_pull_job(node, pull);
     if (asked) {
       LL_PREPEND(node->pull_jobs, asked);
-      if (log_read(node, pull->shard, pull->after, limit, asked->types, pull_read, asked))
+      if (log_read(node, pull->shard, pull->after, limit, asked->types, pull->partitions, pull_read, asked))
         continue;
       LL_DELETE(node->pull_jobs, asked);
       node_free(node, asked);

@@ -9,6 +9,7 @@ typedef struct log_job {
   storage_job job;
   cafe_arena *arena;
   cafe_log_query query;
+  uint64_t partitions; /* only these, a bit for each; 0: all */
   cafe_stored_event *events;
   uint32_t count, room;
   void (*done)(struct log_job *job, int code, const cafe_err *err);
@@ -17,6 +18,6 @@ typedef struct log_job {
 
 /* types BORROW until done. NULL: no memory, and done isn't called. */
 log_job *log_read(cafe_node *node, uint32_t shard, uint64_t after, uint32_t limit, const char *const *types,
-                  void (*done)(log_job *job, int code, const cafe_err *err), void *user);
+                  uint64_t partitions, void (*done)(log_job *job, int code, const cafe_err *err), void *user);
 
 #endif

@@ -173,6 +173,8 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   const command_type *command = registry_command(node, ask->ask->command->type);
   int64_t timeout = ask->ask->timeout_ms > 0 ? ask->ask->timeout_ms : TIMEOUT_DEFAULT_MS;
   timeout = retry_budget_ms(timeout, ask->ask->deadline_ms, node_utc_ms(node));
+  out->request.size = sizeof out->request;
+  out->request.key = ask->ask->command->key;
   out->request.service = node->registry.aggregates[command->aggregate].service;
   out->request.deadline_us = node_after_us(node, timeout);
   out->request.done = request_done;

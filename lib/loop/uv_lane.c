@@ -6,7 +6,6 @@
  * mutex. The loop is told by one uv_async, which holds the loop alive as long as there are
  * jobs.
  */
-#include <assert.h>
 #include <signal.h>
 
 #include "loop/adapter.h"
@@ -88,7 +87,9 @@ static int lane_begin(adapter *self, lane *own, cafe_err *err) {
 
 int adapter_work(cafe_loop *loop, cafe_lane number, cafe_job *job, cafe_err *err) {
   adapter *self = (adapter *)loop;
-  assert((unsigned)number < CAFE_LANES);
+  if ((unsigned)number >= CAFE_LANES) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the libuv loop has no lane %d: upgrade it", (int)number);
+  }
   lane *own = &self->lanes[number];
   if (!own->has_thread) {
     int code = lane_begin(self, own, err);

@@ -211,7 +211,9 @@ static void loop_timer_stop(cafe_loop *loop, cafe_timer *timer) {
 static int loop_work(cafe_loop *loop, cafe_lane number, cafe_job *job, cafe_err *err) {
   sim_loop *self = (sim_loop *)loop;
   world *w = self->world;
-  assert((unsigned)number < CAFE_LANES);
+  if ((unsigned)number >= CAFE_LANES) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "simulation: there is no lane %d: upgrade it", (int)number);
+  }
   sim_lane *lane = &self->lanes[number];
 
   int64_t start_us = lane->busy_until_us > w->now_us ? lane->busy_until_us : w->now_us;

@@ -186,13 +186,15 @@ void inproc_arrive_pull(const packet *p) {
     return;
   }
   h->pull_number = p->pull_number;
+  h->pull.size = sizeof(h->pull);
+  h->pull.partitions = t->link->partitions;
   h->pull.shard = t->link->shard;
   h->pull.log_id = t->link->log_id;
   h->pull.after = t->link->after;
   h->pull.limit = PULL_LIMIT;
   h->pull.answer = answer_pull;
   h->pull.transport_data[0] = h;
-  to->server->pull(to->server, &h->pull);
+  to->server->ops->pull(to->server, &h->pull);
 }
 
 /* ---- at the subscriber again ---- */

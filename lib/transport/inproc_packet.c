@@ -90,9 +90,9 @@ held *inproc_held_create(port *at, packet_kind kind, uint64_t from, size_t size)
 
 void inproc_held_forget(held *h) {
   if (h->kind == PACKET_PULL) {
-    h->port->server->forget_pull(h->port->server, &h->pull);
+    h->port->server->ops->forget_pull(h->port->server, &h->pull);
   } else {
-    h->port->server->forget_incoming(h->port->server, &h->incoming);
+    h->port->server->ops->forget_incoming(h->port->server, &h->incoming);
   }
   inproc_held_destroy(h);
 }

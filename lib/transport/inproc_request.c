@@ -76,11 +76,12 @@ void inproc_arrive_request(const packet *p) {
   if (p->body.size) {
     memcpy(h->body, p->body.data, p->body.size);
   }
+  h->incoming.size = sizeof(h->incoming);
   h->incoming.body = (cafe_slice){h->body, p->body.size};
   h->incoming.deadline_us = p->deadline_us;
   h->incoming.answer = answer_request;
   h->incoming.transport_data[0] = h;
-  to->server->serve(to->server, &h->incoming);
+  to->server->ops->serve(to->server, &h->incoming);
 }
 
 /* ---- at the one who asks ---- */

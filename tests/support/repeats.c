@@ -92,7 +92,7 @@ static void come_again(cafe_timer *timer) {
     return;
   }
   r->incoming.deadline_us = self->world->ops->now_us(self->world) + ANSWER_US;
-  self->outer->serve(self->outer, &r->incoming);
+  self->outer->ops->serve(self->outer, &r->incoming);
 }
 
 static repeat *repeat_make(repeats *self) {
@@ -122,27 +122,30 @@ static void serve(cafe_server *server, cafe_incoming *incoming) {
   for (uint64_t times = draw(self, MORE_TIMES_MAX + 1); times > 0; times--) {
     repeat *r = repeat_make(self);
     assert_int_equal(cafe_arena_copy(&r->incoming.body, r->arena, incoming->body), CAFE_OK);
+    r->incoming.size = sizeof r->incoming;
     r->incoming.answer = answer;
     r->incoming.transport_data[0] = r;
     come_later(r);
   }
-  self->outer->serve(self->outer, incoming);
+  self->outer->ops->serve(self->outer, incoming);
 }
 
 static void pull(cafe_server *server, cafe_pull *asked) {
   repeats *self = self_of_server(server);
-  self->outer->pull(self->outer, asked);
+  self->outer->ops->pull(self->outer, asked);
 }
 
 static void forget_incoming(cafe_server *server, cafe_incoming *incoming) {
   repeats *self = self_of_server(server);
-  self->outer->forget_incoming(self->outer, incoming);
+  self->outer->ops->forget_incoming(self->outer, incoming);
 }
 
 static void forget_pull(cafe_server *server, cafe_pull *asked) {
   repeats *self = self_of_server(server);
-  self->outer->forget_pull(self->outer, asked);
+  self->outer->ops->forget_pull(self->outer, asked);
 }
+
+static const cafe_server_ops server_ops = {sizeof server_ops, serve, pull, forget_incoming, forget_pull};
 
 static int request(cafe_transport *transport, cafe_request *asked, cafe_err *err) {
   repeats *self = (repeats *)transport;
@@ -298,7 +301,7 @@ cafe_transport *repeats_create(cafe_transport *inner, cafe_loop *world) {
   made->base.ops = &repeats_ops;
   made->inner = inner;
   made->world = world;
-  made->server = (cafe_server){serve, pull, forget_incoming, forget_pull};
+  made->server.ops = &server_ops;
   return &made->base;
 }
 

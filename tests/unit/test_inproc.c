@@ -149,6 +149,9 @@ static void node_forget_pull(cafe_server *server, cafe_pull *pull) {
   self->forgotten++;
 }
 
+static const cafe_server_ops node_ops = {sizeof(node_ops), node_serve, node_pull, node_forget_incoming,
+                                         node_forget_pull};
+
 static int node_open(node *self) {
   self->waiting = NULL;
   self->unanswered = NULL;
@@ -157,10 +160,7 @@ static int node_open(node *self) {
 
 static int node_try_join(node *self, const char *service) {
   memset(self, 0, sizeof(*self));
-  self->server.serve = node_serve;
-  self->server.pull = node_pull;
-  self->server.forget_incoming = node_forget_incoming;
-  self->server.forget_pull = node_forget_pull;
+  self->server.ops = &node_ops;
   self->services[0] = service;
   int code = cafe_inproc_join(&self->transport, hub, NULL);
   return code == CAFE_OK ? node_open(self) : code;

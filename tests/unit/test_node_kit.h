@@ -363,7 +363,12 @@ static inline uint64_t stored(kitchen *self, uint64_t key, const cafe_schema *ty
 static inline void kitchen_append(kitchen *k, const char *aggregate, const cafe_schema *type, uint64_t key,
                                   uint64_t version) {
   cafe_arena *arena = cafe_arena_create(NULL);
-  cafe_stored_event event = {.aggregate = aggregate, .type = type->name, .key = key, .version = version, .time_ms = 1};
+  cafe_stored_event event = {.aggregate = aggregate,
+                             .type = type->name,
+                             .key = key,
+                             .version = version,
+                             .time_ms = 1,
+                             .meta = cafe_text("by hand")};
   cafe_unit unit = {.size = sizeof unit, .key = key, .events = &event, .event_count = 1};
   cafe_unit *units[] = {&unit};
   cafe_batch batch = {sizeof batch, units, 1, arena};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Subscriptions: each effect once, at rest where the store fails, and within bounds of memory. */
+#include "cafe/sys/transport.h"
+#include "cafe/transport/inproc.h"
 #include "test_node_kit.h"
 
 /* ---- policies ---- */
@@ -116,6 +118,96 @@ static void an_event_that_only_has_the_name_is_left_out(void **state) {
   assert_int_equal(cafe_node_find(&row, k->node, &totals, 7, 0, NULL), CAFE_OK);
   assert_int_equal(((const total *)row)->filled, 3);
   assert_int_equal(k->warnings, 0);
+  kitchen_close(k);
+}
+
+/* ---- peers ---- */
+
+typedef struct peer {
+  cafe_server server; /* of nothing */
+  cafe_transport *transport;
+  cafe_link link;
+  uint64_t seen[600]; /* keys, in their order */
+  uint32_t count, batches;
+} peer;
+
+static const cafe_server_ops peer_ops = {.size = sizeof peer_ops};
+
+static void hear_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                        uint64_t head) {
+  peer *self = link->user;
+  assert_true(self->count + count <= 600 && scanned <= head && scanned > link->after);
+  for (uint32_t i = 0; i < count; i++) {
+    assert_true(cafe_slice_equal(events[i].meta, cafe_text("by hand")));
+    self->seen[self->count++] = events[i].key;
+  }
+  self->batches++;
+  link->after = scanned;
+  self->transport->ops->more(self->transport, link);
+}
+
+static void lose(cafe_link *link, const cafe_err *err) {
+  (void)link;
+  fail_msg("%s", err->text);
+}
+
+static void subscribe(peer *self, cafe_inproc *hub, uint64_t partitions) {
+  static const char *const nothing_offered[] = {NULL};
+  static const char *const types[] = {"Filled", NULL};
+  memset(self, 0, sizeof *self);
+  self->server.ops = &peer_ops;
+  self->link = (cafe_link){.size = sizeof self->link,
+                           .service = "kitchen",
+                           .name = "peer",
+                           .types = types,
+                           .partitions = partitions,
+                           .on_events = hear_events,
+                           .on_lost = lose,
+                           .user = self};
+  assert_int_equal(cafe_inproc_join(&self->transport, hub, NULL), CAFE_OK);
+  assert_int_equal(self->transport->ops->open(self->transport, NULL, nothing_offered, &self->server, NULL), CAFE_OK);
+  assert_int_equal(self->transport->ops->subscribe(self->transport, &self->link, NULL), CAFE_OK);
+}
+
+static void a_peer_hears_of_its_partitions_and_reads_what_stands_beside_the_events(void **state) {
+  enum { KEYS = 600 };
+  kitchen *k = kitchen_open(0);
+  cafe_inproc *hub;
+  cafe_transport *own;
+  peer some, all;
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  uint64_t wanted = UINT64_C(1) << cafe_partition(7) | UINT64_C(1) << 63 | 1;
+  assert_int_equal(cafe_inproc_create(&hub, k->loop, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&own, hub, NULL), CAFE_OK);
+  kitchen_up(k); /* makes the tables */
+  kitchen_down(k);
+  for (uint64_t key = 1; key <= KEYS; key++)
+    kitchen_append(k, "jar", &Filled, key, 1);
+  options.loop = k->loop;
+  options.store = k->store;
+  options.transport = own;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  subscribe(&some, hub, wanted);
+  subscribe(&all, hub, 0);
+  kitchen_run(k, 1000000);
+  assert_int_equal(all.count, KEYS);
+  uint32_t at = 0;
+  for (uint64_t key = 1; key <= KEYS; key++) {
+    assert_int_equal(all.seen[key - 1], key);
+    if (wanted >> cafe_partition(key) & 1)
+      assert_int_equal(some.seen[at++], key);
+  }
+  assert_in_range(at, 3, KEYS / 10);
+  assert_int_equal(some.count, at);
+  assert_int_equal(some.link.after, KEYS); /* what was left out was looked at */
+  cafe_transport_destroy(some.transport);
+  cafe_transport_destroy(all.transport);
+  kitchen_down(k);
+  cafe_transport_destroy(own);
+  cafe_inproc_destroy(hub);
   kitchen_close(k);
 }
 
@@ -245,6 +337,7 @@ int main(void) {
       cmocka_unit_test(a_mark_that_cant_be_written_isnt_written_again_and_again),
       cmocka_unit_test(a_view_can_be_awaited_as_soon_as_its_node_is_started),
       cmocka_unit_test(an_event_that_only_has_the_name_is_left_out),
+      cmocka_unit_test(a_peer_hears_of_its_partitions_and_reads_what_stands_beside_the_events),
       cmocka_unit_test(a_place_in_the_own_log_is_kept_whoever_is_hosted),
       cmocka_unit_test(a_policy_across_keys_keeps_its_place_in_the_own_log),
       cmocka_unit_test(a_row_that_is_folded_ten_thousand_times_takes_no_more_memory),

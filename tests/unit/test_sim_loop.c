@@ -416,6 +416,18 @@ static void a_turn_does_one_thing_and_waits_in_virtual_time_only(void **state) {
   cafe_loop_destroy(loop);
 }
 
+static void a_lane_that_is_not_known_is_refused(void **state) {
+  script s = {"", 0};
+  actor a;
+  cafe_err err;
+  cafe_loop *loop = make(3, NULL);
+  actor_init(&a, loop, &s, 'a');
+  assert_int_equal(loop->ops->work(loop, (cafe_lane)CAFE_LANES, &a.job, &err), CAFE_UNSUPPORTED);
+  assert_int_equal(cafe_sim_run(loop, -1), 0);
+  assert_int_equal(s.size, 0);
+  cafe_loop_destroy(loop);
+}
+
 static void watches_are_refused(void **state) {
   cafe_err err;
   cafe_watch watch = {NULL, 0, NULL, {NULL, NULL}};
@@ -554,6 +566,7 @@ int main(void) {
       cmocka_unit_test(timers_are_moved_and_stopped_in_every_state),
       cmocka_unit_test(signals_before_a_wake_are_one),
       cmocka_unit_test(a_turn_does_one_thing_and_waits_in_virtual_time_only),
+      cmocka_unit_test(a_lane_that_is_not_known_is_refused),
       cmocka_unit_test(watches_are_refused),
       cmocka_unit_test(a_crash_takes_what_is_pending_on_one_loop_only),
       cmocka_unit_test(draws_of_the_program_do_not_move_fate),

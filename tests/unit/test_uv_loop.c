@@ -327,6 +327,18 @@ static void jobs_of_a_lane_run_in_order_on_one_thread_of_their_own(void **state)
   assert_int_equal(loop->ops->timeout_ms(loop), -1);
 }
 
+static void a_lane_that_is_not_known_is_refused(void **state) {
+  static task one;
+  int runs = 0, dones = 0;
+  cafe_err err;
+  task_init(&one, &runs, &dones);
+  assert_int_equal(loop->ops->work(loop, (cafe_lane)CAFE_LANES, &one.job, &err), CAFE_UNSUPPORTED);
+  assert_int_equal(loop->ops->work(loop, (cafe_lane)-1, &one.job, &err), CAFE_UNSUPPORTED);
+  assert_int_equal(turn(0), CAFE_OK);
+  assert_int_equal(loop->ops->timeout_ms(loop), -1);
+  assert_int_equal(runs + dones, 0);
+}
+
 static pthread_barrier_t meeting;
 static void meet(cafe_job *job) { (void)pthread_barrier_wait(&meeting); }
 static void count_done(cafe_job *job) { ++*(int *)job->user; }
@@ -752,6 +764,7 @@ int main(void) {
       ON_LOOP(a_turn_that_ran_something_does_not_wait_any_more),
       ON_LOOP(a_turn_inside_a_turn_is_refused),
       ON_LOOP(jobs_of_a_lane_run_in_order_on_one_thread_of_their_own),
+      ON_LOOP(a_lane_that_is_not_known_is_refused),
       ON_LOOP(lanes_run_beside_each_other),
       ON_LOOP(a_job_may_be_given_again_when_it_is_done),
       ON_LOOP(signals_do_not_reach_the_lanes),

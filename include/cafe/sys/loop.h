@@ -21,7 +21,8 @@ typedef struct cafe_timer {
   void *loop_data[4];
 } cafe_timer;
 
-/* A job lane runs its jobs one after the other, in the order given; lanes run beside each other. */
+/* A job lane runs its jobs one after the other, in the order given; lanes run beside each other. Lanes may be added: a
+ * loop has those that it knows. */
 typedef enum cafe_lane { CAFE_LANE_WRITE = 0, CAFE_LANE_READ = 1 } cafe_lane;
 enum { CAFE_LANES = 2 };
 
@@ -65,7 +66,8 @@ typedef struct cafe_loop_ops {
   /* REQUIRED. It doesn't fire any more. Harmless where it isn't active. */
   void (*timer_stop)(cafe_loop *self, cafe_timer *timer);
 
-  /* REQUIRED. Runs the job on a lane. CAFE_NOMEM, CAFE_UNAVAILABLE (no thread can be made). */
+  /* REQUIRED. Runs the job on a lane. CAFE_UNSUPPORTED: a lane that this loop doesn't have; whoever asked for it does
+   * without, or says so. CAFE_NOMEM, CAFE_UNAVAILABLE (no thread can be made). */
   int (*work)(cafe_loop *self, cafe_lane lane, cafe_job *job, cafe_err *err);
 
   /* OPTIONAL. Watches a descriptor; watching again changes the events. CAFE_UNSUPPORTED in a simulation. */

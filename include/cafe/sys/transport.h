@@ -13,12 +13,17 @@ CAFE_BEGIN_DECLS
  * once, because the subscriber's checkpoint commits with the effect. A peer that is down, slow, or talks nonsense costs
  * an error. All methods and callbacks: loop thread; no callback inside the method that asked for it.
  *
+ * Each struct begins with its size, set by whoever makes it; fields are added at the end. Zero is what was before there
+ * was a field.
+ *
  * Draft: completed with the first network transport. Not frozen yet.
  */
 
 /* One request. The caller's memory, in place until done. */
 typedef struct cafe_request {
+  size_t size;
   const char *service;
+  uint64_t key;        /* of the stream that is asked: where a service lives on several nodes, one of them is meant */
   cafe_slice body;     /* BORROW until done */
   int64_t deadline_us; /* the loop's monotonic time */
 
@@ -31,7 +36,10 @@ typedef struct cafe_request {
 
 /* A request as the other side sees it. The transport's memory until it is answered. */
 typedef struct cafe_incoming {
+  size_t size;
   cafe_slice body; /* BORROW until answered */
+  cafe_slice peer; /* who asks, as the transport has made sure of (the subject of a certificate); empty: it hasn't.
+                      BORROW until answered */
   int64_t deadline_us;
   /* Answers, exactly once; the bytes are copied. Loop thread, also inside serve. */
   void (*answer)(struct cafe_incoming *incoming, const cafe_err *err, cafe_slice body);
@@ -40,9 +48,11 @@ typedef struct cafe_incoming {
 
 /* A subscription's end at the subscriber. Its memory, in place from subscribe until unsubscribe. */
 typedef struct cafe_link {
+  size_t size;
   const char *service;
   const char *name;         /* the subscription's, for logs */
   const char *const *types; /* wanted event types, ended by NULL */
+  uint64_t partitions;      /* wanted events' partitions: bit p for partition p; 0: all. Left out by the publisher */
   uint32_t shard;
   uint64_t log_id; /* of the log that `after` belongs to; 0: not known yet, after is 0 */
   uint64_t after;  /* the first n wanted is after + 1 */
@@ -60,7 +70,9 @@ typedef struct cafe_link {
 
 /* What a publisher is asked for: the events after a place, once there are any. */
 typedef struct cafe_pull {
+  size_t size;
   const char *const *types;
+  uint64_t partitions; /* as in the link */
   uint32_t shard;
   uint64_t log_id; /* 0: any */
   uint64_t after;
@@ -73,13 +85,21 @@ typedef struct cafe_pull {
 } cafe_pull;
 
 /* What a node offers its peers. The node implements it. */
-typedef struct cafe_server {
-  void (*serve)(struct cafe_server *self, cafe_incoming *incoming);
-  void (*pull)(struct cafe_server *self, cafe_pull *pull);
+typedef struct cafe_server cafe_server;
+
+typedef struct cafe_server_ops {
+  size_t size;
+  void (*serve)(cafe_server *self, cafe_incoming *incoming);
+  void (*pull)(cafe_server *self, cafe_pull *pull);
   /* The peer that asked is gone: don't answer. */
-  void (*forget_incoming)(struct cafe_server *self, cafe_incoming *incoming);
-  void (*forget_pull)(struct cafe_server *self, cafe_pull *pull);
-} cafe_server;
+  void (*forget_incoming)(cafe_server *self, cafe_incoming *incoming);
+  void (*forget_pull)(cafe_server *self, cafe_pull *pull);
+} cafe_server_ops;
+
+/* A server embeds this first, or somewhere: it is only ever handed back. */
+struct cafe_server {
+  const cafe_server_ops *ops;
+};
 
 typedef struct cafe_transport_ops {
   size_t size;
