@@ -47,7 +47,7 @@ int cafe_fail_detail(cafe_err *err, cafe_code code, int32_t detail, const char *
 
 void cafe_err_clear(cafe_err *err) {
   if (err) {
-    err->code = err->detail = 0;
+    err->code = err->detail = err->retry_after_ms = err->reserved = 0;
     err->text[0] = '\0';
   }
 }

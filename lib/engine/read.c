@@ -302,11 +302,13 @@ static void find_done(const cafe_err *err, const cafe_page *page, void *user) {
   void *copy = cafe_arena_alloc(find->arena, find->view->row->width);
   if (!copy || cafe_schema_copy(copy, page->rows[0]->data, find->view->row, find->arena))
     find->code = cafe_fail(find->err, CAFE_NOMEM, "no memory for a row");
-  *find->out = copy;
+  else
+    *find->out = copy;
 }
 
 int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                    cafe_err *err) {
+  *out = NULL;
   int code = node_may_block(node, err);
   if (code)
     return code; /* with the arena as it is, as in cafe_node_call */
