@@ -84,7 +84,7 @@ CAFE_EXPORT int cafe_node_employ(cafe_node *node, const cafe_worker *worker, caf
  * with what is hosted (a task type without a worker, an event that no aggregate emits, …), and the text says what to
  * do. CAFE_NOMEM. The store's and the transport's own: CAFE_DENIED (another process has the store), CAFE_INVALID (it is
  * no store), CAFE_UNSUPPORTED, CAFE_CORRUPT, CAFE_UNAVAILABLE, …. A start that failed may be made again, also after
- * more was hosted or employed. Since 0.1. */
+ * more was hosted or employed, if it failed before the store was open. Since 0.1. */
 CAFE_EXPORT int cafe_node_start(cafe_node *node, cafe_err *err);
 
 /* For a program with its own loop: when `fd` is readable or `timeout_ms` has passed, turn the node; after submitting,

@@ -90,7 +90,7 @@ static void conflict_text(cafe_err *err, const struct unit *unit) {
 static void unit_failed(struct unit *unit, int code, const cafe_err *err) {
   struct subject *subject = unit->subject;
   cafe_node *node = subject->node;
-  op_failed(subject, unit->seq);
+  op_failed(subject, unit);
   struct act *own = unit->acts;
   if (code == CAFE_OK && own && own->is_new_key)
     subject->wake_written_ms = 0; /* nothing is stored that could be due */
@@ -217,7 +217,7 @@ static void start_batch(cafe_node *node) {
   job->batch.units = job->stores;
   job->batch.unit_count = count;
   job->batch.arena = job->arena;
-  job->begun_us = node_now_us(node);
+  job->begun_us = node->loop->ops->now_us(node->loop); /* not the turn's: it may be a long one */
   atomic_store_explicit(&job->has_run, false, memory_order_relaxed);
   memset(&job->job, 0, sizeof job->job);
   job->job.run = run_commit;
@@ -233,7 +233,7 @@ static void end_commit(cafe_node *node) {
   commit_job *job = node->committing;
   node->committing = NULL;
   node->stats.batches++;
-  node->stats.commit_us_total += node_now_us(node) - job->begun_us;
+  node->stats.commit_us_total += node->loop->ops->now_us(node->loop) - job->begun_us;
   mark_failed(node, job);
 }
 
@@ -241,6 +241,8 @@ void commit_early(cafe_node *node) {
   bool is_inline = node->store->ops->is_inline;
   if (node->committing && atomic_load_explicit(&node->committing->has_run, memory_order_acquire))
     end_commit(node);
+  if (node->has_failed)
+    return; /* what rests on it is in the way */
   uint32_t worth_it = is_inline ? EARLY_INLINE_UNITS : EARLY_UNITS;
   if (node->ready_count < (worth_it < node->max_batch ? worth_it : node->max_batch))
     return;
@@ -273,8 +275,16 @@ static void commit_done(storage_job *base) {
   job->batch.unit_count = 0; /* it may be filled again */
 }
 
+/* Somebody is still to be told of a batch whose outcome is known. */
+static bool is_telling(const cafe_node *node) {
+  for (uint32_t i = 0; i < COMMIT_JOBS; i++)
+    if (node->commits[i].batch.unit_count && &node->commits[i] != node->committing)
+      return true;
+  return false;
+}
+
 void commit_turn(cafe_node *node) {
-  if (node->has_failed)
+  if (node->has_failed && !is_telling(node)) /* after what they rest on, so that who tries again does so in order */
     abandon_failed(node);
   start_batch(node);
 }

@@ -367,25 +367,29 @@ static int skip_event(const cafe_stored_event *event, void *user) {
 }
 
 static int open_store(cafe_node *node, cafe_err *err) {
+  int code = registry_finish(node, err);
+  if (code)
+    return code;
   cafe_store_setup setup = {sizeof setup, node->name, node->registry.tables};
   cafe_store_info info = CAFE_STORE_INFO_INIT;
-  int code = node->store->ops->open(node->store, &info, &setup, err);
+  code = node->store->ops->open(node->store, &info, &setup, err);
   if (code)
     return code;
   if (info.partitions != CAFE_PARTITIONS || info.shards < 1)
     return cafe_fail(err, CAFE_UNSUPPORTED,
                      "the store %s has %u partitions and %u shards; this version needs %u and at least one",
                      node->store->ops->name, info.partitions, info.shards, CAFE_PARTITIONS);
-  node_free(node, node->heads); /* of a start that failed */
-  node->heads = node_alloc(node, info.shards * sizeof *node->heads);
-  if (!node->heads)
-    return cafe_fail(err, CAFE_NOMEM, "no memory for the heads of %u shards", info.shards);
   node->log_id = info.log_id;
   node->shards = info.shards;
+  node->is_store_open = true;
   return CAFE_OK;
 }
 
 static int read_heads(cafe_node *node, cafe_err *err) {
+  if (!node->heads)
+    node->heads = node_alloc(node, node->shards * sizeof *node->heads);
+  if (!node->heads)
+    return cafe_fail(err, CAFE_NOMEM, "no memory for the heads of %u shards", node->shards);
   for (uint32_t shard = 0; shard < node->shards; shard++) {
     cafe_log_query query = {sizeof query, shard, 0, 1, NULL, 0, 0};
     int code = node->store->ops->read_log(node->store, &query, skip_event, NULL, err);
@@ -399,15 +403,11 @@ static int read_heads(cafe_node *node, cafe_err *err) {
 int cafe_node_start(cafe_node *node, cafe_err *err) {
   if (node->state != NODE_CREATED)
     return cafe_fail(err, CAFE_INVALID, "the node was started before");
-  if (!node->registry.tables) {
-    int code = registry_finish(node, err);
-    if (code)
-      return code;
-  }
+  int code = node->is_store_open ? CAFE_OK : open_store(node, err);
+  if (code)
+    return code;
   node->utc_base_ms = node->loop->ops->utc_ms(node->loop) - node_now_us(node) / 1000;
-  int code = open_store(node, err);
-  if (!code)
-    code = read_heads(node, err);
+  code = read_heads(node, err);
   if (!code && !node->consumers)
     code = consume_start(node, err);
   if (!code)

@@ -414,9 +414,10 @@ void op_arrived(cafe_op *op);
 void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err);
-/* Unit seq is committed, or failed: those that it answers are answered, or wait on. */
+/* Unit seq is committed: those that it answers are answered. */
 void op_committed(struct subject *subject, uint64_t seq);
-void op_failed(struct subject *subject, uint64_t seq);
+/* It failed, and its acts are still there: its own don't wait any more, those that it answers wait on. */
+void op_failed(struct subject *subject, const struct unit *unit);
 /* The client's key is somebody else's. */
 void op_key_found(cafe_op *op, const cafe_key_record *found);
 /* Frees one that was never handed out. */
@@ -500,6 +501,7 @@ struct cafe_node {
   cafe_wake wake;     /* runs it where there is no memory to start the pump */
   int64_t pump_at_us; /* INT64_MAX: not set */
   bool is_pump_due;   /* it is set to run at once */
+  bool is_store_open; /* by a start, which may have failed later */
   bool is_turning;
   int64_t turn_us; /* the time of this turn: one look at the clock, since everything in it is at once */
   bool is_closing_ops;
@@ -510,9 +512,9 @@ struct cafe_node {
   struct unit *ready; /* decided, waiting for the next batch */
   uint32_t ready_count;
   struct commit_job *commits;
-  uint32_t next_commit; /* the one that the next batch takes */
+  uint32_t next_commit;          /* the one that the next batch takes */
   struct commit_job *committing; /* its outcome isn't known yet; NULL: the store is free */
-  bool has_failed; /* there may be units in `ready` that rest on one that failed */
+  bool has_failed;               /* there may be units in `ready` that rest on one that failed */
   uint64_t batch_number;
   storage_job *jobs_done; /* inline jobs, to be finished in the turn */
   uint32_t jobs;          /* under way */

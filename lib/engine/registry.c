@@ -45,9 +45,12 @@ static int grow(cafe_node *node, void *array, uint32_t count, size_t width) {
 }
 
 static int check_open(const cafe_node *node, cafe_err *err) {
-  if (node->state == NODE_CREATED)
-    return CAFE_OK;
-  return cafe_fail(err, CAFE_INVALID, "the node is started: host and employ before cafe_node_start");
+  if (node->state != NODE_CREATED)
+    return cafe_fail(err, CAFE_INVALID, "the node is started: host and employ before cafe_node_start");
+  if (node->is_store_open)
+    return cafe_fail(err, CAFE_INVALID,
+                     "the store is open, with the tables of what was hosted then: start, or make another node");
+  return CAFE_OK;
 }
 
 /* ---- aggregates ---- */

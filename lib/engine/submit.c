@@ -200,27 +200,32 @@ void op_committed(struct subject *subject, uint64_t seq) {
   }
 }
 
-static void fail_unit_of(cafe_op *op, struct subject *subject, uint64_t seq) {
-  if (op->seq == seq) {
-    op_leave(op, subject);
-    if (op->claimed_by == seq)
-      op->has_claimed = false;
-  } else if (op->answered_by == seq) {
-    op->verdict = op->pending_verdict;
-    op->event = NULL;
-    set_answered_by(op, subject, 0);
-  }
+static void take_answer_back(cafe_op *op, struct subject *subject) {
+  op->verdict = op->pending_verdict;
+  op->event = NULL;
+  set_answered_by(op, subject, 0);
 }
 
-void op_failed(struct subject *subject, uint64_t seq) {
-  cafe_op *op, *next;
-  for (op = subject->waiters; op; op = next) {
-    next = op->next_waiter;
-    fail_unit_of(op, subject, seq);
+void op_failed(struct subject *subject, const struct unit *unit) {
+  uint64_t seq = unit->seq;
+  const struct act *act;
+  DL_FOREACH(unit->acts, act) {
+    cafe_op *own = act->op;
+    if (!own || !own->is_waiting || own->seq != seq)
+      continue;
+    op_leave(own, subject);
+    if (own->claimed_by == seq)
+      own->has_claimed = false;
   }
-  for (op = subject->answered; op; op = next) {
+  /* They stand in the order of the units that answer them. One that fails is the last, since it was only being decided,
+   * or among the first: so many units may fail without each looking at all. */
+  cafe_op *op, *next;
+  while (subject->answered && (op = subject->answered->prev_waiter)->answered_by == seq)
+    take_answer_back(op, subject);
+  for (op = subject->answered; op && op->answered_by <= seq; op = next) {
     next = op->next_waiter;
-    fail_unit_of(op, subject, seq);
+    if (op->answered_by == seq)
+      take_answer_back(op, subject);
   }
 }
 

@@ -667,7 +667,7 @@ void unit_execute(struct subject *subject, struct act *act) {
   if (!code)
     code = seal(&x, act);
   if (code) {
-    op_failed(subject, unit->seq);
+    op_failed(subject, unit);
     unit_free(node, unit);
     if (!is_as_before)
       subject_make_stale(subject);

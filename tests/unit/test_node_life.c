@@ -346,6 +346,37 @@ static void a_start_that_lacked_a_service_can_be_made_again_with_it(void **state
   kitchen_close(k);
 }
 
+/* Its policy and its view work, too. */
+static void a_start_that_failed_at_the_store_takes_what_is_hosted_after_it(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+  cafe_service lid_service = {
+      .size = CAFE_SERVICE, .name = "lids", .aggregates = lids, .policies = fills_policies, .views = both_views};
+  cafe_err err;
+  k->service.aggregates = jars;
+  k->service.policies = NULL;
+  options.loop = k->loop;
+  options.store = k->store;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
+  faults.fail_call = 1; /* open */
+  cafe_faulty_store_set(k->store, &faults);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_UNAVAILABLE);
+  assert_int_equal(cafe_node_host(k->node, &lid_service, NULL), CAFE_OK);
+  faults.fail_call = 2; /* what is read after it: the store stays open, with its tables */
+  cafe_faulty_store_set(k->store, &faults);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_UNAVAILABLE);
+  assert_int_equal(cafe_node_host(k->node, &lid_service, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "the store is open"));
+  cafe_faulty_store_set(k->store, NULL);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  ask(k, &Stir, 7, 1, NULL);
+  assert_int_equal(stored(k, 7, &Filled), 1);
+  kitchen_close(k);
+}
+
 static void refuse_start(const cafe_service *service) {
   kitchen *k = kitchen_open(0);
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
@@ -449,6 +480,7 @@ static void a_turn_comes_though_there_was_no_memory_for_its_timer(void **state) 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_start_that_lacked_a_service_can_be_made_again_with_it),
+      cmocka_unit_test(a_start_that_failed_at_the_store_takes_what_is_hosted_after_it),
       cmocka_unit_test(what_would_lose_events_in_silence_is_refused_at_the_start),
       cmocka_unit_test(a_node_isnt_started_on_a_loop_that_cant_turn_it),
       cmocka_unit_test(a_turn_comes_though_there_was_no_memory_for_its_timer),
