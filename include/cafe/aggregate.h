@@ -65,7 +65,7 @@ typedef struct cafe_decision cafe_decision;
 CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data, size_t size);
 
 /* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`; inside decide only. reason is a kebab-case word for
- * programs, BORROW: static. The text is for people. Returns CAFE_REFUSED; events emitted before are committed all the
+ * programs, the text is for people: COPY both. Returns CAFE_REFUSED; events emitted before are committed all the
  * same. No memory is kept as a failure, and fails the command. Since 0.1. */
 CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char *format, ...)
     CAFE_PRINTF(3, 4);
@@ -113,7 +113,8 @@ CAFE_EXPORT void cafe_tasks_fail(cafe_tasks *out, cafe_code code, const char *fo
 
 /*
  * An aggregate: state, decide, evolve. All of it pure: no clock, no random, no I/O, no static variable; the heap only
- * by the arena. The four of the coffee shop use this same interface. BORROW by the node that hosts it: static. Frozen.
+ * by the arena. The four of the coffee shop use this same interface. BORROW, with all that it points to: until the node
+ * that hosts it is destroyed. Frozen.
  */
 typedef struct cafe_aggregate {
   size_t size;                       /* CAFE_AGGREGATE sets it */

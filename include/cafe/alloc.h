@@ -11,7 +11,7 @@ CAFE_BEGIN_DECLS
 
 /*
  * Where memory comes from. A node, a store, a loop each take one at creation and keep a copy; NULL there means malloc.
- * Threads: called from every thread its owner uses, so it must be thread-safe for a node with a threaded loop.
+ * Threads: called from every thread its owner uses, so it must be thread-safe for a node with a threaded loop. Frozen.
  */
 typedef struct cafe_allocator {
   /* REQUIRED. block NULL: allocates. size 0: frees and returns NULL. Else resizes as realloc does: NULL leaves the

@@ -25,7 +25,7 @@ typedef struct cafe_log_record {
   const char *text; /* one sentence, without a line end */
 } cafe_log_record;
 
-/* Where a node writes. Zeroed: nowhere, and nobody learns what a subscription, a task or a timer can't do. */
+/* Where a node writes. Zeroed: nowhere, and nobody learns what a subscription, a task or a timer can't do. Frozen. */
 typedef struct cafe_log {
   /* BORROW: the record and all it points to, until the call returns. On the loop thread. Mustn't call the node. */
   void (*write)(const cafe_log_record *record, void *user);

@@ -51,7 +51,7 @@ typedef void (*cafe_op_cb)(const cafe_err *err, const cafe_outcome *outcome, voi
 
 typedef struct cafe_submit {
   size_t size;
-  const cafe_schema *command;        /* REQUIRED: one that an aggregate of the node takes. BORROW: static */
+  const cafe_schema *command;        /* REQUIRED: one that an aggregate of the node takes */
   uint64_t key;                      /* 1 to CAFE_KEY_MAX; 0: a new one, from the node's block */
   const void *data;                  /* REQUIRED: the struct that command describes. COPY, texts too */
   size_t data_size;                  /* REQUIRED: sizeof that struct (schema.h) */

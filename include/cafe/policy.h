@@ -36,7 +36,7 @@ typedef struct cafe_policy {
   /* REQUIRED. Names what it asks for by cafe_react. BORROW the event until it returns. */
   void (*react)(cafe_reaction *out, const cafe_event *event, void *user);
   const cafe_schema *const *commands; /* all that react may ask for, ended by NULL; of aggregates of the same node */
-  void *user;                         /* handed to react. BORROW */
+  void *user;                         /* handed to react */
 } cafe_policy;
 
 #define CAFE_POLICY sizeof(cafe_policy)

@@ -111,7 +111,7 @@ CAFE_EXPORT int cafe_schema_decode(void *value, const cafe_schema *schema, cafe_
  * one thread at a time. Since 0.1. */
 CAFE_EXPORT int cafe_schema_copy(void *to, const void *from, const cafe_schema *schema, cafe_arena *arena);
 
-/* One field's value, whatever its type. */
+/* One field's value, whatever its type. Frozen. */
 typedef struct cafe_value {
   const cafe_field *field;
   int64_t number;   /* BOOL, I64, TIME, ENUM; U64 too, since it is below 2^63 */

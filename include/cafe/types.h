@@ -12,7 +12,7 @@
 
 CAFE_BEGIN_DECLS
 
-/* Bytes somebody else owns; text is UTF-8, without a NUL at its end. {NULL, 0} is empty. */
+/* Bytes somebody else owns; text is UTF-8, without a NUL at its end. {NULL, 0} is empty. Frozen. */
 typedef struct cafe_slice {
   const char *data;
   size_t size;
@@ -41,7 +41,7 @@ CAFE_EXPORT uint32_t cafe_partition(uint64_t key);
 /*
  * A place in a log. Opaque to clients: log_id is random and renewed by a restore, so a token of another log, or of a
  * future that a restore took back, is recognised and refused. n counts from 1 without gaps in each shard; 0 is before
- * the first event.
+ * the first event. Frozen.
  */
 typedef struct cafe_position {
   uint64_t log_id;

@@ -12,8 +12,6 @@
 
 #include "base/str.h"
 
-_Static_assert(sizeof(cafe_err) == 256, "cafe_err is frozen");
-
 static void CAFE_PRINTF(4, 0) fill(cafe_err *err, cafe_code code, int32_t detail, const char *format, va_list args) {
   /* The arguments may point into err itself: "loading 7: <err->text>". */
   char text[sizeof(err->text)];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cafe/cafe.h"
+#include "cafe/sys/loop.h"
 
 /* A program has these in arrays, in structs of its own, or as copies of the library's own objects (a copy relocation),
  * and steps over them by the size that it was built with: they never change. tests/abi/layouts.txt has all structs. */
@@ -30,6 +31,16 @@ FROZEN(cafe_saga_interrupt, 104);
 FROZEN(cafe_event, 104);
 FROZEN(cafe_filter, 48);
 FROZEN(cafe_client_key, 64);
+FROZEN(cafe_slice, 16);
+FROZEN(cafe_position, 24);
+FROZEN(cafe_value, 32);
+FROZEN(cafe_allocator, 16);
+FROZEN(cafe_log, 24);
+FROZEN(cafe_err, 256);
+FROZEN(cafe_timer, 48);
+FROZEN(cafe_job, 56);
+FROZEN(cafe_watch, 56);
+FROZEN(cafe_wake, 48);
 
 /* Of what is given: its size, if it may be read. */
 static int check(size_t *size, size_t own_size, size_t min_size, const void *given, const char *what, const char *by,

@@ -94,12 +94,12 @@ void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq) {
 }
 
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text) {
-  cafe_slice kept = {NULL, 0};
-  if (text && cafe_arena_copy(&kept, op->arena, cafe_text(text)))
+  cafe_slice kept = {NULL, 0}, word = {NULL, 0};
+  if (cafe_arena_copy(&kept, op->arena, cafe_text(text)) || cafe_arena_copy(&word, op->arena, cafe_text(reason)))
     return CAFE_NOMEM;
   op->verdict = verdict;
-  op->reason = reason;
-  op->text = kept.data ? kept.data : reason;
+  op->reason = word.data;
+  op->text = kept.data ? kept.data : word.data;
   return CAFE_OK;
 }
 
@@ -558,10 +558,12 @@ static int keep_outcome(blocking_call *call, const cafe_outcome *outcome) {
   *kept = *outcome;
   if (cafe_arena_copy(&kept->reply, call->arena, outcome->reply))
     return CAFE_NOMEM;
-  cafe_slice text = {NULL, 0};
-  if (outcome->text && cafe_arena_copy(&text, call->arena, cafe_text(outcome->text)))
+  cafe_slice text, reason;
+  if (cafe_arena_copy(&text, call->arena, cafe_text(outcome->text)) ||
+      cafe_arena_copy(&reason, call->arena, cafe_text(outcome->reason)))
     return CAFE_NOMEM;
   kept->text = text.data;
+  kept->reason = reason.data;
   kept->state = NULL;
   kept->event = NULL;
   if (!outcome->event) {

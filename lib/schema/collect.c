@@ -96,8 +96,9 @@ cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason, const char
   va_start(args, format);
   const char *text = arena_vprintf(decision->events.arena, format, args);
   va_end(args);
-  if (text) {
-    decision->reason = reason;
+  cafe_slice kept = {NULL, 0};
+  if (text && cafe_arena_copy(&kept, decision->events.arena, cafe_text(reason)) == CAFE_OK) {
+    decision->reason = kept.data;
     decision->text = text;
   } else if (!decision->events.err.code) {
     cafe_fail(&decision->events.err, CAFE_NOMEM, "no memory to say why it is refused: %s", reason);

@@ -99,7 +99,7 @@ static void install_tables(memory_store *self, const prepared *tables, const caf
   for (size_t i = count; i-- > 0;) {
     memory_table *table = tables[i].table;
     table->given = types[i];
-    table->type = *types[i];
+    table->type.is_loaded = types[i]->is_loaded;
     table->is_open = true;
     table->next = self->tables;
     self->tables = table;

@@ -25,6 +25,55 @@ static bool is_slice(const cafe_field *field) {
   return field->type == CAFE_FIELD_TEXT || field->type == CAFE_FIELD_BYTES;
 }
 
+/* NULL stays NULL; no memory is told by *is_whole. */
+static const char *copy_text(cafe_arena *arena, const char *text, bool *is_whole) {
+  char *copy = text ? cafe_arena_alloc(arena, strlen(text) + 1) : NULL;
+  if (copy) {
+    memcpy(copy, text, strlen(text) + 1);
+  }
+  *is_whole = *is_whole && (copy || !text);
+  return copy;
+}
+
+static const char *const *copy_names(cafe_arena *arena, const cafe_field *field, bool *is_whole) {
+  const char **names = field->names_count ? cafe_arena_alloc(arena, field->names_count * sizeof(*names)) : NULL;
+  *is_whole = *is_whole && (names || !field->names_count);
+  for (uint32_t i = 0; names && i < field->names_count; i++) {
+    names[i] = copy_text(arena, field->names[i], is_whole);
+  }
+  return names;
+}
+
+static const cafe_schema *copy_row_type(cafe_arena *arena, const cafe_schema *row, bool *is_whole) {
+  cafe_schema *copy = cafe_arena_alloc(arena, sizeof(*copy));
+  cafe_field *fields = cafe_arena_alloc(arena, row->field_count * sizeof(*fields));
+  if (!copy || !fields) {
+    *is_whole = false;
+    return NULL;
+  }
+  *copy = *row;
+  copy->name = copy_text(arena, row->name, is_whole);
+  copy->fields = fields;
+  for (uint32_t i = 0; i < row->field_count; i++) {
+    fields[i] = row->fields[i];
+    fields[i].name = copy_text(arena, row->fields[i].name, is_whole);
+    fields[i].names = copy_names(arena, &row->fields[i], is_whole);
+  }
+  return copy;
+}
+
+static bool describe(memory_table *table, const cafe_table *type) {
+  bool is_whole = true;
+  table->description = cafe_arena_create(&table->pool->allocator);
+  if (!table->description) {
+    return false;
+  }
+  table->type.name = copy_text(table->description, type->name, &is_whole);
+  table->type.row = copy_row_type(table->description, type->row, &is_whole);
+  table->type.is_loaded = type->is_loaded;
+  return is_whole;
+}
+
 memory_table *memory_table_create(const cafe_table *type, pool *rows) {
   const cafe_allocator *allocator = &rows->allocator;
   uint32_t count = type->row->field_count;
@@ -32,8 +81,12 @@ memory_table *memory_table_create(const cafe_table *type, pool *rows) {
   if (!table) {
     return NULL;
   }
-  *table = (memory_table){.pool = rows, .given = type, .type = *type, .is_open = true};
+  *table = (memory_table){.pool = rows, .given = type, .is_open = true};
   sorted_init(&table->rows, allocator);
+  if (!describe(table, type)) {
+    memory_table_destroy(table);
+    return NULL;
+  }
   for (uint32_t i = 0; i < count; i++) {
     if (is_slice(&type->row->fields[i])) {
       table->slices[table->slice_count++] = type->row->fields[i].offset;
@@ -51,6 +104,7 @@ void memory_table_destroy(memory_table *table) {
     memory_row_destroy(table, entry->value);
   }
   sorted_deinit(&table->rows);
+  cafe_arena_destroy(table->description);
   release(table, table);
 }
 
@@ -90,9 +144,6 @@ void memory_row_destroy(const memory_table *table, memory_row *row) {
 
 bool memory_table_is_same(const cafe_table *a, const cafe_table *b) {
   const cafe_schema *x = a->row, *y = b->row;
-  if (x == y) {
-    return true;
-  }
   if (x->width != y->width || x->field_count != y->field_count) {
     return false;
   }

@@ -22,7 +22,8 @@ typedef struct memory_table {
   struct memory_table *next;
   pool *pool;              /* the store's, for rows and all else */
   const cafe_table *given; /* the setup's that was opened last: its address, which may be stale once it is closed */
-  cafe_table type;         /* a copy of it */
+  cafe_table type;         /* a copy of what is needed of it, whole: who described it may be gone at the next start */
+  cafe_arena *description; /* where that copy lies */
   bool is_open;            /* in the setup that was opened last */
   sorted rows;             /* memory_row; NULL stands for a row that a batch under way has removed */
   uint32_t slice_count;

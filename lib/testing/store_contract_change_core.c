@@ -5,6 +5,7 @@
  * store that lives longer than any of them; a column belongs to its name, wherever the struct of the day has it.
  */
 #include <inttypes.h>
+#include <string.h>
 
 #include "testing/store_checks.h"
 
@@ -237,11 +238,47 @@ static void a_column_too_much_is_left_alone(store_check *check) {
   CHECK(check, check_rows(check, &query)->row_count == 1, "a table that one start didn't name is gone");
 }
 
+/* A program may free what it described a table by once its node is gone. Here it says something else from then on. */
+static void the_tables_of_an_earlier_start_are_not_looked_at(store_check *check) {
+  char name[] = "check_lines", number[] = "number", text[] = "text";
+  cafe_field fields[] = {older_fields[0], older_fields[1]};
+  cafe_schema type = older_type;
+  cafe_table table = older_lines;
+  const cafe_table *tables[] = {&table, NULL};
+  const cafe_store_setup setup = {sizeof(setup), "gone", tables};
+  fields[0].name = number;
+  fields[1].name = text;
+  type.fields = fields;
+  table.name = name;
+  table.row = &type;
+  check_create(check, NULL);
+  check_open(check, &setup);
+  const older_line line = {7, cafe_text("seven")};
+  check_unit *unit = unit_new(check, check_new_key(check));
+  unit_row(check, unit, &table, 1, 0, &line);
+  check_one(check, unit, CAFE_UNIT_DONE);
+
+  memcpy(name, "other_lines", sizeof(name));
+  memcpy(number, "rebmun", sizeof(number));
+  memcpy(text, "txet", sizeof(text));
+  fields[0].offset = fields[1].offset;
+  type.field_count = 1;
+  table.row = &newer_type;
+  reopen(check, &older_setup);
+  cafe_row_query query = {sizeof(query), &older_lines, NULL, 0, 0, 0, -1, 10};
+  const check_found *found = check_rows(check, &query);
+  CHECK(check, found->row_count == 1, "there are %" PRIu32 " rows instead of 1", found->row_count);
+  const older_line *read = found->rows[0].data;
+  CHECK(check, read->number == line.number && cafe_slice_equal(read->text, line.text), "the row isn't what it was");
+}
+
 const store_check_entry store_checks_change[] = {
     {"a_column_that_is_added_is_empty_at_first", a_column_that_is_added_is_empty_at_first, false, false},
     {"columns_are_found_by_name_wherever_a_struct_has_them", columns_are_found_by_name_wherever_a_struct_has_them,
      false, false},
     {"a_table_that_a_start_does_not_name_waits", a_table_that_a_start_does_not_name_waits, false, false},
     {"a_column_too_much_is_left_alone", a_column_too_much_is_left_alone, false, false},
+    {"the_tables_of_an_earlier_start_are_not_looked_at", the_tables_of_an_earlier_start_are_not_looked_at, false,
+     false},
     {NULL, NULL, false, false},
 };

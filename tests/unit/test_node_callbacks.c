@@ -47,6 +47,11 @@ static cafe_verdict pot_decide(cafe_decision *out, const void *state, const cafe
   code = fails(user, "decide late");
   if (code)
     cafe_decision_fail(out, (cafe_code)code, "it broke %s", "late");
+  if (fails(user, "refuse")) {
+    char reason[] = "passing", text[] = "it passes";
+    verdict = cafe_refuse(out, reason, "%s", text);
+    memset(reason, 'x', sizeof reason);
+  }
   return fails(user, "verdict") ? (cafe_verdict)0 : verdict;
 }
 
@@ -332,6 +337,24 @@ static void the_first_failure_counts_and_one_without_a_code_is_invalid(void **st
   cafe_arena_destroy(arena);
 }
 
+static void what_a_refusal_says_is_copied(void **state) {
+  kitchen *k = fragile_open(0);
+  cafe_submit asked = CAFE_SUBMIT_INIT;
+  note data = {3};
+  const cafe_outcome *out;
+  asked.command = &Stir;
+  asked.key = 7;
+  asked.data = &data;
+  asked.data_size = sizeof data;
+  break_it("refuse", CAFE_DENIED);
+  assert_int_equal(cafe_node_call(&out, k->node, &asked, NULL), CAFE_OK);
+  assert_int_equal(out->verdict, CAFE_REFUSED);
+  assert_string_equal(out->reason, "passing");
+  assert_string_equal(out->text, "it passes");
+  mend();
+  kitchen_close(k);
+}
+
 static int no_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
   return fails(user, "reply");
 }
@@ -565,6 +588,7 @@ int main(void) {
       cmocka_unit_test(what_fails_in_a_unit_fails_it_whole_with_its_code_and_a_text),
       cmocka_unit_test(an_answer_that_is_none_fails_the_unit),
       cmocka_unit_test(the_first_failure_counts_and_one_without_a_code_is_invalid),
+      cmocka_unit_test(what_a_refusal_says_is_copied),
       cmocka_unit_test(a_reply_that_fails_fails_the_command),
       cmocka_unit_test(what_fails_while_a_key_is_read_is_told_and_the_key_read_again),
       cmocka_unit_test(a_view_stands_still_while_it_fails_and_skips_nothing),

@@ -248,6 +248,62 @@ static void a_call_from_a_completion_is_refused_and_leaves_nothing_behind(void *
   }
 }
 
+/* A definition that a program makes while it runs, and may free. */
+typedef struct made_view {
+  char name[8], key_name[8], column[2];
+  const char *sources[2];
+  char source[8];
+  const cafe_schema *events[2];
+  cafe_field field;
+  cafe_schema row;
+  cafe_view view;
+  const cafe_view *views[2];
+} made_view;
+
+static made_view *make_view(bool is_inline) {
+  made_view *made = calloc(1, sizeof *made);
+  assert_non_null(made);
+  memcpy(made->name, "made", 5);
+  memcpy(made->key_name, "jar_id", 7);
+  memcpy(made->column, "n", 2);
+  memcpy(made->source, "kitchen", 8);
+  made->sources[0] = made->source;
+  made->events[0] = &Filled;
+  made->field = note_fields[0];
+  made->field.name = made->column;
+  made->row = Shelf;
+  made->row.fields = &made->field;
+  made->view = shelf;
+  made->view.is_inline = is_inline;
+  made->view.name = made->name;
+  made->view.key_name = made->key_name;
+  made->view.sources = made->sources;
+  made->view.events = made->events;
+  made->view.row = &made->row;
+  made->views[0] = &made->view;
+  return made;
+}
+
+static void definitions_may_go_once_their_node_is_destroyed(void **state) {
+  for (int i = 0; i < 4; i++) {
+    kitchen *k = kitchen_open(i / 2 ? 1000 : 0);
+    for (int64_t runs = 1; runs <= 3; runs++) {
+      const void *row = NULL;
+      made_view *made = make_view(i % 2);
+      k->service.views = made->views;
+      kitchen_up(k);
+      ask(k, &Fill, 7, 1, NULL);
+      kitchen_run(k, 1000000);
+      assert_int_equal(cafe_node_find(&row, k->node, &made->view, 7, 0, NULL), CAFE_OK);
+      assert_int_equal(((const note *)row)->n, runs);
+      kitchen_down(k);
+      memset(made, 0x5A, sizeof *made);
+      free(made);
+    }
+    kitchen_close(k);
+  }
+}
+
 static void call_once_drained(const cafe_err *err, void *user) { call_from_within(err, NULL, user); }
 
 /* Who waits for the answer is told, and in the same turn the node is drained. */
@@ -492,6 +548,7 @@ int main(void) {
       cmocka_unit_test(what_is_not_finished_in_time_goes_on_at_the_next_start),
       cmocka_unit_test(finishing_says_what_it_could_not_finish),
       cmocka_unit_test(a_call_from_a_completion_is_refused_and_leaves_nothing_behind),
+      cmocka_unit_test(definitions_may_go_once_their_node_is_destroyed),
       cmocka_unit_test(a_refused_call_leaves_the_answer_of_the_one_further_up),
       cmocka_unit_test(a_timeout_of_ages_is_no_timeout),
   };

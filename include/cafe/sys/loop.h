@@ -12,7 +12,7 @@ CAFE_BEGIN_DECLS
  * never inside the method that asked for them.
  *
  * The structs below are the caller's memory, zeroed before first use, and must stay in place while active. `loop_data`
- * is the loop's own.
+ * is the loop's own. Timer, job, watch and wake are frozen.
  */
 
 typedef struct cafe_timer {

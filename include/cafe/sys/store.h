@@ -36,8 +36,8 @@ CAFE_BEGIN_DECLS
  * suite that says whether a backend is one.
  */
 
-/* One table. BORROW: until the store is opened anew or destroyed; what it points to is static. Fields may be added at
- * the end. */
+/* One table. BORROW, with all that it points to: while methods other than open and destroy may be called. Neither of
+ * those looks at the tables of the time before: who described them may be gone. Fields may be added at the end. */
 typedef struct cafe_table {
   const char *name;
   const char *key_name;       /* the column of the key */
