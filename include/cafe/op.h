@@ -145,9 +145,9 @@ CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_vie
                                cafe_err *err);
 
 /* Reads the committed events of one stream of an aggregate that the node hosts, from version after + 1 on, at most
- * 1000; a stream without events has none, which is no failure. done also gets CAFE_UNSUPPORTED: an event of a type that
- * the aggregate doesn't have here. CAFE_INVALID (not started, no such aggregate), CAFE_OVERLOADED (max_queued),
- * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+ * 1000; a stream without events has none, which is no failure. done also gets CAFE_UNSUPPORTED: an event of a type, or
+ * with a value, that the aggregate doesn't know here. CAFE_INVALID (not started, no such aggregate), CAFE_OVERLOADED
+ * (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                                   cafe_page_cb done, void *user, cafe_err *err);
 

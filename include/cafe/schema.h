@@ -21,6 +21,10 @@ CAFE_BEGIN_DECLS
  * What the library hands out holds at least what the headers say that a program was built with. Where no size is handed
  * in (encode, decode, copy, get, set below) the struct has all schema->width bytes: reserve so many, not sizeof, for a
  * schema of the library.
+ *
+ * A new value of an ENUM is a change for readers: one that doesn't know it refuses what holds it, since what it means
+ * mustn't be guessed where money hangs on it. So upgrade readers first, then write it. Values are never taken out, nor
+ * given another meaning.
  */
 typedef enum cafe_field_type {
   CAFE_FIELD_BOOL = 1,  /* bool */

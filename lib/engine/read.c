@@ -350,9 +350,8 @@ static int see_event(const cafe_stored_event *stored, void *user) {
   if (!data || cafe_arena_copy(&bytes, job->arena, stored->data) ||
       cafe_arena_copy(&event->trace, job->arena, stored->trace))
     return CAFE_NOMEM;
-  int code = cafe_schema_decode(data, type->schema, bytes, NULL);
-  if (code)
-    return CAFE_CORRUPT;
+  if (cafe_schema_decode(data, type->schema, bytes, NULL))
+    return CAFE_UNSUPPORTED;
   event->type = type->schema;
   event->aggregate = job->aggregate;
   event->key = stored->key;

@@ -246,8 +246,10 @@ static int fold_events(struct subject *subject, const load_job *job, cafe_err *e
       return cafe_fail(err, CAFE_NOMEM, "no memory to read a key");
     code = cafe_schema_decode(data, type->schema, at->event.data, err);
     if (code)
-      return cafe_fail(err, CAFE_CORRUPT, "%s %llu at position %llu can't be read: restore a backup", at->event.type,
-                       (unsigned long long)job->key, (unsigned long long)at->event.n);
+      return cafe_fail(err, CAFE_UNSUPPORTED,
+                       "%s %llu at position %llu isn't what this version writes: use the one that wrote it, or a newer "
+                       "one",
+                       at->event.type, (unsigned long long)job->key, (unsigned long long)at->event.n);
     cafe_event event = {type->schema,
                         subject->node->registry.aggregates[type->aggregate].type->name,
                         job->key,

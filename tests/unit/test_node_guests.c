@@ -204,14 +204,106 @@ static void what_a_hosted_aggregate_does_not_know_stays_an_error(void **state) {
   kitchen_up_with(k, NULL);
   ask(k, &Fill, 7, 1, NULL);
   kitchen_down(k);
-  kitchen_append(k, "jar", &Doubled, 7, 2); /* of a newer version */
-  kitchen_append(k, "box", &Doubled, 8, 1); /* of an aggregate that isn't here */
-  kitchen_append(k, "box", &Filled, 8, 2);  /* which had an event of a jar's name */
-  kitchen_append(k, "jar", &Closed, 9, 1);  /* which is the lid's */
+  kitchen_append(k, "jar", &Doubled, 7, 2, no_data); /* of a newer version */
+  kitchen_append(k, "box", &Doubled, 8, 1, no_data); /* of an aggregate that isn't here */
+  kitchen_append(k, "box", &Filled, 8, 2, no_data);  /* which had an event of a jar's name */
+  kitchen_append(k, "jar", &Closed, 9, 1, no_data);  /* which is the lid's */
   kitchen_up_with(k, NULL);
   assert_int_equal(ask(k, &Fill, 7, 1, NULL).code, CAFE_UNSUPPORTED);
   assert_int_equal(ask(k, &Fill, 8, 1, NULL).verdict, CAFE_ACCEPTED);
   assert_int_equal(ask(k, &Fill, 9, 1, NULL).code, CAFE_UNSUPPORTED);
+  kitchen_close(k);
+}
+
+/* ---- a value that was added later ---- */
+
+typedef struct mark {
+  int32_t colour;
+} mark;
+static const char *const all_colours[] = {"Red", "Blue", "Green"};
+static const cafe_field old_fields[] = {{.number = 1,
+                                         .type = CAFE_FIELD_ENUM,
+                                         .offset = offsetof(mark, colour),
+                                         .width = sizeof(int32_t),
+                                         .names_count = 2,
+                                         .name = "colour",
+                                         .names = all_colours}};
+static const cafe_field new_fields[] = {CAFE_FIELD_ENUM_OF(1, mark, colour, all_colours)};
+static const cafe_schema Marked = CAFE_SCHEMA_OF("Marked", mark, old_fields);
+static const cafe_schema MarkedNewer = CAFE_SCHEMA_OF("Marked", mark, new_fields);
+static const cafe_schema mark_type = CAFE_SCHEMA_OF("mark", mark, old_fields);
+static const cafe_schema Mark = CAFE_SCHEMA_OF("Mark", mark, old_fields);
+
+static cafe_verdict mark_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
+  (void)state, (void)user;
+  return say(out, &Marked, command->data);
+}
+
+static int mark_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
+  (void)arena, (void)user;
+  *(mark *)state = *(const mark *)event->data;
+  return CAFE_OK;
+}
+
+static const cafe_command_type mark_commands[] = {{&Mark, NULL}, {NULL, NULL}};
+static const cafe_schema *const mark_events[] = {&Marked, NULL};
+static const cafe_aggregate mark_aggregate = {.size = CAFE_AGGREGATE,
+                                              .name = "mark",
+                                              .state = &mark_type,
+                                              .events = mark_events,
+                                              .commands = mark_commands,
+                                              .decide = mark_decide,
+                                              .evolve = mark_evolve};
+static const cafe_aggregate *const mark_aggregates[] = {&mark_aggregate, NULL};
+
+typedef struct told {
+  int code;
+  char text[240];
+} told;
+
+static void tell_outcome(const cafe_err *err, const cafe_outcome *outcome, void *user) {
+  told *self = user;
+  (void)outcome;
+  self->code = err ? err->code : CAFE_OK;
+  snprintf(self->text, sizeof self->text, "%s", err ? err->text : "");
+}
+
+static void tell_page(const cafe_err *err, const cafe_page *page, void *user) {
+  (void)page;
+  tell_outcome(err, NULL, user);
+}
+
+static void a_value_that_is_not_known_is_refused_and_nothing_is_guessed(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_arena *arena = cafe_arena_create(NULL);
+  mark colours[2] = {{1}, {2}};
+  cafe_slice data[2];
+  told of_order = {-1, ""}, of_history = {-1, ""};
+  cafe_submit again = CAFE_SUBMIT_INIT;
+  k->service.aggregates = mark_aggregates;
+  kitchen_up_with(k, NULL);
+  kitchen_down(k);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(cafe_schema_encode(&data[i], arena, &MarkedNewer, &colours[i], NULL), CAFE_OK);
+    kitchen_append(k, "mark", &MarkedNewer, 7 + (uint64_t)i, 1, data[i]);
+  }
+  kitchen_up_with(k, NULL);
+  again.command = &Mark;
+  again.data = &colours[0];
+  again.data_size = sizeof colours[0];
+  again.key = 7;
+  assert_int_equal(cafe_node_submit(NULL, k->node, &again, tell_outcome, &of_order, NULL), CAFE_OK);
+  kitchen_run(k, 1000);
+  assert_int_equal(of_order.code, CAFE_OK); /* Blue is known */
+  again.key = 8;
+  assert_int_equal(cafe_node_submit(NULL, k->node, &again, tell_outcome, &of_order, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_history(NULL, k->node, "mark", 8, 0, tell_page, &of_history, NULL), CAFE_OK);
+  kitchen_run(k, 1000);
+  assert_int_equal(of_order.code, CAFE_UNSUPPORTED);
+  assert_non_null(strstr(of_order.text, "Marked 8 at position 2"));
+  assert_non_null(strstr(of_order.text, "newer"));
+  assert_int_equal(of_history.code, CAFE_UNSUPPORTED);
+  cafe_arena_destroy(arena);
   kitchen_close(k);
 }
 
@@ -221,6 +313,7 @@ int main(void) {
       cmocka_unit_test(what_a_removed_service_has_begun_waits_for_it),
       cmocka_unit_test(a_key_whose_saga_runs_is_not_read_without_its_service),
       cmocka_unit_test(what_a_hosted_aggregate_does_not_know_stays_an_error),
+      cmocka_unit_test(a_value_that_is_not_known_is_refused_and_nothing_is_guessed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

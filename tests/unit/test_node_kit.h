@@ -359,15 +359,18 @@ static inline uint64_t stored(kitchen *self, uint64_t key, const cafe_schema *ty
   return count.count;
 }
 
+static const cafe_slice no_data = {NULL, 0};
+
 /* Writes an event past the node. */
 static inline void kitchen_append(kitchen *k, const char *aggregate, const cafe_schema *type, uint64_t key,
-                                  uint64_t version) {
+                                  uint64_t version, cafe_slice data) {
   cafe_arena *arena = cafe_arena_create(NULL);
   cafe_stored_event event = {.aggregate = aggregate,
                              .type = type->name,
                              .key = key,
                              .version = version,
                              .time_ms = 1,
+                             .data = data,
                              .meta = cafe_text("by hand")};
   cafe_unit unit = {.size = sizeof unit, .key = key, .events = &event, .event_count = 1};
   cafe_unit *units[] = {&unit};

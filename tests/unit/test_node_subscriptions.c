@@ -111,7 +111,7 @@ static void an_event_that_only_has_the_name_is_left_out(void **state) {
   kitchen_up(k);
   ask(k, &Fill, 7, 1, NULL);
   kitchen_down(k);
-  kitchen_append(k, "box", &Filled, 7, 1); /* of a service that was removed */
+  kitchen_append(k, "box", &Filled, 7, 1, no_data); /* of a service that was removed */
   kitchen_up(k);
   ask(k, &Fill, 7, 2, NULL);
   kitchen_run(k, 1000000);
@@ -182,7 +182,7 @@ static void a_peer_hears_of_its_partitions_and_reads_what_stands_beside_the_even
   kitchen_up(k); /* makes the tables */
   kitchen_down(k);
   for (uint64_t key = 1; key <= KEYS; key++)
-    kitchen_append(k, "jar", &Filled, key, 1);
+    kitchen_append(k, "jar", &Filled, key, 1, no_data);
   options.loop = k->loop;
   options.store = k->store;
   options.transport = own;
