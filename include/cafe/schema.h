@@ -16,8 +16,8 @@ CAFE_BEGIN_DECLS
  * msgpack form, its SQL columns, and, by the visitor, JSON and Python. The struct member must have the C type given.
  *
  * A struct may get more fields at its end in a newer library. So data is handed in with its size (sizeof, by whoever
- * knows the struct): what both sides know is copied, and what the library knows beyond that is zero. A size of 0 is
- * CAFE_INVALID. Bytes that the library doesn't know must be zero, or it is CAFE_UNSUPPORTED: a newer library is needed.
+ * knows the struct): what both sides know is copied, and what the library knows beyond that is zero. A size of 0, or one
+ * that ends inside a field, is CAFE_INVALID. Bytes that the library doesn't know must be zero, or it is CAFE_UNSUPPORTED: a newer library is needed.
  * What the library hands out holds at least what the headers say that a program was built with. Where no size is handed
  * in (encode, decode, copy, get, set below) the struct has all schema->width bytes: reserve so many, not sizeof, for a
  * schema of the library.

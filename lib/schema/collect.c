@@ -16,6 +16,18 @@
 #include "base/str.h"
 #include "schema/codec.h"
 
+/* A newer library's fields begin behind what an older one had, so no struct ends inside of one: the size is of something
+ * else, a pointer most likely. */
+static const cafe_field *find_cut(const cafe_schema *schema, size_t size) {
+  for (uint32_t i = 0; i < schema->field_count; i++) {
+    const cafe_field *field = &schema->fields[i];
+    if (field->offset < size && size - field->offset < field->width) {
+      return field;
+    }
+  }
+  return NULL;
+}
+
 int schema_take(const void **out, const cafe_schema *schema, const void *data, size_t size, cafe_arena *arena,
                 cafe_err *err) {
   *out = data;
@@ -32,6 +44,11 @@ int schema_take(const void **out, const cafe_schema *schema, const void *data, s
                            "%s: its data has %zu bytes, of which this library knows %u: use a "
                            "newer one",
                            schema->name, size, (unsigned)schema->width);
+  }
+  const cafe_field *cut = find_cut(schema, size);
+  if (cut) {
+    return cafe_fail(err, CAFE_INVALID, "%s: its data has %zu bytes, which end inside %s: hand in sizeof the struct",
+                     schema->name, size, cut->name);
   }
   void *whole = cafe_arena_alloc(arena, schema->width);
   if (!whole) {

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -130,6 +131,25 @@ static void data_of_another_size_is_taken_as_far_as_both_know_it(void **state) {
   assert_int_equal(decision.events.count, 2);
 }
 
+/* As sizeof a pointer does. */
+static void data_that_ends_inside_a_field_is_refused(void **state) {
+  said value = {1, {"seven", 5}};
+  for (size_t size = 1; size < sizeof value; size++) {
+    cafe_decision decision = {{arena, NULL, NULL, 0, {0}}, NULL, NULL};
+    char text[100];
+    cafe_emit(&decision, &said_type, &value, size);
+    if (size == offsetof(said, text)) {
+      assert_int_equal(decision.events.err.code, CAFE_OK);
+      continue;
+    }
+    snprintf(text, sizeof text, "Said: its data has %zu bytes, which end inside %s: hand in sizeof the struct", size,
+             size < offsetof(said, text) ? "key" : "text");
+    assert_int_equal(decision.events.err.code, CAFE_INVALID);
+    assert_string_equal(decision.events.err.text, text);
+    assert_int_equal(decision.events.count, 0);
+  }
+}
+
 static void data_without_a_size_is_refused(void **state) {
   said value = {1, {"x", 1}};
   cafe_reaction reaction = {{arena, NULL, NULL, 0, {0}}};
@@ -211,6 +231,7 @@ int main(void) {
       TEST(a_key_that_is_none_fails_the_reaction),
       TEST(a_task_is_kept_with_its_id_and_time),
       TEST(data_of_another_size_is_taken_as_far_as_both_know_it),
+      TEST(data_that_ends_inside_a_field_is_refused),
       TEST(data_without_a_size_is_refused),
       TEST(the_first_failure_is_kept_and_nothing_comes_after_it),
       TEST(a_refusal_that_cannot_say_why_fails_the_decision),
