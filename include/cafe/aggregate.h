@@ -50,8 +50,8 @@ typedef struct cafe_command {
 
 /* What became of a command. A refusal is an answer, not an error. */
 typedef enum cafe_verdict {
-  CAFE_ACCEPTED = 1,  /* events were decided */
-  CAFE_UNCHANGED = 2, /* it is so already; nothing new */
+  CAFE_ACCEPTED = 1,  /* events were decided, one at least, or the command fails */
+  CAFE_UNCHANGED = 2, /* it is so already; nothing new: with an event the command fails */
   CAFE_PENDING = 3,   /* the answer is one of the command's outcomes, in this unit or a later one */
   CAFE_REFUSED = 4
 } cafe_verdict;
@@ -59,9 +59,9 @@ typedef enum cafe_verdict {
 /* Collects what a decision says. A failure is kept, the first one, and fails the command. */
 typedef struct cafe_decision cafe_decision;
 
-/* Adds an event, one that the aggregate lists; inside decide only. data COPY, texts too: the struct that type describes,
- * of `size` bytes (schema.h). Fails with CAFE_NOMEM, CAFE_INVALID for a value outside its type, CAFE_UNSUPPORTED.
- * Since 0.1. */
+/* Adds an event, one that the aggregate lists; inside decide only. data COPY, texts too: the struct that type
+ * describes, of `size` bytes (schema.h). Fails with CAFE_NOMEM, CAFE_INVALID for a value outside its type,
+ * CAFE_UNSUPPORTED. Since 0.1. */
 CAFE_EXPORT void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data, size_t size);
 
 /* Says why not: `return cafe_refuse(decision, "wrong-state", "…")`; inside decide only. reason is a kebab-case word for
@@ -120,7 +120,8 @@ typedef struct cafe_aggregate {
   size_t size;                       /* CAFE_AGGREGATE sets it */
   const char *name;                  /* "order": the first half of the stream's name, unique in a node and kept for
                                         ever; letters, digits, '_', '-' and '.' */
-  const cafe_schema *state;          /* zeroed is the state of a stream without events */
+  const cafe_schema *state;          /* zeroed is the state of a stream without events. It is never stored, so that its
+                                        numbers may be given anew; but it is checked as all schemas are */
   const cafe_schema *const *events;  /* all it emits, ended by NULL */
   const cafe_command_type *commands; /* all it takes, ended by one without command */
 

@@ -511,11 +511,6 @@ no_memory:
 static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
                          const char **types, cafe_err *err) {
   uint32_t shards = is_hosted(node, source) ? node->shards : 1;
-  if (!is_hosted(node, source) && !node->transport) {
-    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},
-             "%s needs the service %s, which isn't hosted here, and there is no transport", name, source);
-    return CAFE_OK;
-  }
   for (uint32_t shard = 0; shard < shards; shard++) {
     int code = add_consumer(node, kind, index, name, source, shard, types, err);
     if (code)

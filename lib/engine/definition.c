@@ -72,6 +72,19 @@ static int check_reads(const cafe_schema *const *events, const char *what, const
   return check_once(events, what, name, err);
 }
 
+/* What a definition can't do without, or must have together. */
+typedef struct needed {
+  const char *name; /* NULL ends a list */
+  bool is_there;
+} needed;
+
+static int check_whole(const needed *part, const char *what, const char *name, cafe_err *err) {
+  for (; part->name; part++)
+    if (!part->is_there)
+      return cafe_fail(err, CAFE_INVALID, "%s %s lacks %s", what, name, part->name);
+  return CAFE_OK;
+}
+
 /* ---- services ---- */
 
 int definition_check_service(const cafe_service *service, cafe_err *err) {
@@ -132,13 +145,14 @@ int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err) {
     code = check_name(aggregate->name, "an aggregate", err);
   if (code)
     return code;
-  if (!aggregate->decide || !aggregate->evolve || !aggregate->state || !aggregate->events || !aggregate->commands)
-    return cafe_fail(err, CAFE_INVALID, "the aggregate %s lacks decide, evolve, state, events or commands",
-                     aggregate->name);
-  code = check_reserved(aggregate->reserved, sizeof aggregate->reserved, "the aggregate", aggregate->name, err);
+  const needed parts[] = {{"decide", aggregate->decide != NULL},         {"evolve", aggregate->evolve != NULL},
+                          {"its state", aggregate->state != NULL},       {"its events", aggregate->events != NULL},
+                          {"its commands", aggregate->commands != NULL}, {NULL, false}};
+  code = check_whole(parts, "the aggregate", aggregate->name, err);
   if (!code)
-    code = check_reserved(aggregate->state->reserved, sizeof aggregate->state->reserved, "the state of",
-                          aggregate->name, err);
+    code = check_reserved(aggregate->reserved, sizeof aggregate->reserved, "the aggregate", aggregate->name, err);
+  if (!code)
+    code = cafe_schema_check(aggregate->state, err);
   if (!code)
     code = check_once(aggregate->events, "the aggregate", aggregate->name, err);
   for (uint32_t i = 0; !code && aggregate->events[i]; i++)
@@ -160,10 +174,12 @@ int definition_check_policy(const cafe_policy *policy, cafe_err *err) {
   int code = check_name(policy->name, "a policy", err);
   if (code)
     return code;
-  if (!policy->source || !policy->react || !policy->commands)
-    return cafe_fail(err, CAFE_INVALID, "the policy %s lacks its source, react, or the commands that it asks for",
-                     policy->name);
-  return check_reads(policy->events, "the policy", policy->name, err);
+  const needed parts[] = {{"its source", policy->source != NULL},
+                          {"react", policy->react != NULL},
+                          {"the commands that it asks for", policy->commands != NULL},
+                          {NULL, false}};
+  code = check_whole(parts, "the policy", policy->name, err);
+  return code ? code : check_reads(policy->events, "the policy", policy->name, err);
 }
 
 /* ---- views ---- */
@@ -217,12 +233,16 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
     code = check_reserved(view->reserved, sizeof view->reserved, "the view", view->name, err);
   if (code)
     return code;
-  bool has_half = !view->sub_name != !view->sub;
-  if (!view->fold || !view->key_name || has_half || !view->sources || !view->sources[0] || view->version < 1)
-    return cafe_fail(err, CAFE_INVALID,
-                     "the view %s lacks fold, sources, key_name, a version from 1, or one of sub and sub_name",
-                     view->name);
-  code = check_reads(view->events, "the view", view->name, err);
+  const needed parts[] = {{"fold", view->fold != NULL},
+                          {"its sources", view->sources && view->sources[0]},
+                          {"its key_name", view->key_name != NULL},
+                          {"a version: the first is 1", view->version >= 1},
+                          {"sub, which its sub_name names", view->sub || !view->sub_name},
+                          {"a sub_name for its sub", view->sub_name || !view->sub},
+                          {NULL, false}};
+  code = check_whole(parts, "the view", view->name, err);
+  if (!code)
+    code = check_reads(view->events, "the view", view->name, err);
   if (!code)
     code = check_columns(view, err);
   return code ? code : check_shown(view, err);
@@ -237,12 +257,13 @@ int definition_check_worker(const cafe_worker *worker, cafe_err *err) {
     code = check_reserved(retry->reserved, sizeof retry->reserved, "the worker of", worker->task->name, err);
   if (code)
     return code;
-  if (!worker->start || (retry->max_attempts && !worker->give_up))
-    return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks start, or give_up for its last attempt",
-                     worker->task->name);
-  if (retry->timeout_ms > 0 && !worker->stop)
-    return cafe_fail(err, CAFE_INVALID, "the worker of %s has a timeout, but no stop to end an attempt with",
-                     worker->task->name);
+  const needed parts[] = {{"start", worker->start != NULL},
+                          {"give_up, for its last attempt", !retry->max_attempts || worker->give_up},
+                          {"stop, to end an attempt with that timed out", retry->timeout_ms <= 0 || worker->stop},
+                          {NULL, false}};
+  code = check_whole(parts, "the worker of", worker->task->name, err);
+  if (code)
+    return code;
   if (retry->initial_ms < 0 || retry->timeout_ms < 0 || retry->initial_ms > retry->max_ms)
     return cafe_fail(err, CAFE_INVALID, "the worker of %s: its retry has a negative time, or initial_ms above max_ms",
                      worker->task->name);
@@ -330,6 +351,20 @@ static int check_asked(const cafe_node *node, const cafe_policy *policy, const c
                    policy->name, command->name, taker->service);
 }
 
+/* Without a transport nothing is heard from elsewhere: what is caused by it would never be done, and nobody would say
+ * so. */
+static int check_heard(const cafe_node *node, const char *what, const char *name, const char *service, cafe_err *err) {
+  if (node->transport)
+    return CAFE_OK;
+  for (uint32_t i = 0; i < node->registry.service_count; i++)
+    if (strcmp(node->registry.services[i]->name, service) == 0)
+      return CAFE_OK;
+  return cafe_fail(err, CAFE_INVALID,
+                   "the %s %s hears the service %s, which isn't hosted here, and the node has no transport: host the "
+                   "service too, or give the node a transport",
+                   what, name, service);
+}
+
 static int check_hosted_policy(const cafe_node *node, const cafe_policy *policy, cafe_err *err) {
   int code = CAFE_OK;
   for (const cafe_schema *const *command = policy->commands; !code && *command; command++)
@@ -342,14 +377,18 @@ static int check_hosted_policy(const cafe_node *node, const cafe_policy *policy,
       code = cafe_fail(err, CAFE_INVALID, "the policy %s reads %s from %s, but it is %s's", policy->name,
                        (*event)->name, policy->source, service_of(node, type));
   }
-  return code;
+  return code ? code : check_heard(node, "policy", policy->name, policy->source, err);
 }
 
 static int check_hosted_saga(const cafe_node *node, const hosted_saga *saga, cafe_err *err) {
-  for (const cafe_schema *const *signal = saga_plan_signals(saga->plan); *signal; signal++)
-    if (!event_for(node, *signal, saga->type->name, err))
+  int code = CAFE_OK;
+  for (const cafe_schema *const *signal = saga_plan_signals(saga->plan); !code && *signal; signal++) {
+    const event_type *type = event_for(node, *signal, saga->type->name, err);
+    if (!type)
       return CAFE_INVALID;
-  return CAFE_OK;
+    code = check_heard(node, "saga", saga->type->name, service_of(node, type), err);
+  }
+  return code;
 }
 
 static bool is_source(const cafe_view *view, const char *service) {
@@ -381,8 +420,11 @@ static int check_hosted_view(const cafe_node *node, const cafe_view *view, cafe_
       code = cafe_fail(err, CAFE_INVALID, "the view %s reads %s, but its sources lack the service of that, %s",
                        view->name, (*event)->name, service_of(node, type));
   }
-  for (const char *const *source = view->sources; !code && *source; source++)
+  for (const char *const *source = view->sources; !code && *source; source++) {
     code = check_source(node, view, *source, err);
+    if (!code)
+      code = check_heard(node, "view", view->name, *source, err);
+  }
   return code;
 }
 

@@ -228,15 +228,9 @@ static int add_parts(cafe_node *node, const cafe_service *service, cafe_err *err
   return code;
 }
 
-int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *err) {
+static int add_service(cafe_node *node, const cafe_service *service, cafe_err *err) {
   registry *known = &node->registry;
-  int code = check_open(node, err);
-  if (code)
-    return code;
-  cafe_service *service = cafe_arena_alloc(node->registry_arena, sizeof *service);
-  code = service ? SIZED_READ(service, given, cafe_service, remote_services, "CAFE_SERVICE", err) : no_memory(err);
-  if (!code)
-    code = definition_check_service(service, err);
+  int code = definition_check_service(service, err);
   if (code)
     return code;
   for (uint32_t i = 0; i < known->service_count; i++)
@@ -245,9 +239,20 @@ int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *e
   if (grow(node, &known->services, known->service_count, sizeof *known->services))
     return no_memory(err);
   known->services[known->service_count++] = service;
-  code = add_parts(node, service, err);
+  return add_parts(node, service, err);
+}
+
+/* What of a service with a mistake is in stays in; and without the service the node isn't what was meant. */
+int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *err) {
+  int code = check_open(node, err);
   if (code)
-    known->half_hosted = service->name; /* what of it is in stays in */
+    return code;
+  cafe_service *service = cafe_arena_alloc(node->registry_arena, sizeof *service);
+  code = service ? SIZED_READ(service, given, cafe_service, remote_services, "CAFE_SERVICE", err) : no_memory(err);
+  if (!code)
+    code = add_service(node, service, err);
+  if (code)
+    node->registry.half_hosted = service && service->name ? service->name : "without a name";
   return code;
 }
 

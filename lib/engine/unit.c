@@ -333,6 +333,12 @@ static int check_verdict(const cafe_command_type *type, cafe_verdict verdict, co
                      command);
   if (verdict == CAFE_REFUSED && !decision->reason)
     return cafe_fail(err, CAFE_INVALID, "%s was refused without a reason: return cafe_refuse(…)", command);
+  if (verdict == CAFE_ACCEPTED && !decision->events.first)
+    return cafe_fail(err, CAFE_INVALID, "%s was accepted without an event: emit one, or return CAFE_UNCHANGED",
+                     command);
+  if (verdict == CAFE_UNCHANGED && decision->events.first)
+    return cafe_fail(err, CAFE_INVALID, "%s emitted %s, but changes nothing: return CAFE_ACCEPTED", command,
+                     decision->events.first->type->name);
   return CAFE_OK;
 }
 

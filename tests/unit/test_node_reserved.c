@@ -106,7 +106,7 @@ static void a_word_of_a_newer_library_is_refused_in_every_definition(void **stat
       WORD(p.outcomes[0].reserved[1], "an outcome of Ask has"),
       WORD(p.commands[0].flags, "the command Ask has"),
       WORD(p.commands[0].reserved[1], "the command Ask has"),
-      WORD(p.state.reserved[7], "the state of jar has"),
+      WORD(p.state.reserved[7], "jar: has"),
       WORD(p.aggregate.reserved[0], "the aggregate jar has"),
       WORD(p.aggregate.reserved[7], "the aggregate jar has"),
       WORD(p.view.reserved[0], "the view shelf has"),

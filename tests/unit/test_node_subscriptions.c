@@ -236,11 +236,15 @@ static const cafe_service board_service = {.size = CAFE_SERVICE,
                                            .remotes = both_aggregates,
                                            .remote_services = both_sources};
 
-/* A node with these services, that fills a jar and is asked what the board says then. */
+/* A node with these services, and a transport to where the others may be, that fills a jar and is asked what the board
+ * says then. */
 static int64_t fill_and_read(kitchen *k, const cafe_service *const *services) {
   cafe_err err;
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
   const void *row;
+  cafe_inproc *hub;
+  assert_int_equal(cafe_inproc_create(&hub, k->loop, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&options.transport, hub, NULL), CAFE_OK);
   options.loop = k->loop;
   options.store = k->store;
   assert_int_equal(cafe_node_create(&k->node, &options, &err), CAFE_OK);
@@ -254,6 +258,8 @@ static int64_t fill_and_read(kitchen *k, const cafe_service *const *services) {
   assert_int_equal(cafe_node_find(&row, k->node, &both_totals, 7, 0, &err), CAFE_OK);
   int64_t said = ((const total *)row)->filled;
   kitchen_down(k);
+  cafe_transport_destroy(options.transport);
+  cafe_inproc_destroy(hub);
   return said;
 }
 
