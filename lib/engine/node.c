@@ -8,6 +8,9 @@
  * in hand, so that no completion is lost and none comes after `closed`.
  */
 #include "engine/node.h"
+
+#include <assert.h>
+
 #include "base/arena.h"
 #include "base/log.h"
 #include "base/prefetch.h"
@@ -307,6 +310,7 @@ static const cafe_server_ops server_ops = {sizeof server_ops, serve, pull, forge
 /* ---- life ---- */
 
 int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *err) {
+  assert(out && "cafe_node_create needs a place for the node");
   cafe_node_options own;
   const cafe_node_options *options = &own;
   int code = SIZED_READ(&own, given, cafe_node_options, id_block, "CAFE_NODE_OPTIONS_INIT", err);
@@ -492,10 +496,14 @@ int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *use
 void cafe_node_destroy(cafe_node *node) {
   if (!node)
     return;
+  assert(!node->is_turning && "cafe_node_destroy must not be called from a completion");
   if (node->state == NODE_RUNNING || node->state == NODE_DRAINING)
     cafe_node_close(node, NULL, NULL, NULL);
-  while (node->state == NODE_CLOSING)
-    node->loop->ops->turn(node->loop, -1);
+  while (node->state == NODE_CLOSING) {
+    int code = node->loop->ops->turn(node->loop, -1);
+    assert(code == CAFE_OK && "cafe_node_destroy must not be called while the loop is turned, as by another node");
+    (void)code;
+  }
   consume_destroy(node);
   timer_destroy(node);
   commit_destroy(node);

@@ -4,6 +4,8 @@
  * Reads: rows of views, the events of a stream, and waiting for a view to catch up. They go to the store, so they show
  * what is committed and nothing else; a command that was answered is in what is read afterwards.
  */
+#include <assert.h>
+
 #include "base/sized.h"
 #include "base/str.h"
 #include "cafe/op.h"
@@ -308,6 +310,7 @@ static void find_done(const cafe_err *err, const cafe_page *page, void *user) {
 
 int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                    cafe_err *err) {
+  assert(out && "cafe_node_find needs a place for the row");
   *out = NULL;
   int code = node_may_block(node, err);
   if (code)

@@ -7,6 +7,8 @@
  * its answer rests on is committed; with an error if that commit failed. An operation may be answered early (deadline,
  * cancel, close) while its act is still under way: it is then detached, and freed when the act finishes.
  */
+#include <assert.h>
+
 #include "cafe/op.h"
 
 #include "base/sized.h"
@@ -596,6 +598,7 @@ static void call_done(const cafe_err *err, const cafe_outcome *outcome, void *us
 }
 
 int cafe_node_call(const cafe_outcome **out, cafe_node *node, const cafe_submit *submit, cafe_err *err) {
+  assert(out && "cafe_node_call needs a place for the outcome: cafe_node_submit needs none");
   *out = NULL;
   blocking_call call = {NULL, node->call_arena, err, CAFE_OK, false};
   int code = node_may_block(node, err);

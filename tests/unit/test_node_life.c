@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* A node's life: what closing it, calling it from within, and times without end do to those who wait. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "failing_alloc.h"
 #include "test_node_kit.h"
 
@@ -533,6 +539,64 @@ static void a_turn_comes_though_there_was_no_memory_for_its_timer(void **state) 
   failing_alloc_end(&memory);
 }
 
+/* ---- programmers' errors ---- */
+
+static void destroy_from_within(const cafe_err *err, const cafe_outcome *outcome, void *user) {
+  (void)err, (void)outcome;
+  cafe_node_destroy(user);
+}
+
+static void destroy_in_a_completion(kitchen *k) {
+  note data = {1};
+  cafe_submit asked = CAFE_SUBMIT_INIT;
+  asked.command = &Fill;
+  asked.key = 7;
+  asked.data = &data;
+  asked.data_size = sizeof data;
+  if (cafe_node_submit(NULL, k->node, &asked, destroy_from_within, k->node, NULL) == CAFE_OK)
+    kitchen_run(k, 1000000);
+}
+
+static void call_without_a_place(kitchen *k) { cafe_node_call(NULL, k->node, NULL, NULL); }
+static void find_without_a_place(kitchen *k) { cafe_node_find(NULL, k->node, NULL, 1, 0, NULL); }
+
+/* A child does it, for the assert ends it: with these words, and without a core. */
+static void asserts(void (*mistake)(kitchen *k), const char *words) {
+  char said[2000];
+  int ends[2];
+  int status = 0;
+  assert_int_equal(pipe(ends), 0);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    static const struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)signal(SIGABRT, SIG_DFL);
+    (void)dup2(ends[1], STDERR_FILENO);
+    kitchen *k = kitchen_open(0);
+    kitchen_up(k);
+    mistake(k);
+    _exit(0);
+  }
+  close(ends[1]);
+  size_t size = 0;
+  ssize_t more;
+  while (size < sizeof said - 1 && (more = read(ends[0], said + size, sizeof said - 1 - size)) > 0)
+    size += (size_t)more;
+  said[size] = '\0';
+  close(ends[0]);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+  if (!strstr(said, words))
+    fail_msg("\"%s\" instead of: %s", said, words);
+}
+
+static void a_programmers_error_is_asserted(void **state) {
+  asserts(destroy_in_a_completion, "must not be called from a completion");
+  asserts(call_without_a_place, "needs a place for the outcome");
+  asserts(find_without_a_place, "needs a place for the row");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_start_that_lacked_a_service_can_be_made_again_with_it),
@@ -551,6 +615,7 @@ int main(void) {
       cmocka_unit_test(definitions_may_go_once_their_node_is_destroyed),
       cmocka_unit_test(a_refused_call_leaves_the_answer_of_the_one_further_up),
       cmocka_unit_test(a_timeout_of_ages_is_no_timeout),
+      cmocka_unit_test(a_programmers_error_is_asserted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
