@@ -19,6 +19,7 @@
 
 #include <utlist.h>
 
+#include "base/remedy.h"
 #include "base/str.h"
 #include "cafe/sys/channel.h"
 #include "cafe/sys/loop.h"
@@ -252,8 +253,9 @@ int cafe_console_create(cafe_channel **out, cafe_loop *loop, const cafe_allocato
 
 static int open_failure(cafe_err *err, const char *path) {
   bool is_denied = errno == EACCES || errno == EPERM || errno == EROFS;
-  return cafe_fail_detail(err, is_denied ? CAFE_DENIED : CAFE_INVALID, errno, "channel file: %s can't be opened: %s",
-                          path, strerror(errno));
+  int cause = errno;
+  return cafe_fail_detail(err, is_denied ? CAFE_DENIED : CAFE_INVALID, cause,
+                          "channel file: %s can't be opened: %s; %s", path, strerror(cause), remedy_of_file(cause));
 }
 
 int cafe_file_channel_create(cafe_channel **out, cafe_loop *loop, const char *path, const cafe_allocator *allocator,

@@ -22,6 +22,7 @@
 
 #include "base/hash.h"
 #include "base/map.h"
+#include "base/remedy.h"
 #include "cafe/sys/loop.h"
 
 enum { LINE_MAX_SIZE = 200 };
@@ -227,7 +228,8 @@ int ledger_add(const ledger_entry **out, ledger *self, const ledger_entry *entry
 
 static int failure(cafe_err *err, cafe_code code, const char *what, const char *path) {
   int number = errno;
-  return cafe_fail_detail(err, code, number, "sandbox ledger %s: %s: %s", path, what, strerror(number));
+  return cafe_fail_detail(err, code, number, "sandbox ledger %s: %s: %s; %s", path, what, strerror(number),
+                          remedy_of_file(number));
 }
 
 static bool write_all(int fd, const char *data, size_t size, off_t at) {

@@ -29,6 +29,8 @@
 #include <sys/statfs.h>
 #endif
 
+#include "base/remedy.h"
+
 enum {
   HOLDER_SIZE = 256,  /* the first line, padded */
   WITNESS_SIZE = 192, /* the second; both in one sector of a disk */
@@ -78,9 +80,13 @@ static int check_place(const sqlite_store *store, cafe_err *err) {
     code = cafe_fail_detail(err, CAFE_NOT_FOUND, errno, "The folder of %s isn't there: make it.",
                             sqlite_short(store->path));
   }
+  if (code == CAFE_OK && stat(store->file, &status) == 0 && S_ISDIR(status.st_mode)) {
+    code = cafe_fail(err, CAFE_INVALID, "%s is a folder: name a file.", sqlite_short(store->path));
+  }
   if (code == CAFE_OK && access(store->file, R_OK | W_OK) != 0 && errno != ENOENT) {
-    code = cafe_fail_detail(err, CAFE_DENIED, errno, "%s can't be read and written: %s.", sqlite_short(store->path),
-                            strerror(errno));
+    int cause = errno;
+    code = cafe_fail_detail(err, CAFE_DENIED, cause, "%s can't be read and written: %s; %s.", sqlite_short(store->path),
+                            strerror(cause), remedy_of_file(cause));
   }
 #ifdef __linux__
   struct statfs system;
@@ -109,7 +115,8 @@ static int deny(const sqlite_lock *lock, const sqlite_store *store, cafe_err *er
 static int fail_lock(const sqlite_store *store, cafe_err *err) {
   int cause = errno;
   cafe_code code = cause == EACCES || cause == EPERM || cause == EROFS ? CAFE_DENIED : CAFE_UNAVAILABLE;
-  return cafe_fail_detail(err, code, cause, "%s-lock can't be opened: %s.", sqlite_short(store->path), strerror(cause));
+  return cafe_fail_detail(err, code, cause, "%s-lock can't be written: %s; %s.", sqlite_short(store->path),
+                          strerror(cause), remedy_of_file(cause));
 }
 
 /* Opens and locks the file that has the name now. CAFE_CONFLICT: it had another one by then. */

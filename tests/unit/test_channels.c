@@ -167,7 +167,9 @@ static void a_place_that_can_not_be_written_is_refused(void **state) {
   cafe_channel *channel;
   assert_int_equal(cafe_file_channel_create(&channel, loop, "no/such/folder/file", NULL, &err), CAFE_INVALID);
   assert_int_equal(err.code, CAFE_INVALID);
+  assert_non_null(strstr(err.text, "; make its folder"));
   assert_int_equal(cafe_file_channel_create(&channel, loop, ".", NULL, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "; it is a folder: name a file"));
 }
 
 /* ---- console ---- */

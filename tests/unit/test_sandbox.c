@@ -447,6 +447,7 @@ static void a_place_that_can_not_be_written_is_refused(void **state) {
   cafe_gateway *other;
   cafe_err err;
   assert_int_equal(cafe_sandbox_create(&other, loop, "no/such/folder/ledger", NULL, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "; make its folder"));
   assert_int_equal(cafe_sandbox_create(&other, loop, ".", NULL, &err), CAFE_INVALID);
   assert_int_equal(cafe_sandbox_create(&other, loop, "/dev/null", NULL, &err), CAFE_INVALID);
 }
