@@ -19,6 +19,12 @@ class Readme(unittest.TestCase):
         self.assertEqual(len(blocks), 1)
         self.assertEqual(blocks[0], read("examples", "quickstart", "quickstart.c"))
 
+    def test_its_curl_lines_name_a_host(self):
+        lines = re.findall(r"^\$ curl (.*)$", read("README.md"), re.MULTILINE)
+        self.assertTrue(lines)
+        for line in lines:  # from 7.88 on curl takes no address that begins with a port
+            self.assertRegex(line, r"(^| )localhost:808[1-5]/")
+
     def test_what_it_points_to_is_there(self):
         for text in (read("README.md"), read("docs", "architecture.md")):
             self.assertNotIn("TODO", text)
