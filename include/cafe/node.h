@@ -54,7 +54,8 @@ typedef struct cafe_node_options {
   uint32_t max_queued;             /* operations not answered yet; beyond: CAFE_OVERLOADED. 0: 16,384 */
   uint32_t max_batch;              /* units in one durable write. 0: 512 */
   uint32_t max_cached;             /* keys kept in memory beside those in use. 0: 16,384 */
-  uint32_t id_block;               /* new keys reserved at once; a crash leaves a gap of at most so many. 0: 1,024 */
+  uint32_t id_block;               /* new keys reserved at once; each end, in order or not, leaves a gap of at most so
+                                      many. 0: 1,024 */
 } cafe_node_options;
 
 #define CAFE_NODE_OPTIONS_INIT                                                                                         \
@@ -123,7 +124,7 @@ CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *er
 
 /* Frees a node that was never started or is closed; a running one is closed first, turning it, which may block for as
  * long as the store has something in hand. Its loop, store and transport stay the caller's. NULL is allowed. Must not
- * be called from a completion. Since 0.1. */
+ * be called from a completion, which is asserted. Since 0.1. */
 CAFE_EXPORT void cafe_node_destroy(cafe_node *node);
 
 /* What the node has done since it was made, and what it holds, for metrics. Fields may be added at the end. */

@@ -62,7 +62,8 @@ typedef struct cafe_submit {
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
    * Pure; position.n is 0, since nothing is written yet. An empty slice keeps nothing, so that the key may try again;
    * without reply nothing is kept either, and the key only names the stream that its first command made. The bytes are
-   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by a callback of its aggregate. */
+   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by a callback of its aggregate.
+   */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
 } cafe_submit;
@@ -114,7 +115,8 @@ typedef void (*cafe_page_cb)(const cafe_err *err, const cafe_page *page, void *u
 /* BORROW: until the call that is handed it returns. Frozen. */
 typedef struct cafe_filter {
   const char *column; /* of the row's schema, or the view's key_name or sub_name */
-  cafe_slice equals;  /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name */
+  cafe_slice equals;  /* the value as text: a number's digits (BOOL 0 or 1, TIME milliseconds), an ENUM's name. A value
+                         that the column can't have (no number, no such name) is no failure: no row equals it */
   uint64_t flags;     /* reserved */
   const void *reserved[2];
 } cafe_filter;

@@ -21,8 +21,8 @@ CAFE_BEGIN_DECLS
   int64_t qty;                /* 1 to 1000 */                                                                          \
   cafe_slice customer_id;     /* 1 to 64 code points */                                                                \
   int64_t amount_minor;       /* the order's total, 0 to 10^12 */                                                      \
-  cafe_slice currency;        /* ISO 4217 */                                                                           \
-  cafe_slice store_id;        /* 1 to 64 code points */                                                                \
+  cafe_slice currency;        /* ISO 4217; PlaceOrder without one: "KRW" */                                            \
+  cafe_slice store_id;        /* 1 to 64 code points; PlaceOrder without one: "1" */                                   \
   int64_t pickup_time_ms;     /* TIME; 0: none */                                                                      \
   cafe_slice client_reference /* up to 64 code points, or empty */
 

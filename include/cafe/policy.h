@@ -23,6 +23,8 @@ CAFE_EXPORT void cafe_reaction_fail(cafe_reaction *out, cafe_code code, const ch
  * "Whenever this happened, ask for that." Pure. Where the event's service is hosted by the same node and the command
  * has the event's own key, it is decided in the unit of the event; otherwise through a subscription to the source's
  * log, in a unit that also moves the subscription's checkpoint: once, whatever crashes.
+ * In the unit it hears only what is committed while it is hosted; a subscription hears the log from its beginning. A
+ * policy that is added to a log that it has to catch up with says other_key, and so is a subscription.
  * A command that is refused then is logged, and nothing else: policies ask for what an aggregate can always answer.
  */
 typedef struct cafe_policy {
