@@ -416,7 +416,7 @@ static int read_meta(sqlite_store *store, cafe_err *err) {
     code = sqlite_number(store, store->writer, "SELECT value FROM meta WHERE name = 'partitions'", &partitions, &found,
                          err);
   }
-  if (code == CAFE_OK && (log_id <= 0 || shards != 1)) {
+  if (code == CAFE_OK && (log_id <= 0 || shards != 1 || partitions <= 0)) {
     code = cafe_fail(err, CAFE_CORRUPT, "%s: its table meta is damaged: restore the file from a backup.",
                      sqlite_short(store->path));
   }
