@@ -139,8 +139,9 @@ typedef struct cafe_aggregate {
                                            on the node that hosts the aggregate, or the node isn't started */
 
   /* OPTIONAL. Whoever waited for this pending command gave up (cafe_op_cancel), and nobody else waits for one of its
-   * type: names by cafe_react (policy.h) the command to the same stream that takes it back, or none. Pure. Where it
-   * fails the command isn't taken back, and the log says so. */
+   * type: names by cafe_react (policy.h) the command that takes it back, or none: one, to the same key, of an aggregate
+   * of the node. Pure. Where it fails, or names anything else (CAFE_INVALID), the command goes on, and the log says
+   * so. */
   void (*give_up)(struct cafe_reaction *out, const cafe_command *command, void *user);
 
   void *user; /* handed to the callbacks */
@@ -190,8 +191,8 @@ typedef struct cafe_worker {
   void (*stop)(cafe_task *task, void *user);
 
   /* REQUIRED if max_attempts isn't 0. The last attempt failed: names by cafe_react (policy.h) the one command, to the
-   * task's own key, that says so. Where it names none, or fails, the task goes on being tried. BORROW all until it
-   * returns. */
+   * task's own key, of an aggregate of the node, that says so. Where it fails, or names anything else or none
+   * (CAFE_INVALID), the log says so, and the task goes on being tried. BORROW all until it returns. */
   void (*give_up)(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user);
 
   void *user; /* handed to the callbacks */

@@ -10,9 +10,10 @@ CAFE_BEGIN_DECLS
 typedef struct cafe_reaction cafe_reaction;
 
 /* Asks for a command to a key (1 to CAFE_KEY_MAX); inside what was handed the reaction only: a policy's react, a saga's
- * asks, a worker's give_up. data COPY, texts too: the struct that command describes, of `size` bytes (schema.h). A
- * failure (CAFE_NOMEM, CAFE_INVALID for a value outside its type, CAFE_UNSUPPORTED) is kept, the first one, and fails
- * the unit. Loop thread. Since 0.1. */
+ * asks, a worker's or an aggregate's give_up, which names at most one, to its own key, of an aggregate of the node.
+ * data COPY, texts too: the struct that command describes, of `size` bytes (schema.h). A failure (CAFE_NOMEM,
+ * CAFE_INVALID for a value outside its type, CAFE_UNSUPPORTED) is kept, the first one, and fails the unit, or the
+ * giving up. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_react(cafe_reaction *out, const cafe_schema *command, uint64_t key, const void *data,
                             size_t size);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The callbacks that fold. They may fail, and whoever calls them passes that on as it is: the unit isn't written, the
- * key or the view is read anew. What is kept here: the message names the definition and the event, and no answer that
- * isn't one goes further.
+ * The callbacks that fold, and those that give up. They may fail, and whoever calls them passes that on as it is: the
+ * unit isn't written, the key or the view is read anew; what was to be given up goes on. What is kept here: the message
+ * names the definition and the event, and no answer that isn't one goes further.
  */
 #include "engine/node.h"
 
@@ -31,4 +31,28 @@ int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event
   return callback_failed(err, code, code ? NULL : "what it said is no cafe_fold",
                          "the view %s can't fold %s of key %llu", type->name, event->type->name,
                          (unsigned long long)event->key);
+}
+
+int callback_gave_up(const command_type **type, const void **data, const cafe_node *node, const cafe_reaction *said,
+                     uint64_t key, cafe_err *err) {
+  const collected *asked = said->commands.first;
+  *type = NULL;
+  *data = NULL;
+  if (said->commands.err.code) {
+    *err = said->commands.err;
+    return err->code;
+  }
+  if (!asked)
+    return CAFE_OK;
+  if (asked->next)
+    return cafe_fail(err, CAFE_INVALID, "give_up names %u commands: it may name one", said->commands.count);
+  if (asked->key != key)
+    return cafe_fail(err, CAFE_INVALID, "give_up names %s to key %llu, not to its own key %llu", asked->type->name,
+                     (unsigned long long)asked->key, (unsigned long long)key);
+  const command_type *found = registry_command(node, asked->type);
+  if (!found || !node->registry.aggregates[found->aggregate].is_local)
+    return cafe_fail(err, CAFE_INVALID, "give_up names %s, which no aggregate of this node takes", asked->type->name);
+  *type = found;
+  *data = asked->data;
+  return CAFE_OK;
 }

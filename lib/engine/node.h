@@ -295,6 +295,10 @@ int aggregate_evolve(const cafe_aggregate *type, void *state, const cafe_event *
 int view_sub(uint64_t *out, const cafe_view *type, const cafe_event *event, cafe_err *err);
 int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event *event, cafe_arena *arena,
               cafe_err *err);
+/* What a give_up said of this key: *type and *data are its one command's, NULL where it said none. What it failed with,
+ * or CAFE_INVALID: several, or one to another key, or one that no aggregate of this node takes. */
+int callback_gave_up(const command_type **type, const void **data, const cafe_node *node, const cafe_reaction *said,
+                     uint64_t key, cafe_err *err);
 
 /* ---- unit.c ---- */
 
@@ -328,7 +332,7 @@ typedef struct remote_ask {
 
 struct unit {
   cafe_unit store;
-  struct unit *prev, *next; /* in node->ready or node->committing */
+  struct unit *prev, *next; /* in node->ready, or in its batch's commit_job */
   cafe_arena *arena;
   struct subject *subject;
   uint64_t seq;

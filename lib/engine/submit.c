@@ -462,25 +462,22 @@ static int ask_back(give_up **out, const cafe_op *op, const cafe_aggregate *owne
   cafe_node *node = op->node;
   give_up *self = cafe_arena_alloc(arena, sizeof *self);
   cafe_command given_up = {op->act.command->type->command, op->act.key, node_utc_ms(node), op->act.data};
-  cafe_reaction said = {{arena, NULL, NULL, 0, {0}}};
-  owner->give_up(&said, &given_up, owner->user);
-  const collected *asked = said.commands.first;
-  if (said.commands.err.code)
-    return callback_failed(err, said.commands.err.code, said.commands.err.text, "the aggregate %s can't give up %s",
-                           owner->name, given_up.type->name);
   if (!self || cafe_arena_copy(&self->act.trace, arena, op->act.trace))
     return cafe_fail(err, CAFE_NOMEM, "no memory to take it back");
-  if (!asked)
+  cafe_reaction said;
+  collector_init(&said.commands, arena);
+  owner->give_up(&said, &given_up, owner->user);
+  cafe_err why;
+  int code = callback_gave_up(&self->act.command, &self->act.data, node, &said, op->act.key, &why);
+  if (code)
+    return callback_failed(err, code, why.text, "the aggregate %s can't give up %s", owner->name, given_up.type->name);
+  if (!self->act.command)
     return CAFE_OK;
   self->arena = arena;
   self->act.kind = ACT_COMMAND;
   self->act.key = op->act.key;
-  self->act.command = registry_command(node, asked->type);
-  self->act.data = asked->data;
   self->act.finish = give_up_finished;
   self->act.user = self;
-  if (!self->act.command)
-    return cafe_fail(err, CAFE_INVALID, "nobody takes the command %s", asked->type->name);
   *out = self;
   return CAFE_OK;
 }

@@ -369,6 +369,24 @@ void task_settled(running_task *task, const struct unit *unit) {
   write_attempt(task, task->task.attempt, node_utc_ms(node) + (delay > AGAIN_MS ? delay : AGAIN_MS), TASK_FAILING);
 }
 
+/* data lies in the task's arena. */
+static void submit_answer(running_task *task, const command_type *type, const void *data) {
+  cafe_node *node = task->subject->node;
+  heap_update(node->retries, &task->timeout, INT64_MAX);
+  task->phase = TASK_SETTLING;
+  memset(&task->act, 0, sizeof task->act);
+  task->act.trace = task->trace;
+  task->act.kind = ACT_COMMAND;
+  task->act.key = task->subject->key;
+  task->act.subject = task->subject;
+  task->act.command = type;
+  task->act.data = data;
+  task->act.task = task;
+  task->act.finish = settle_finished;
+  task->act.user = task;
+  act_submit(node, &task->act);
+}
+
 static int settle(running_task *task, const cafe_schema *command, const void *data, size_t size, cafe_err *err) {
   cafe_node *node = task->subject->node;
   const command_type *type = registry_command(node, command);
@@ -381,19 +399,7 @@ static int settle(running_task *task, const cafe_schema *command, const void *da
   void *copy = cafe_arena_alloc(task->arena, command->width);
   if (!copy || cafe_schema_copy(copy, data, command, task->arena))
     return cafe_fail(err, CAFE_NOMEM, "no memory for a task's answer");
-  heap_update(node->retries, &task->timeout, INT64_MAX);
-  task->phase = TASK_SETTLING;
-  memset(&task->act, 0, sizeof task->act);
-  task->act.trace = task->trace;
-  task->act.kind = ACT_COMMAND;
-  task->act.key = task->subject->key;
-  task->act.subject = task->subject;
-  task->act.command = type;
-  task->act.data = copy;
-  task->act.task = task;
-  task->act.finish = settle_finished;
-  task->act.user = task;
-  act_submit(node, &task->act);
+  submit_answer(task, type, copy);
   return CAFE_OK;
 }
 
@@ -403,6 +409,29 @@ void cafe_task_settle(cafe_task *public, const cafe_schema *command, const void 
     cafe_task_fail(public, &err);
 }
 
+/* Whether the command that says so is on its way. */
+static bool give_up(running_task *task, const cafe_err *reason) {
+  cafe_node *node = task->subject->node;
+  const cafe_task *given = &task->task;
+  const command_type *type;
+  const void *data;
+  cafe_err err;
+  cafe_reaction said;
+  collector_init(&said.commands, task->arena);
+  task->worker->give_up(&said, given, reason, task->worker->user);
+  node->stats.parked++;
+  int code = callback_gave_up(&type, &data, node, &said, given->key, &err);
+  if (!code && !type)
+    code = cafe_fail(&err, CAFE_INVALID, "give_up names no command: it must name the one that says so");
+  if (!code) {
+    submit_answer(task, type, data);
+    return true;
+  }
+  node_log(node, CAFE_LOG_ERROR, given->key, task->trace, "%s %u of %s can't be given up: %s", given->type->name,
+           given->id, given->aggregate, err.text);
+  return false;
+}
+
 void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   running_task *task = CONTAINER(public, running_task, task);
   cafe_node *node = task->subject->node;
@@ -410,19 +439,8 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   heap_update(node->retries, &task->timeout, INT64_MAX);
   node_log(node, CAFE_LOG_WARN, public->key, (cafe_slice){NULL, 0}, "%s %u of %s, attempt %u: %s", public->type->name,
            public->id, public->aggregate, public->attempt, reason->text);
-  if (retry->max_attempts && public->attempt >= retry->max_attempts) {
-    cafe_reaction reaction;
-    collector_init(&reaction.commands, task->arena);
-    task->worker->give_up(&reaction, public, reason, task->worker->user);
-    node->stats.parked++;
-    cafe_err err = reaction.commands.err;
-    const collected *said = err.code ? NULL : reaction.commands.first;
-    if (said && !settle(task, said->type, said->data, said->type->width, &err))
-      return;
-    if (err.code)
-      node_log(node, CAFE_LOG_ERROR, public->key, task->trace, "%s %u of %s can't be given up: %s", public->type->name,
-               public->id, public->aggregate, err.text);
-  }
+  if (retry->max_attempts && public->attempt >= retry->max_attempts && give_up(task, reason))
+    return;
   int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
 }

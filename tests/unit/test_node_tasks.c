@@ -82,17 +82,47 @@ static void each_attempt_of_one_run_has_the_command_that_caused_it(void **state)
   kitchen_close(k);
 }
 
-static void who_gives_up_by_a_command_that_nobody_takes_is_tried_again_as_any(void **state) {
-  kitchen *k = kitchen_open(0);
-  k->worker.retry.max_attempts = 1;
-  k->gives_up_by = &Closed;
-  kitchen_up(k);
-  brew(k);
-  burn(k);
-  kitchen_run(k, 10000000);
-  assert_int_equal(k->gave_up, 1);
-  assert_int_equal(k->starts, 2);
-  kitchen_close(k);
+static void says_nothing(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {}
+
+static void says_twice(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
+  cafe_react(out, &Forget, task->key, task->data, sizeof(note));
+  cafe_react(out, &Close, task->key, task->data, sizeof(note));
+}
+
+static void says_it_elsewhere(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
+  cafe_react(out, &Forget, 8, task->data, sizeof(note));
+}
+
+static void says_what_nobody_takes(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
+  cafe_react(out, &Closed, task->key, task->data, sizeof(note));
+}
+
+static void who_gives_up_by_anything_but_one_command_of_the_key_is_told_and_tries_on(void **state) {
+  static const struct {
+    void (*give_up)(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user);
+    const char *text;
+  } rows[] = {
+      {says_nothing, "give_up names no command: it must name the one that says so"},
+      {says_twice, "give_up names 2 commands: it may name one"},
+      {says_it_elsewhere, "give_up names Forget to key 8, not to its own key 7"},
+      {says_what_nobody_takes, "give_up names Closed, which no aggregate of this node takes"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    kitchen *k = kitchen_open(0);
+    char text[200];
+    k->worker.retry.max_attempts = 1;
+    k->worker.give_up = rows[i].give_up;
+    kitchen_up(k);
+    brew(k);
+    burn(k);
+    snprintf(text, sizeof text, "BrewTask 1 of jar can't be given up: %s", rows[i].text);
+    assert_string_equal(k->warning, text);
+    kitchen_run(k, 10000000);
+    assert_int_equal(k->starts, 2);
+    assert_int_equal(stored(k, 7, &BrewForgotten), 0);
+    assert_int_equal(stored(k, 8, &BrewForgotten), 0);
+    kitchen_close(k);
+  }
 }
 
 static void a_task_whose_answer_is_refused_is_begun_again_at_a_pace(void **state) {
@@ -160,7 +190,7 @@ int main(void) {
       cmocka_unit_test(a_task_that_ran_before_a_restart_isnt_begun_as_if_for_the_first_time),
       cmocka_unit_test(a_failed_attempt_counts_though_its_row_couldnt_be_written_at_once),
       cmocka_unit_test(each_attempt_of_one_run_has_the_command_that_caused_it),
-      cmocka_unit_test(who_gives_up_by_a_command_that_nobody_takes_is_tried_again_as_any),
+      cmocka_unit_test(who_gives_up_by_anything_but_one_command_of_the_key_is_told_and_tries_on),
       cmocka_unit_test(a_task_whose_answer_is_refused_is_begun_again_at_a_pace),
       cmocka_unit_test(a_worker_that_cant_be_stopped_is_waited_for),
       cmocka_unit_test(a_worker_with_a_timeout_can_be_stopped),
