@@ -14,7 +14,6 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { SERVICES = 5, PORT_MAX = 65535 - SERVICES };
 
@@ -36,8 +35,6 @@ typedef struct shop {
   cafe_gateway *sandbox;
   cafe_channel *channels[OPTION_VALUES_MAX];
   uint32_t channel_count;
-  const char *made[OPTION_VALUES_MAX]; /* files that weren't there before this start */
-  uint32_t made_count;
   cafe_shop *services;
   app_config app;
   pay_config pay;
@@ -49,11 +46,7 @@ static int open_channel(shop *self, const char *url, cafe_err *err) {
   if (strcmp(url, "console:") == 0) {
     code = cafe_console_create(out, self->host.loop, NULL, err);
   } else if (strncmp(url, "file:", 5) == 0 && url[5]) {
-    bool is_new = access(url + 5, F_OK) != 0;
     code = cafe_file_channel_create(out, self->host.loop, url + 5, NULL, err);
-    if (is_new && code == CAFE_OK) {
-      self->made[self->made_count++] = url + 5;
-    }
   } else {
     code = cafe_fail(err, CAFE_INVALID, "--channel %s: a channel is console: or file:PATH", url);
   }
@@ -150,9 +143,6 @@ int main(int argc, char **argv) {
   }
   if (code != CAFE_OK) {
     (void)fprintf(stderr, "cafe-shop: %s\n", err.text);
-    for (uint32_t i = 0; i < self.made_count; i++) {
-      (void)unlink(self.made[i]); /* a start that fails leaves nothing behind */
-    }
   }
   host_close_node(&self.host);
   cafe_shop_destroy(self.services);

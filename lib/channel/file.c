@@ -5,7 +5,8 @@
  * What it keeps: a message is one line, whatever it holds, and a line is whole or the last one of the file. It is
  * handed to the system in one write and answered as delivered then: it survives the process, not a power cut. What
  * makes it sure against that is the receiver's, as with every channel. A line that was cut short (a full disk, a crash)
- * is closed by the next one; that delivery wasn't answered, so it comes again whole.
+ * is closed by the next one; that delivery wasn't answered, so it comes again whole. A file is made by its first line:
+ * whoever only tries to start, and finds the store taken, leaves nothing that another would have to tell from its own.
  */
 #include "cafe/channel/file.h"
 
@@ -38,8 +39,8 @@ struct line_channel {
   cafe_channel base;
   cafe_allocator allocator;
   cafe_loop *loop;
-  char *path; /* NULL: standard output */
-  int fd;
+  char *path;   /* NULL: standard output */
+  int fd;       /* of the file; -1: it isn't there yet */
   bool is_torn; /* the file doesn't end with a line end */
   written *answers;
 };
@@ -134,6 +135,47 @@ static const char *text_line(cafe_arena *arena, const cafe_delivery *delivery) {
   return arena_printf(arena, "%s to %s: %s: %s\n", delivery->notification_id, customer, event, message);
 }
 
+/* ---- the file ---- */
+
+static int open_failure(cafe_err *err, const char *path) {
+  bool is_denied = errno == EACCES || errno == EPERM || errno == EROFS;
+  int cause = errno;
+  return cafe_fail_detail(err, is_denied ? CAFE_DENIED : CAFE_INVALID, cause,
+                          "channel file: %s can't be opened: %s; %s", path, strerror(cause), remedy_of_file(cause));
+}
+
+/* Whether the first message can make the file. */
+static int check_folder(line_channel *self, cafe_err *err) {
+  char *slash = strrchr(self->path, '/');
+  if (!slash) {
+    return access(".", W_OK | X_OK) == 0 ? CAFE_OK : open_failure(err, self->path);
+  }
+  char first = slash[1];
+  slash[1] = '\0';
+  int failed = access(self->path, W_OK | X_OK);
+  slash[1] = first;
+  return failed ? open_failure(err, self->path) : CAFE_OK;
+}
+
+/* flags: O_CREAT, or 0, where a file that isn't there is left for later. */
+static int open_file(line_channel *self, int flags, cafe_err *err) {
+  struct stat st;
+  char last = '\n';
+  /* Not blocking: a pipe that is full is an error. Readable, to see how it ends. */
+  int fd = open(self->path, O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | flags, 0640);
+  if (fd < 0) {
+    return errno == ENOENT && !flags ? check_folder(self, err) : open_failure(err, self->path);
+  }
+  if (fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) != 1)) {
+    int code = open_failure(err, self->path);
+    (void)close(fd);
+    return code;
+  }
+  self->fd = fd;
+  self->is_torn = last != '\n';
+  return CAFE_OK;
+}
+
 /* ---- sending ---- */
 
 static int write_line(line_channel *self, const char *line, cafe_err *err) {
@@ -167,7 +209,10 @@ static int write_line(line_channel *self, const char *line, cafe_err *err) {
 static int channel_send(cafe_channel *base, cafe_delivery *delivery, cafe_err *err) {
   line_channel *self = (line_channel *)base;
   cafe_loop *loop = self->loop;
-  int code = CAFE_NOMEM;
+  int code = self->path && self->fd < 0 ? open_file(self, O_CREAT, err) : CAFE_OK;
+  if (code != CAFE_OK) {
+    return code;
+  }
   cafe_arena *arena = cafe_arena_create(&self->allocator);
   written *w = self->allocator.resize(NULL, sizeof(*w), self->allocator.user);
   const char *line = NULL;
@@ -193,7 +238,7 @@ static int channel_send(cafe_channel *base, cafe_delivery *delivery, cafe_err *e
     }
   } else {
     (void)self->allocator.resize(w, 0, self->allocator.user);
-    (void)cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", base->name);
+    code = cafe_fail(err, CAFE_NOMEM, "channel %s: memory was refused", base->name);
   }
   cafe_arena_destroy(arena);
   return code;
@@ -251,40 +296,24 @@ int cafe_console_create(cafe_channel **out, cafe_loop *loop, const cafe_allocato
   return CAFE_OK;
 }
 
-static int open_failure(cafe_err *err, const char *path) {
-  bool is_denied = errno == EACCES || errno == EPERM || errno == EROFS;
-  int cause = errno;
-  return cafe_fail_detail(err, is_denied ? CAFE_DENIED : CAFE_INVALID, cause,
-                          "channel file: %s can't be opened: %s; %s", path, strerror(cause), remedy_of_file(cause));
-}
-
 int cafe_file_channel_create(cafe_channel **out, cafe_loop *loop, const char *path, const cafe_allocator *allocator,
                              cafe_err *err) {
   line_channel *self = create(loop, "file", allocator, err);
   if (!self) {
     return CAFE_NOMEM;
   }
-  int code = CAFE_OK;
+  int code;
   size_t size = strlen(path) + 1;
-  struct stat st;
-  char last = '\n';
   self->path = self->allocator.resize(NULL, size, self->allocator.user);
   if (!self->path) {
     code = cafe_fail(err, CAFE_NOMEM, "channel file: memory was refused");
     goto fail;
   }
   memcpy(self->path, path, size);
-  /* Not blocking: a pipe that is full is an error. Readable, to see how it ends. */
-  self->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
-  if (self->fd < 0 || fstat(self->fd, &st) != 0) {
-    code = open_failure(err, path);
+  code = open_file(self, 0, err);
+  if (code != CAFE_OK) {
     goto fail;
   }
-  if (S_ISREG(st.st_mode) && st.st_size > 0 && pread(self->fd, &last, 1, st.st_size - 1) != 1) {
-    code = open_failure(err, path);
-    goto fail;
-  }
-  self->is_torn = last != '\n';
   *out = &self->base;
   return CAFE_OK;
 

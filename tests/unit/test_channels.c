@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -170,6 +171,38 @@ static void a_place_that_can_not_be_written_is_refused(void **state) {
   assert_non_null(strstr(err.text, "; make its folder"));
   assert_int_equal(cafe_file_channel_create(&channel, loop, ".", NULL, &err), CAFE_INVALID);
   assert_non_null(strstr(err.text, "; it is a folder: name a file"));
+}
+
+static void a_file_is_made_by_its_first_message(void **state) {
+  cafe_channel *channel = open_file();
+  assert_int_equal(access(path, F_OK), -1);
+  cafe_channel_destroy(channel);
+  assert_int_equal(access(path, F_OK), -1);
+  channel = open_file();
+  FILE *file = fopen(path, "w"); /* another one's, that began meanwhile and was cut short */
+  assert_true(fputs("{\"notifica", file) >= 0);
+  assert_int_equal(fclose(file), 0);
+  deliver(channel, "1-1", "c", "m");
+  assert_memory_equal(contents(), "{\"notifica\n{\"notificationId\":\"1-1\"", 31);
+  cafe_channel_destroy(channel);
+}
+
+static void a_file_that_cant_be_made_then_is_told_and_tried_again(void **state) {
+  letter l;
+  cafe_err err;
+  cafe_channel *channel;
+  char deep[] = "messages_folder/messages.txt";
+  assert_int_equal(mkdir("messages_folder", 0700), 0);
+  assert_int_equal(cafe_file_channel_create(&channel, loop, deep, NULL, NULL), CAFE_OK);
+  assert_int_equal(rmdir("messages_folder"), 0);
+  letter_init(&l, "1-1", "c", "m");
+  assert_int_equal(channel->ops->send(channel, &l.base.delivery, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, deep));
+  assert_int_equal(mkdir("messages_folder", 0700), 0);
+  deliver(channel, "1-1", "c", "m");
+  cafe_channel_destroy(channel);
+  assert_int_equal(unlink(deep), 0);
+  assert_int_equal(rmdir("messages_folder"), 0);
 }
 
 /* ---- console ---- */
@@ -425,6 +458,8 @@ int main(void) {
       ON_LOOP(a_full_disk_is_told_and_the_next_line_is_whole),
       ON_LOOP(a_stopped_delivery_is_not_answered),
       ON_LOOP(a_place_that_can_not_be_written_is_refused),
+      ON_LOOP(a_file_is_made_by_its_first_message),
+      ON_LOOP(a_file_that_cant_be_made_then_is_told_and_tried_again),
       ON_LOOP(the_console_prints_a_line_without_control_characters),
       cmocka_unit_test(destroying_nothing_is_harmless),
       ON_LOOP(a_refused_allocation_leaves_nothing_behind_and_nothing_written),
