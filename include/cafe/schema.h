@@ -15,12 +15,13 @@ CAFE_BEGIN_DECLS
  * Every command, event, row and saga memory is a plain struct described once by a field table. From the table come its
  * msgpack form, its SQL columns, and, by the visitor, JSON and Python. The struct member must have the C type given.
  *
- * A struct may get more fields at its end in a newer library. So data is handed in with its size (sizeof, by whoever
- * knows the struct): what both sides know is copied, and what the library knows beyond that is zero. A size of 0, or one
- * that ends inside a field, is CAFE_INVALID. Bytes that the library doesn't know must be zero, or it is CAFE_UNSUPPORTED: a newer library is needed.
- * What the library hands out holds at least what the headers say that a program was built with. Where no size is handed
- * in (encode, decode, copy, get, set below) the struct has all schema->width bytes: reserve so many, not sizeof, for a
- * schema of the library.
+ * A struct may get more fields behind its end in a newer library, never in the padding there, which an older program
+ * leaves as it was: whoever adds one to a struct of his own that ends in padding makes that a member first. So data is
+ * handed in with its size (sizeof, by whoever knows the struct): what both sides know is copied, and what the library
+ * knows beyond that is zero. A size of 0, or one that ends inside a field, is CAFE_INVALID. Bytes that the library
+ * doesn't know must be zero, or it is CAFE_UNSUPPORTED: a newer library is needed. What the library hands out holds at
+ * least what the headers say that a program was built with. Where no size is handed in (encode, decode, copy, get, set
+ * below) the struct has all schema->width bytes: reserve so many, not sizeof, for a schema of the library.
  *
  * A new value of an ENUM is a change for readers: one that doesn't know it refuses what holds it, since what it means
  * mustn't be guessed where money hangs on it. So upgrade readers first, then write it. Values are never taken out, nor
