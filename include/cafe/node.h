@@ -67,17 +67,18 @@ typedef struct cafe_node_options {
  */
 
 /* Makes a node that hosts nothing yet and has touched nothing. OWN: cafe_node_destroy. CAFE_INVALID (no loop or store,
- * options without a size), CAFE_NOMEM. Since 0.1. */
+ * options without a size), CAFE_UNSUPPORTED (options of a newer library), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_create(cafe_node **out, const cafe_node_options *options, cafe_err *err);
 
 /* Hosts a service. Before start only. BORROW: until the node is destroyed. CAFE_INVALID names what is wrong and what to
- * do: what a definition shows by itself is found here, what only shows beside the others at start. After a failure the
- * node can't be started any more: destroy it. CAFE_NOMEM. Since 0.1. */
+ * do: what a definition shows by itself is found here, what only shows beside the others at start. CAFE_UNSUPPORTED: a
+ * definition asks for what only a newer library knows. CAFE_NOMEM. After a failure the node can't be started any more:
+ * destroy it. Since 0.1. */
 CAFE_EXPORT int cafe_node_host(cafe_node *node, const cafe_service *service, cafe_err *err);
 
 /* Gives the node a worker for tasks of one type; each type has one at most. Before start only. COPY, its user BORROW
- * until the node is closed. CAFE_INVALID: what the worker lacks, or that the type has one already; CAFE_NOMEM.
- * Since 0.1. */
+ * until the node is closed. CAFE_INVALID: what the worker lacks, or that the type has one already; CAFE_UNSUPPORTED: it
+ * asks for what only a newer library knows; CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_employ(cafe_node *node, const cafe_worker *worker, cafe_err *err);
 
 /* Checks what is hosted, opens the store and begins: what a crash left is resumed, logs are subscribed to, peers are

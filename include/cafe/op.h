@@ -62,8 +62,7 @@ typedef struct cafe_submit {
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
    * Pure; position.n is 0, since nothing is written yet. An empty slice keeps nothing, so that the key may try again;
    * without reply nothing is kept either, and the key only names the stream that its first command made. The bytes are
-   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by a callback of its aggregate.
-   */
+   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by its aggregate's callback. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
 } cafe_submit;
@@ -72,8 +71,8 @@ typedef struct cafe_submit {
   { sizeof(cafe_submit), NULL, 0, NULL, 0, 0, {NULL, 0}, NULL, NULL, NULL }
 
 /* Submits a command. submit BORROW: until the call returns. done may be NULL. CAFE_INVALID (not started, a command that
- * nobody here takes, a key out of range), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed),
- * CAFE_NOMEM. Since 0.1. */
+ * nobody here takes, a key out of range), CAFE_UNSUPPORTED (submit, data or client_key hold what only a newer library
+ * knows), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_submit(cafe_op **op, cafe_node *node, const cafe_submit *submit, cafe_op_cb done, void *user,
                                  cafe_err *err);
 
@@ -136,7 +135,8 @@ typedef struct cafe_list {
 
 /* Reads committed rows of a view: what was answered before is in an inline one, and comes to others soon. One row: a
  * filter on key_name. list BORROW: until the call returns. CAFE_INVALID (not started, no such view, column or limit),
- * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+ * CAFE_UNSUPPORTED (list or a filter holds what only a newer library knows), CAFE_OVERLOADED (max_queued),
+ * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user,
                                cafe_err *err);
 

@@ -49,7 +49,8 @@ CAFE_EXPORT int cafe_sandbox_open(cafe_gateway *sandbox, const char *ledger_path
 CAFE_EXPORT void cafe_sandbox_get(const cafe_gateway *sandbox, cafe_sandbox_settings *settings,
                                   cafe_sandbox_figures *figures);
 
-/* Behaves so from the next call on. COPY. CAFE_INVALID. Since 0.1. */
+/* Behaves so from the next call on. COPY. CAFE_INVALID; CAFE_UNSUPPORTED: they hold what only a newer library knows.
+ * Since 0.1. */
 CAFE_EXPORT int cafe_sandbox_set(cafe_gateway *sandbox, const cafe_sandbox_settings *settings, cafe_err *err);
 
 /* What the ledger holds for one payment: the sums that were approved, captured, voided and refunded. Zeros if none.
