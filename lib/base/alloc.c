@@ -33,8 +33,8 @@
 
 enum {
   ALIGNMENT = 16,           /* suits any type on every platform we know */
-  FIRST_BLOCK = 512,        /* with the arena itself */
-  LARGEST_BLOCK = 64 * 1024 /* doubling ends here, so that at most that much is idle */
+  FIRST_BLOCK = 512,        /* where nothing else is asked for, and the least; with the arena itself */
+  LARGEST_BLOCK = 64 * 1024 /* doubling ends at the first size that isn't below, so that less than twice it is idle */
 };
 
 /* The block's bytes follow it. */

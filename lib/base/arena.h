@@ -6,7 +6,8 @@
 
 #include "cafe/alloc.h"
 
-/* As cafe_arena_create, with a first block of so many bytes, the arena itself among them. */
+/* As cafe_arena_create, with a first block of so many bytes, the arena itself among them: a multiple of 16, from 512 to
+ * 64 KiB. Later blocks double from there. */
 cafe_arena *arena_create(const cafe_allocator *allocator, size_t first_block);
 
 /* As cafe_arena_alloc, but not zeroed: for who writes all of it at once. */

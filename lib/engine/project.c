@@ -99,7 +99,7 @@ void project_destroy(struct consumer *consumer) {
   node_free(consumer->node, shared);
 }
 
-/* *out is NULL where the event is for no row. */
+/* *out is NULL where the event is for no row, and on failure. */
 static int row_of(view_row **out, struct consumer *consumer, const cafe_event *event, cafe_err *err) {
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
   struct projection *projection = consumer->projection;
@@ -109,20 +109,18 @@ static int row_of(view_row **out, struct consumer *consumer, const cafe_event *e
   *out = NULL;
   if (code || (view->sub && key.sub == 0))
     return code;
-  view_row *found = *out = map_get_bytes(projection->rows, bytes);
-  if (found)
+  *out = map_get_bytes(projection->rows, bytes);
+  if (*out)
     return CAFE_OK;
-  found = *out = cafe_arena_alloc(projection->arena, sizeof *found);
-  if (!found)
-    goto no_memory;
-  found->row = cafe_arena_alloc(projection->arena, view->row->width);
-  found->key = key.key;
-  found->sub = key.sub;
-  if (found->row && map_put_bytes(projection->rows, bytes, found) == CAFE_OK)
-    return CAFE_OK;
-
-no_memory:
-  return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  view_row *made = cafe_arena_alloc(projection->arena, sizeof *made);
+  void *row = made ? cafe_arena_alloc(projection->arena, view->row->width) : NULL;
+  if (!row || map_put_bytes(projection->rows, bytes, made))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
+  made->row = row;
+  made->key = key.key;
+  made->sub = key.sub;
+  *out = made;
+  return CAFE_OK;
 }
 
 /* ---- writing ---- */

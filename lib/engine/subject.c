@@ -136,8 +136,7 @@ static int see_event(const cafe_stored_event *event, void *user) {
   if (cafe_arena_copy(&aggregate, job->arena, cafe_text(event->aggregate)) ||
       cafe_arena_copy(&type, job->arena, cafe_text(event->type)) ||
       cafe_arena_copy(&kept->event.trace, job->arena, event->trace) ||
-      cafe_arena_copy(&kept->event.data, job->arena, event->data) ||
-      cafe_arena_copy(&kept->event.meta, job->arena, event->meta))
+      cafe_arena_copy(&kept->event.data, job->arena, event->data))
     return CAFE_NOMEM;
   kept->event.aggregate = aggregate.data;
   kept->event.type = type.data;

@@ -297,7 +297,12 @@ int cafe_sandbox_create(cafe_gateway **out, cafe_loop *loop, const char *ledger_
 
 /* ---- drills ---- */
 
-static const sandbox *sandbox_of(const cafe_gateway *gateway) {
+static sandbox *sandbox_of(cafe_gateway *gateway) {
+  assert(gateway->ops == &sandbox_ops && "this gateway is no sandbox");
+  return (sandbox *)gateway;
+}
+
+static const sandbox *sandbox_seen(const cafe_gateway *gateway) {
   assert(gateway->ops == &sandbox_ops && "this gateway is no sandbox");
   return (const sandbox *)gateway;
 }
@@ -312,9 +317,8 @@ static void fill(void *out, const void *from, size_t size) {
 }
 
 int cafe_sandbox_open(cafe_gateway *gateway, const char *ledger_path, cafe_err *err) {
-  sandbox *self = (sandbox *)gateway;
+  sandbox *self = sandbox_of(gateway);
   ledger *books;
-  (void)sandbox_of(gateway);
   if (self->figures.calls || ledger_is_file(self->books)) {
     return cafe_fail(err, CAFE_INVALID, "sandbox: a ledger is opened once, before the first call");
   }
@@ -327,7 +331,7 @@ int cafe_sandbox_open(cafe_gateway *gateway, const char *ledger_path, cafe_err *
 }
 
 void cafe_sandbox_get(const cafe_gateway *gateway, cafe_sandbox_settings *settings, cafe_sandbox_figures *figures) {
-  const sandbox *self = sandbox_of(gateway);
+  const sandbox *self = sandbox_seen(gateway);
   if (settings) {
     fill(settings, &self->settings, sizeof(*settings));
   }
@@ -343,11 +347,10 @@ void cafe_sandbox_get(const cafe_gateway *gateway, cafe_sandbox_settings *settin
 }
 
 int cafe_sandbox_set(cafe_gateway *gateway, const cafe_sandbox_settings *given, cafe_err *err) {
-  sandbox *self = (sandbox *)gateway;
-  (void)sandbox_of(gateway);
+  sandbox *self = sandbox_of(gateway);
   cafe_sandbox_settings own;
   const cafe_sandbox_settings *settings = &own;
-  int code = SIZED_READ(&own, given, cafe_sandbox_settings, capacity, "sizeof", err);
+  int code = SIZED_READ(&own, given, cafe_sandbox_settings, capacity, "sizeof(cafe_sandbox_settings)", err);
   if (code) {
     return code;
   }
@@ -366,6 +369,6 @@ int cafe_sandbox_set(cafe_gateway *gateway, const cafe_sandbox_settings *given, 
 }
 
 void cafe_sandbox_lookup(const cafe_gateway *gateway, uint64_t payment_id, cafe_sandbox_entry *out) {
-  cafe_sandbox_entry found = ledger_payment(sandbox_of(gateway)->books, payment_id);
+  cafe_sandbox_entry found = ledger_payment(sandbox_seen(gateway)->books, payment_id);
   fill(out, &found, sizeof(found));
 }

@@ -15,16 +15,16 @@
 
 enum { NAME_MAX_BYTES = 64 };
 
-int check_refuse(const check_place *place, const char *format, ...) {
+int check_refuse_as(const check_place *place, cafe_code code, const char *format, ...) {
   char text[sizeof(((cafe_err *)0)->text)];
   va_list args;
   va_start(args, format);
   str_format(text, sizeof(text), format, args);
   va_end(args);
   if (!place->kind) {
-    return cafe_fail(place->err, CAFE_INVALID, "saga %s: %s", place->saga->name, text);
+    return cafe_fail(place->err, code, "saga %s: %s", place->saga->name, text);
   }
-  return cafe_fail(place->err, CAFE_INVALID, "saga %s, %s %s: %s", place->saga->name, place->kind, place->name, text);
+  return cafe_fail(place->err, code, "saga %s, %s %s: %s", place->saga->name, place->kind, place->name, text);
 }
 
 /* ---- before the names are resolved ---- */
@@ -50,12 +50,9 @@ static int check_reserved(const check_place *place, const void *reserved, size_t
   if (is_zero(reserved, size)) {
     return CAFE_OK;
   }
-  (void)check_refuse(place, "has reserved words that this library doesn't know: zero them, or use a library as new as "
-                            "the program");
-  if (place->err) {
-    place->err->code = CAFE_UNSUPPORTED;
-  }
-  return CAFE_UNSUPPORTED;
+  return check_refuse_as(place, CAFE_UNSUPPORTED,
+                         "has reserved words that this library doesn't know: zero them, or use a library as new as the "
+                         "program");
 }
 
 static int check_head(const cafe_saga *saga, cafe_err *err) {

@@ -67,8 +67,9 @@ typedef struct check_place {
   cafe_err *err;
 } check_place;
 
-/* Returns CAFE_INVALID, with the place in front of the text. */
-int check_refuse(const check_place *place, const char *format, ...) CAFE_PRINTF(2, 3);
+/* Fails with the code, and the place in front of the text. */
+int check_refuse_as(const check_place *place, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
+#define check_refuse(place, ...) check_refuse_as((place), CAFE_INVALID, __VA_ARGS__)
 int check_names(const cafe_saga *saga, cafe_err *err);
 int check_rules(const saga_plan *plan, cafe_err *err);
 

@@ -35,7 +35,7 @@ static inline void collector_init(collector *out, cafe_arena *arena) {
   out->err.code = out->err.detail = 0;
 }
 
-/* The failure that was kept, or CAFE_INVALID where owner said what isn't in its list (ended by NULL). err may be NULL. */
+/* The failure that was kept, or CAFE_INVALID where owner said what isn't listed (up to a NULL). err may be NULL. */
 int collector_check(const collector *from, const cafe_schema *const *listed, const char *owner, cafe_err *err);
 
 struct cafe_decision {

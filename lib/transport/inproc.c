@@ -205,7 +205,7 @@ int cafe_inproc_join(cafe_transport **out, cafe_inproc *hub, cafe_err *err) {
 
 void cafe_inproc_set_faults(cafe_inproc *hub, const cafe_inproc_faults *faults) {
   if (faults) {
-    int code = SIZED_READ(&hub->faults, faults, cafe_inproc_faults, delay_max_us, "sizeof", NULL);
+    int code = SIZED_READ(&hub->faults, faults, cafe_inproc_faults, delay_max_us, "sizeof(cafe_inproc_faults)", NULL);
     assert(code == CAFE_OK && hub->faults.delay_min_us >= 0 && hub->faults.delay_min_us <= hub->faults.delay_max_us);
     (void)code; /* a program's mistake; none are set then */
   } else {

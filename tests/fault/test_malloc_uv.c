@@ -161,7 +161,8 @@ static void a_program_on_libuv_bears_every_refused_allocation(void **state) {
   (void)state;
   uint64_t all = play_without_memory(0);
   const char *full = getenv("CAFE_FULL");
-  uint64_t step = full && full[0] ? 1 : all / SHORT_RUNS + 1;
+  bool is_full = full && strtoull(full, NULL, 10) != 0;
+  uint64_t step = is_full ? 1 : all / SHORT_RUNS + 1;
   for (uint64_t n = 1; n <= all; n += step)
     play_without_memory(n);
   print_message("fault: %llu allocations of the loop's thread, of which one in %llu failed\n", (unsigned long long)all,
