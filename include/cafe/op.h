@@ -140,9 +140,9 @@ typedef struct cafe_list {
 CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user,
                                cafe_err *err);
 
-/* The blocking form for one row; sub is 0 where the view has one row a key. *out is its struct, NULL on failure; BORROW:
- * until the next cafe_node_call or cafe_node_find on the node. CAFE_NOT_FOUND: there is none, or none that is shown.
- * CAFE_INVALID in a completion, which must not call it; others as above. Since 0.1. */
+/* The blocking form for one row; sub is 0 where the view has one row a key. *out is its struct, NULL on failure;
+ * BORROW: until the next cafe_node_call or cafe_node_find on the node. CAFE_NOT_FOUND: there is none, or none that is
+ * shown. CAFE_INVALID in a completion, which must not call it; others as above. Since 0.1. */
 CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uint64_t key, uint64_t sub,
                                cafe_err *err);
 
