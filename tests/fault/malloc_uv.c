@@ -172,7 +172,7 @@ static void a_program_on_libuv_bears_every_refused_allocation(void **state) {
 
 static int set_up(void **state) {
   (void)state;
-  int code = sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0); /* as in test_malloc.c */
+  int code = sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0); /* as in malloc.c */
   disk_begin(path);
   return code;
 }
