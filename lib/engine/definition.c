@@ -32,7 +32,7 @@ static int check_free(const char *name, const char *what, cafe_err *err) {
 }
 
 static int check_name(const char *name, const char *what, cafe_err *err) {
-  if (field_is_word(name))
+  if (name && field_is_word(name))
     return check_free(name, what, err);
   return cafe_fail(err, CAFE_INVALID, "%s needs a name of letters, digits, '_', '-' and '.', not \"%s\"", what,
                    name ? name : "");

@@ -181,7 +181,7 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
   int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, &n, err);
   if (code)
     return code;
-  if (count == 0) {
+  if (!dirty) {
     consumer->applied[partition] = n;
     return CAFE_OK;
   }
