@@ -236,7 +236,8 @@ static const cafe_schema Mark = CAFE_SCHEMA_OF("Mark", mark, old_fields);
 
 static cafe_verdict mark_decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   (void)state, (void)user;
-  return say(out, &Marked, command->data);
+  cafe_emit(out, &Marked, command->data, sizeof(mark));
+  return CAFE_ACCEPTED;
 }
 
 static int mark_evolve(void *state, const cafe_event *event, cafe_arena *arena, void *user) {
