@@ -16,8 +16,8 @@
 #include "base/str.h"
 #include "schema/codec.h"
 
-/* A newer library's fields begin behind what an older one had, so no struct ends inside of one: the size is of something
- * else, a pointer most likely. */
+/* A newer library's fields begin behind what an older one had, so no struct ends inside of one: the size is of
+ * something else, a pointer most likely. */
 static const cafe_field *find_cut(const cafe_schema *schema, size_t size) {
   for (uint32_t i = 0; i < schema->field_count; i++) {
     const cafe_field *field = &schema->fields[i];
