@@ -99,6 +99,11 @@ static void live_doubly(cluster *c, int how) {
   snprintf(client_key, sizeof client_key, "order %d", how);
   place_some(c, client_key);
   cluster_run(c, 20000); /* repeats that are under way as well */
+  cluster_wait(c, c->calls->prev);
+  for (int tries = 0; tries < 10 && cluster_find(c, c->calls->prev->key)->ordered == 0; tries++) {
+    submit_order(c, 365 * DAY_MS, client_key); /* payment was too slow: a little later */
+    cluster_wait(c, c->calls->prev);
+  }
   uint64_t key = c->calls->prev->key;
   for (int i = 0; i < how % 5 && i < 4; i++) {
     wait_for_ticket(c, key, (cafe_ticket_status)(CAFE_TICKET_RECEIVED + i));
@@ -129,6 +134,17 @@ static void check_once(cluster *c, const cluster_order *order) {
   }
 }
 
+/* An attempt whose approval came so late that nobody claimed it: the repeat that came after it began anew. */
+static void check_dropped(cluster *c, const cluster_order *order) {
+  cafe_sandbox_entry money = cluster_money(c, order->key);
+  assert_int_equal(order->ordered, 0);
+  assert_int_equal(order->received, 0);
+  assert_null(order->messages);
+  assert_int_equal(money.authorizations, 1);
+  assert_int_equal(money.voids, 1);
+  assert_int_equal(money.captures, 0);
+}
+
 static void count_over_hub(cluster *c) {
   for (int i = 0; i < c->node_count; i++) {
     repeats_counts counts;
@@ -152,9 +168,15 @@ static void repeat_everything(uint64_t seed) {
     live_doubly(c, how);
   cluster_finish(c);
   uint32_t orders = 0;
-  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry), orders++) {
-    resend_order(c, map_value(entry));
-    check_once(c, map_value(entry));
+  for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
+    const cluster_order *order = map_value(entry);
+    resend_order(c, order);
+    if (order->order.draft == CAFE_DRAFT_DROPPED) {
+      check_dropped(c, order);
+    } else {
+      check_once(c, order);
+      orders++;
+    }
   }
   cluster_check(c, true);
   assert_int_equal(orders, 10);
