@@ -275,13 +275,15 @@ static void commit_done(storage_job *base) {
   job->batch.unit_count = 0; /* it may be filled again */
 }
 
-/* Somebody is still to be told of a batch whose outcome is known. */
+/* Somebody is still to be told of a batch whose outcome is known. The turn after that takes up what waits for it. */
 static bool is_telling(const cafe_node *node) {
   for (uint32_t i = 0; i < COMMIT_JOBS; i++)
     if (node->commits[i].batch.unit_count && &node->commits[i] != node->committing)
       return true;
   return false;
 }
+
+bool commit_is_due(const cafe_node *node) { return node->ready && !node->committing && !is_telling(node); }
 
 void commit_turn(cafe_node *node) {
   if (node->has_failed && !is_telling(node)) /* after what they rest on, so that who tries again does so in order */

@@ -23,6 +23,8 @@ typedef struct commit_job {
 
 /* In the middle of long work: the next batch, if it is worth one and the store is free. */
 void commit_early(cafe_node *node);
+/* A turn has something to commit. */
+bool commit_is_due(const cafe_node *node);
 int commit_create(cafe_node *node);
 void commit_destroy(cafe_node *node);
 

@@ -244,8 +244,7 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due =
-      node->acts || node->jobs_done || (node->ready && !node->committing) || node->has_canceled || node->is_closing_ops;
+  bool is_due = node->acts || node->jobs_done || commit_is_due(node) || node->has_canceled || node->is_closing_ops;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
