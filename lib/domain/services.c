@@ -7,6 +7,8 @@
  */
 #include "domain/services.h"
 
+#include <string.h>
+
 #include "cafe/fulfillment.h"
 #include "cafe/notification.h"
 #include "cafe/order.h"
@@ -58,7 +60,8 @@ const cafe_service *services_pay(void) { return &pay; }
 const cafe_service *services_store(void) { return &store; }
 
 void services_customer_init(services_customer *out, const char *channels) {
-  void *user = (void *)(uintptr_t)channels; /* what is handed back to us only, and not written to */
+  void *user;
+  memcpy(&user, &channels, sizeof(user)); /* the policies only read it */
   out->by_source[0] = policies_customer_app;
   out->by_source[0].user = user;
   out->by_source[1] = policies_customer_pay;

@@ -177,7 +177,9 @@ static int add_saga(cafe_node *node, const cafe_saga *type, cafe_err *err) {
 static int add_policy(cafe_node *node, const cafe_policy *given, cafe_err *err) {
   registry *known = &node->registry;
   cafe_policy *policy = cafe_arena_alloc(node->registry_arena, sizeof *policy);
-  int code = policy ? SIZED_READ(policy, given, cafe_policy, user, "CAFE_POLICY", err) : no_memory(err);
+  if (!policy)
+    return no_memory(err);
+  int code = SIZED_READ(policy, given, cafe_policy, user, "CAFE_POLICY", err);
   if (!code)
     code = definition_check_policy(policy, err);
   if (code)
@@ -248,7 +250,9 @@ int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *e
   if (code)
     return code;
   cafe_service *service = cafe_arena_alloc(node->registry_arena, sizeof *service);
-  code = service ? SIZED_READ(service, given, cafe_service, remote_services, "CAFE_SERVICE", err) : no_memory(err);
+  if (!service)
+    return no_memory(err);
+  code = SIZED_READ(service, given, cafe_service, remote_services, "CAFE_SERVICE", err);
   if (!code)
     code = add_service(node, service, err);
   if (code)
