@@ -20,17 +20,12 @@
 
 #include "store/sqlite_store.h"
 
-enum {
-  STAMP_SIZE = FILE_PAGE_RESERVED,
-  STAMPED_SIZE = FILE_PAGE_SIZE - STAMP_SIZE,
-  HEADER_SIZE = 100,
-  SMALLEST_PAGE = 512 /* a shorter read is one of the header */
-};
+enum { STAMP_SIZE = FILE_PAGE_RESERVED, STAMPED_SIZE = FILE_PAGE_SIZE - STAMP_SIZE, HEADER_SIZE = 100 };
 
 typedef struct pages_file {
   sqlite3_file base;
-  bool is_ours; /* has stamps */
-  unsigned char page[FILE_PAGE_SIZE];
+  bool is_ours;                       /* has stamps */
+  unsigned char page[FILE_PAGE_SIZE]; /* for one call */
   /* the inner file follows */
 } pages_file;
 
@@ -84,17 +79,38 @@ static bool recognise(sqlite3_file *inner) {
 
 static int pages_close(sqlite3_file *file) { return inner_of(file)->pMethods->xClose(inner_of(file)); }
 
-static int pages_read(sqlite3_file *file, void *out, int size, sqlite3_int64 offset) {
-  sqlite3_file *inner = inner_of(file);
-  int code = inner->pMethods->xRead(inner, out, size, offset);
-  if (code != SQLITE_OK || size < SMALLEST_PAGE || !((pages_file *)(void *)file)->is_ours) {
+static int read_page(sqlite3_file *inner, unsigned char *page, sqlite3_int64 offset) {
+  int code = inner->pMethods->xRead(inner, page, FILE_PAGE_SIZE, offset);
+  if (code != SQLITE_OK) {
     return code;
   }
-  if (size != FILE_PAGE_SIZE || offset % FILE_PAGE_SIZE != 0 || !is_true(out, offset)) {
+  if (!is_true(page, offset)) {
     return SQLITE_IOERR_DATA;
   }
-  memset((unsigned char *)out + STAMPED_SIZE, 0, STAMP_SIZE);
+  memset(page + STAMPED_SIZE, 0, STAMP_SIZE);
   return SQLITE_OK;
+}
+
+/* SQLite reads pages, the header, and from 3.45 on also what of an overflow page a query asks for, past its cache: that
+ * takes the whole page, or it would go unverified. */
+static int pages_read(sqlite3_file *file, void *out, int size, sqlite3_int64 offset) {
+  pages_file *self = (pages_file *)(void *)file;
+  sqlite3_file *inner = inner_of(file);
+  if (!self->is_ours || offset + size <= HEADER_SIZE) {
+    return inner->pMethods->xRead(inner, out, size, offset);
+  }
+  sqlite3_int64 within = offset % FILE_PAGE_SIZE;
+  if (within == 0 && size == FILE_PAGE_SIZE) {
+    return read_page(inner, out, offset);
+  }
+  if (within + size > FILE_PAGE_SIZE) {
+    return SQLITE_IOERR_DATA;
+  }
+  int code = read_page(inner, self->page, offset - within);
+  if (code == SQLITE_OK) {
+    memcpy(out, self->page + within, (size_t)size);
+  }
+  return code;
 }
 
 static int pages_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 offset) {

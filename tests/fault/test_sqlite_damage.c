@@ -203,6 +203,33 @@ static void a_page_in_the_place_of_another_is_noticed(void **state) {
   free(bytes);
 }
 
+/* As newer releases of SQLite read overflow pages: a part of one, of whatever size, past their cache. */
+static void a_part_of_a_page_is_verified_too(void **state) {
+  static const int sizes[] = {5, 300, 512, 4088};
+  unsigned char part[PAGE];
+  size_t size = 0;
+  unsigned char *bytes = sqlite_file_read(path, &size);
+  assert_non_null(bytes);
+  sqlite_pages *pages = sqlite_pages_create(sqlite3_vfs_find(NULL), cafe_allocator_default());
+  assert_non_null(pages);
+  sqlite3 *db = NULL;
+  sqlite3_file *file = NULL;
+  assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, sqlite_pages_name(pages)), SQLITE_OK);
+  assert_int_equal(sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file), SQLITE_OK);
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    assert_int_equal(file->pMethods->xRead(file, part, sizes[i], 2 * PAGE), SQLITE_OK);
+    assert_memory_equal(part, bytes + 2 * PAGE, (size_t)sizes[i]);
+  }
+  assert_int_equal(file->pMethods->xRead(file, part, 8, 3 * PAGE - 4), SQLITE_IOERR_DATA);
+  sqlite_file_flip(path, 2 * PAGE + 4000, 1);
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    assert_int_equal(file->pMethods->xRead(file, part, sizes[i], 2 * PAGE), SQLITE_IOERR_DATA);
+  }
+  assert_int_equal(sqlite3_close(db), SQLITE_OK);
+  sqlite_pages_destroy(pages);
+  free(bytes);
+}
+
 static void a_shortened_file_is_refused(void **state) {
   size_t size = 0;
   unsigned char *bytes = sqlite_file_read(origin, &size);
@@ -299,6 +326,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(no_flipped_bit_goes_unnoticed, set_up, tear_down),
       cmocka_unit_test_setup_teardown(every_byte_of_the_header_is_guarded, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_page_in_the_place_of_another_is_noticed, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_part_of_a_page_is_verified_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_shortened_file_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(foreign_files_are_refused_and_left_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_and_left_alone, set_up, tear_down),
