@@ -457,6 +457,12 @@ int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err) {
                      "%s was written by a newer version (schema %lld, this one knows up to %d): upgrade.",
                      sqlite_short(store->path), (long long)version, FILE_SCHEMA_VERSION);
   }
+  if (version < FILE_SCHEMA_VERSION) {
+    return cafe_fail(
+        err, CAFE_UNSUPPORTED,
+        "%s was written before version 0.1 (schema %lld), which nothing reads any more: name another file.",
+        sqlite_short(store->path), (long long)version);
+  }
   return read_meta(store, err);
 }
 

@@ -28,7 +28,7 @@
 
 enum {
   FILE_APPLICATION_ID = 0x63616665, /* "cafe", in the file's header */
-  FILE_SCHEMA_VERSION = 1,          /* PRAGMA user_version: of the tables that every store has */
+  FILE_SCHEMA_VERSION = 2,          /* PRAGMA user_version: of the tables that every store has; 1 was before 0.1 */
   FILE_PAGE_SIZE = 4096,
   FILE_PAGE_RESERVED = 8, /* bytes at its end, for its checksum */
   WAL_PAGES = 4000,       /* a longer WAL is copied into the file, by the writer, after a commit */

@@ -287,9 +287,14 @@ static void foreign_files_are_refused_and_left_alone(void **state) {
   }
 }
 
-static void a_newer_schema_is_refused_and_left_alone(void **state) {
-  sqlite_file_exec(path, "PRAGMA user_version = 2");
+static void another_schema_is_refused_and_left_alone(void **state) {
+  cafe_err err;
+  sqlite_file_exec(path, "PRAGMA user_version = 3");
   expect_untouched(CAFE_UNSUPPORTED, "a newer schema");
+  sqlite_file_exec(path, "PRAGMA user_version = 1");
+  expect_untouched(CAFE_UNSUPPORTED, "a schema of before 0.1");
+  assert_int_equal(read_path(&err), CAFE_UNSUPPORTED);
+  assert_non_null(strstr(err.text, "name another file"));
 }
 
 static void a_file_with_other_partitions_is_refused_and_left_alone(void **state) {
@@ -329,7 +334,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_part_of_a_page_is_verified_too, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_shortened_file_is_refused, set_up, tear_down),
       cmocka_unit_test_setup_teardown(foreign_files_are_refused_and_left_alone, set_up, tear_down),
-      cmocka_unit_test_setup_teardown(a_newer_schema_is_refused_and_left_alone, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(another_schema_is_refused_and_left_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_file_with_other_partitions_is_refused_and_left_alone, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_row_of_another_type_is_refused, set_up, tear_down),
   };
