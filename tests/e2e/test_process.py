@@ -127,8 +127,9 @@ class Living(Case):
         self.shop.expect_told(canceled, "Ordered", "OrderCanceled", "PaymentCanceled")
         soon(lambda: self.status(PAY, f"/payments/{done}") == "Captured", "the payment is captured")
         self.shop.expect_told(fresh, "Ordered")
-        soon(lambda: [self.status(DASHBOARD, f"/orderInfos/{each}") for each in (done, canceled, fresh)] ==
-             ["PickedUp", "Canceled", "Ordered"], "the dashboard has seen all")
+        soon(lambda: [self.info(each) for each in (done, canceled, fresh)] ==
+             [("PickedUp", "Captured", "PickedUp"), ("Canceled", "Canceled", "Withdrawn"),
+              ("Ordered", "Approved", "Received")], "the dashboard has seen all")
         before = self.everything()
         for how in (signal.SIGTERM, signal.SIGKILL):
             self.shop.stop(how)
@@ -136,6 +137,10 @@ class Living(Case):
             self.assertEqual(self.everything(), before)
         self.shop.act(fresh, "accept", "start", "ready", "pickup")
         self.assertGreater(self.shop.order(), fresh)
+
+    def info(self, order):
+        row = self.shop.get(DASHBOARD, f"/orderInfos/{order}").json
+        return row.get("status"), row.get("paymentStatus"), row.get("fulfillmentStatus")
 
     def everything(self):
         return [self.shop.get(service, path).json for service, path in
