@@ -8,6 +8,8 @@
  */
 #include "engine/definition.h"
 
+#include <assert.h>
+
 #include "base/sized.h"
 #include "engine/node.h"
 #include "schema/field.h"
@@ -78,11 +80,11 @@ typedef struct needed {
   bool is_there;
 } needed;
 
-static int check_whole(const needed *part, const char *what, const char *name, cafe_err *err) {
-  for (; part->name; part++)
-    if (!part->is_there)
-      return cafe_fail(err, CAFE_INVALID, "%s %s lacks %s", what, name, part->name);
-  return CAFE_OK;
+/* The first part that isn't there; NULL: none. */
+static const char *missing(const needed *part) {
+  while (part->name && part->is_there)
+    part++;
+  return part->name;
 }
 
 /* ---- services ---- */
@@ -148,9 +150,11 @@ int definition_check_aggregate(const cafe_aggregate *aggregate, cafe_err *err) {
   const needed parts[] = {{"decide", aggregate->decide != NULL},         {"evolve", aggregate->evolve != NULL},
                           {"its state", aggregate->state != NULL},       {"its events", aggregate->events != NULL},
                           {"its commands", aggregate->commands != NULL}, {NULL, false}};
-  code = check_whole(parts, "the aggregate", aggregate->name, err);
-  if (!code)
-    code = check_reserved(aggregate->reserved, sizeof aggregate->reserved, "the aggregate", aggregate->name, err);
+  const char *lacks = missing(parts);
+  if (lacks)
+    return cafe_fail(err, CAFE_INVALID, "the aggregate %s lacks %s", aggregate->name, lacks);
+  assert(aggregate->events && aggregate->commands);
+  code = check_reserved(aggregate->reserved, sizeof aggregate->reserved, "the aggregate", aggregate->name, err);
   if (!code)
     code = cafe_schema_check(aggregate->state, err);
   if (!code)
@@ -178,8 +182,10 @@ int definition_check_policy(const cafe_policy *policy, cafe_err *err) {
                           {"react", policy->react != NULL},
                           {"the commands that it asks for", policy->commands != NULL},
                           {NULL, false}};
-  code = check_whole(parts, "the policy", policy->name, err);
-  return code ? code : check_reads(policy->events, "the policy", policy->name, err);
+  const char *lacks = missing(parts);
+  if (lacks)
+    return cafe_fail(err, CAFE_INVALID, "the policy %s lacks %s", policy->name, lacks);
+  return check_reads(policy->events, "the policy", policy->name, err);
 }
 
 /* ---- views ---- */
@@ -222,11 +228,12 @@ static int check_shown(const cafe_view *view, cafe_err *err) {
 
 int definition_check_view(const cafe_view *view, cafe_err *err) {
   int code = sized_check(view, sizeof *view, "cafe_view", "CAFE_VIEW", err);
-  if (!code && !field_is_snake(view->name))
-    code = cafe_fail(err, CAFE_INVALID, "a view is a table: it needs a name in snake_case, not \"%s\"",
+  if (code)
+    return code;
+  if (!view->name || !field_is_snake(view->name))
+    return cafe_fail(err, CAFE_INVALID, "a view is a table: it needs a name in snake_case, not \"%s\"",
                      view->name ? view->name : "");
-  if (!code)
-    code = check_free(view->name, "a view", err);
+  code = check_free(view->name, "a view", err);
   if (!code)
     code = check_no_secret(view->row, "the view", err);
   if (!code)
@@ -240,9 +247,10 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
                           {"sub, which its sub_name names", view->sub || !view->sub_name},
                           {"a sub_name for its sub", view->sub_name || !view->sub},
                           {NULL, false}};
-  code = check_whole(parts, "the view", view->name, err);
-  if (!code)
-    code = check_reads(view->events, "the view", view->name, err);
+  const char *lacks = missing(parts);
+  if (lacks)
+    return cafe_fail(err, CAFE_INVALID, "the view %s lacks %s", view->name, lacks);
+  code = check_reads(view->events, "the view", view->name, err);
   if (!code)
     code = check_columns(view, err);
   return code ? code : check_shown(view, err);
@@ -261,9 +269,9 @@ int definition_check_worker(const cafe_worker *worker, cafe_err *err) {
                           {"give_up, for its last attempt", !retry->max_attempts || worker->give_up},
                           {"stop, to end an attempt with that timed out", retry->timeout_ms <= 0 || worker->stop},
                           {NULL, false}};
-  code = check_whole(parts, "the worker of", worker->task->name, err);
-  if (code)
-    return code;
+  const char *lacks = missing(parts);
+  if (lacks)
+    return cafe_fail(err, CAFE_INVALID, "the worker of %s lacks %s", worker->task->name, lacks);
   if (retry->initial_ms < 0 || retry->timeout_ms < 0 || retry->initial_ms > retry->max_ms)
     return cafe_fail(err, CAFE_INVALID, "the worker of %s: its retry has a negative time, or initial_ms above max_ms",
                      worker->task->name);

@@ -84,6 +84,8 @@ void op_leave(cafe_op *op, struct subject *subject) {
 
 /* seq 0: by none. At the end of its list, so that those who are answered stand in the order of their units. */
 static void set_answered_by(cafe_op *op, struct subject *subject, uint64_t seq) {
+  assert(op != *list_of(op, subject) || op->next_waiter ||
+         op->prev_waiter == op); /* the head has a next, or is alone */
   DL_DELETE2(*list_of(op, subject), op, prev_waiter, next_waiter);
   op->answered_by = seq;
   DL_APPEND2(*list_of(op, subject), op, prev_waiter, next_waiter);
