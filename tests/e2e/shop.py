@@ -54,7 +54,8 @@ class Answer:
         self.status = response.status
         self.headers = response.headers
         self.bytes = body
-        self.json = json.loads(body) if body else None
+        is_json = (response.headers["Content-Type"] or "").split(";")[0].endswith("json")
+        self.json = json.loads(body) if body and is_json else None
 
     def __repr__(self):
         return f"{self.status} {self.bytes.decode(errors='replace')}"

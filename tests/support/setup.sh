@@ -22,6 +22,8 @@ libcmocka-dev
 libmicrohttpd-dev
 curl
 python3
+python3-hypothesis
+python3-jsonschema
 '
 needs_full='
 clang
