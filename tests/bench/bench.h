@@ -10,7 +10,9 @@
  * cafe-bench, in the order in which a measurement goes:
  *
  *   cafe_bench.c   options; each measurement in a process of its own
- *   workload.c     a node, and orders through its public interface
+ *   standing.c     a node that hosts the shop
+ *   workload.c     orders through its public interface
+ *   parked.c       what stands still, and what a restart takes
  *   check.c        whether everything that was ordered is there, once
  *   counted.c      what the kernel was really asked: syncs, bytes, CPU; and the batches that a store was handed
  *   rows.c         the rows that SQLite really wrote, as its preupdate hook saw them
@@ -19,8 +21,10 @@
  */
 
 typedef enum bench_scenario {
-  BENCH_W1 = 0, /* the whole life of an order */
-  BENCH_W2 = 1  /* placed, paid, canceled, void */
+  BENCH_W1 = 0,     /* the whole life of an order */
+  BENCH_W2 = 1,     /* placed, paid, canceled, void */
+  BENCH_PARKED = 2, /* placed and paid; all wait for the store to accept */
+  BENCH_KILLED = 3  /* each stands at another step, when the process is killed */
 } bench_scenario;
 
 typedef enum bench_store { BENCH_MEMORY = 0, BENCH_SQLITE = 1 } bench_store;
@@ -32,6 +36,7 @@ typedef struct bench_case {
   uint32_t in_flight;
   uint64_t orders;
   const char *dir; /* where the store's files go */
+  bool has_ledger; /* the gateway keeps its books in a file, so that they survive the process */
 } bench_case;
 
 /* What the process used, or has used up to now. */
@@ -51,6 +56,7 @@ enum { BENCH_FAILURE_MAX = 400 };
 typedef struct bench_result {
   uint64_t orders;
   bench_usage used;
+  uint64_t calls; /* of the store, of whatever method */
   uint64_t commits;
   uint64_t units;
   uint64_t events;
@@ -75,6 +81,7 @@ typedef struct bench_row {
 /* Runs the orders and checks them. Leaves the store's files behind. */
 void workload_run(bench_result *out, const bench_case *wanted);
 void workload_path(char *out, size_t size, const bench_case *wanted);
+void workload_ledger(char *out, size_t size, const bench_case *wanted);
 /* The files of an earlier run are gone. */
 void workload_clean(const bench_case *wanted);
 
@@ -117,6 +124,26 @@ void rows_record(int fd);
 /* What is still in memory goes to the file. False: something was lost. */
 bool rows_finish(void);
 
+/* ---- parked.c ---- */
+
+typedef struct parked_result {
+  uint64_t orders;       /* in flight, when the process was killed, or parked */
+  double start_ms;       /* of the node */
+  double first_read_ms;  /* from the start's beginning to the first order that was read */
+  double first_order_ms; /* … to the first one that was placed and paid */
+  double resumed_ms;     /* … until all of them had ended well */
+  uint64_t idle_kib;     /* resident, at rest, before anything was asked */
+  uint64_t store_calls;  /* at rest */
+  double wakeups_per_s;  /* at rest: times that a thread of the process slept and was woken */
+  char failure[BENCH_FAILURE_MAX];
+} parked_result;
+
+/* Places orders, as wanted->scenario says, and kills the process while others are on their way. Doesn't return. `say`
+ * is told once all are placed. */
+void parked_fill(const bench_case *wanted, void (*say)(const char *failure, void *user), void *user);
+/* Starts again on what that left, and brings all to their end where wanted->scenario is BENCH_KILLED. */
+void parked_restart(parked_result *out, const bench_case *wanted);
+
 /* ---- yardstick.c ---- */
 
 /* Replays a recording into a store of its own, whose tables are those of the store at `path`. */
@@ -133,6 +160,7 @@ typedef struct bench_machine {
 void report_head(const bench_machine *machine);
 void report_row(const bench_row *row);
 void report_targets(const bench_machine *machine, const bench_row *rows, uint32_t count);
+void report_restart(const bench_case *wanted, const parked_result *found);
 void report_json(const bench_machine *machine, const bench_row *rows, uint32_t count);
 
 #endif

@@ -27,6 +27,7 @@ enum { LEVELS_MAX = 16, ROUNDS_MAX = 9, ROWS_MAX = 4 * LEVELS_MAX, RECORDED_MAX 
 
 typedef struct options {
   bool scenarios[2];
+  bench_scenario restart; /* BENCH_PARKED or BENCH_KILLED: this instead; 0: none */
   bool stores[2];
   uint32_t levels[LEVELS_MAX];
   uint32_t level_count;
@@ -158,6 +159,55 @@ static uint64_t orders_for(bench_store store, uint32_t in_flight) {
   return orders < most ? orders : most;
 }
 
+/* ---- a restart ---- */
+
+typedef struct restart_told {
+  int fd;
+} restart_told;
+
+static void tell_filled(const char *failure, void *user) {
+  char text[BENCH_FAILURE_MAX] = {0};
+  snprintf(text, sizeof(text), "%s", failure);
+  if (write(((restart_told *)user)->fd, text, sizeof(text)) != (ssize_t)sizeof(text)) {
+    _exit(1);
+  }
+}
+
+/* Reads what the child writes, whole, and waits for its end. */
+static bool read_child(pid_t child, const int ends[2], void *out, size_t size) {
+  close(ends[1]);
+  bool is_told = child > 0 && read(ends[0], out, size) == (ssize_t)size;
+  while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+  }
+  close(ends[0]);
+  return is_told;
+}
+
+static bool run_restart(parked_result *out, const bench_case *wanted) {
+  char failure[BENCH_FAILURE_MAX] = "the filling process died";
+  int ends[2] = {-1, -1};
+  workload_clean(wanted);
+  pid_t child = pipe(ends) == 0 ? fork() : -1;
+  if (child == 0) {
+    parked_fill(wanted, tell_filled, &(restart_told){ends[1]});
+    _exit(1);
+  }
+  if (!read_child(child, ends, failure, sizeof(failure)) || failure[0]) {
+    snprintf(out->failure, sizeof(out->failure), "%s", failure);
+    return false;
+  }
+  child = pipe(ends) == 0 ? fork() : -1;
+  if (child == 0) {
+    parked_restart(out, wanted);
+    _exit(write(ends[1], out, sizeof(*out)) == (ssize_t)sizeof(*out) ? 0 : 1);
+  }
+  if (!read_child(child, ends, out, sizeof(*out))) {
+    snprintf(out->failure, sizeof(out->failure), "the measuring process died");
+  }
+  workload_clean(wanted);
+  return !out->failure[0];
+}
+
 /* ---- the machine ---- */
 
 static int64_t now_ns(void) {
@@ -200,15 +250,19 @@ static void look_at_machine(bench_machine *out, const char *dir) {
 /* ---- options ---- */
 
 static int usage(const char *wrong) {
-  fprintf(stderr,
-          "%s%scafe-bench [--scenario w1|w2|all] [--store memory|sqlite|all] [--in-flight N,N,…] [--orders N]\n"
-          "           [--rounds N] [--bare] [--json] [--quick] [--dir PATH]\n"
-          "  --orders   of each measurement; default: enough for some seconds\n"
-          "  --rounds   each row is measured so often, and the median told; default 3\n"
-          "  --bare     no yardstick beside SQLite\n"
-          "  --quick    some seconds in all: is everything right? Its figures say nothing\n"
-          "  --dir      where the stores' files go; default: the working folder\n",
-          wrong ? wrong : "", wrong ? "\n" : "");
+  fprintf(
+      stderr,
+      "%s%scafe-bench [--scenario w1|w2|all|parked|killed] [--store memory|sqlite|all] [--in-flight N,N,…] [--orders "
+      "N]\n"
+      "           [--rounds N] [--bare] [--json] [--quick] [--dir PATH]\n"
+      "  --scenario parked, killed: instead of orders a second, a restart with so many orders in flight on SQLite:\n"
+      "             all waiting for the store, and then at rest; or each at another step, and then all ended\n"
+      "  --orders   of each measurement; default: enough for some seconds\n"
+      "  --rounds   each row is measured so often, and the median told; default 3\n"
+      "  --bare     no yardstick beside SQLite\n"
+      "  --quick    some seconds in all: is everything right? Its figures say nothing\n"
+      "  --dir      where the stores' files go; default: the working folder\n",
+      wrong ? wrong : "", wrong ? "\n" : "");
   return 2;
 }
 
@@ -216,6 +270,14 @@ static bool read_choice(bool out[2], const char *text, const char *first, const 
   out[0] = strcmp(text, first) == 0 || strcmp(text, "all") == 0;
   out[1] = strcmp(text, second) == 0 || strcmp(text, "all") == 0;
   return out[0] || out[1];
+}
+
+static bool read_scenario(options *out, const char *text) {
+  if (strcmp(text, "parked") == 0 || strcmp(text, "killed") == 0) {
+    out->restart = text[0] == 'p' ? BENCH_PARKED : BENCH_KILLED;
+    return true;
+  }
+  return read_choice(out->scenarios, text, "w1", "w2");
 }
 
 static bool read_number(uint64_t *out, const char *text, char **end, uint64_t most) {
@@ -273,7 +335,7 @@ static int read_options(options *out, int argc, char **argv) {
   for (int which; is_right && (which = getopt_long(argc, argv, "", known, NULL)) != -1;) {
     switch (which) {
     case 'c':
-      is_right = read_choice(out->scenarios, optarg, "w1", "w2");
+      is_right = read_scenario(out, optarg);
       break;
     case 's':
       is_right = read_choice(out->stores, optarg, "memory", "sqlite");
@@ -308,6 +370,19 @@ static int read_options(options *out, int argc, char **argv) {
   return is_right && optind == argc && strlen(out->dir) < 256 ? 0 : usage("cafe-bench: this isn't understood:");
 }
 
+static int restart(const options *opts) {
+  enum { IN_FLIGHT = 256, ORDERS = 100000 };
+  static parked_result found;
+  bench_case wanted = {opts->restart, BENCH_SQLITE,      IN_FLIGHT, opts->orders ? opts->orders : ORDERS,
+                       opts->dir,     .has_ledger = true};
+  if (!run_restart(&found, &wanted)) {
+    fprintf(stderr, "cafe-bench: a restart: %s\n", found.failure);
+    return 1;
+  }
+  report_restart(&wanted, &found);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   static bench_row rows[ROWS_MAX];
   options opts;
@@ -315,6 +390,9 @@ int main(int argc, char **argv) {
   uint32_t count = 0;
   if (read_options(&opts, argc, argv) != 0) {
     return 2;
+  }
+  if (opts.restart) {
+    return restart(&opts);
   }
   look_at_machine(&machine, opts.dir);
   if (!opts.json) {

@@ -83,6 +83,7 @@ struct counted_store {
   cafe_store base;
   cafe_store *inner;
   cafe_store_ops ops;
+  atomic_uint_fast64_t calls; /* of all methods, on either lane */
   uint64_t commits;
   uint64_t units;
   uint64_t events;
@@ -90,10 +91,15 @@ struct counted_store {
   uint64_t sizes[BATCH_MAX + 1];
 };
 
-static cafe_store *inner_of(cafe_store *self) { return ((counted_store *)self)->inner; }
+static cafe_store *inner_of(cafe_store *self) {
+  counted_store *counted = (counted_store *)self;
+  atomic_fetch_add(&counted->calls, 1);
+  return counted->inner;
+}
 
 static int counted_open(cafe_store *self, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
-  return inner_of(self)->ops->open(inner_of(self), out, setup, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->open(inner, out, setup, err);
 }
 
 /* On the write lane; read on the loop thread only when nothing is being committed. */
@@ -113,27 +119,32 @@ static int counted_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
 
 static int counted_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
                         cafe_err *err) {
-  return inner_of(self)->ops->load(inner_of(self), key, on_event, on_row, user, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->load(inner, key, on_event, on_row, user, err);
 }
 
 static int counted_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user,
                             cafe_err *err) {
-  return inner_of(self)->ops->read_log(inner_of(self), query, on_event, user, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->read_log(inner, query, on_event, user, err);
 }
 
 static int counted_read_rows(cafe_store *self, const cafe_row_query *query, cafe_row_sink on_row, void *user,
                              cafe_err *err) {
-  return inner_of(self)->ops->read_rows(inner_of(self), query, on_row, user, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->read_rows(inner, query, on_row, user, err);
 }
 
 static int counted_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key,
                             cafe_slice fingerprint, cafe_arena *arena, cafe_err *err) {
-  return inner_of(self)->ops->read_key(inner_of(self), out, scope, key, fingerprint, arena, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->read_key(inner, out, scope, key, fingerprint, arena, err);
 }
 
 static int counted_read_checkpoints(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint,
                                     void *user, cafe_err *err) {
-  return inner_of(self)->ops->read_checkpoints(inner_of(self), subscription, on_checkpoint, user, err);
+  cafe_store *inner = inner_of(self);
+  return inner->ops->read_checkpoints(inner, subscription, on_checkpoint, user, err);
 }
 
 static void counted_destroy(cafe_store *self) { counted_store_free((counted_store *)self); }
@@ -169,6 +180,7 @@ void counted_store_reset(counted_store *counted) {
 }
 
 void counted_store_get(const counted_store *counted, bench_result *out) {
+  out->calls = atomic_load(&counted->calls);
   out->commits = counted->commits;
   out->units = counted->units;
   out->events = counted->events;

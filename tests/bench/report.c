@@ -194,3 +194,14 @@ void report_json(const bench_machine *machine, const bench_row *rows, uint32_t c
   }
   printf("]}\n");
 }
+
+void report_restart(const bench_case *wanted, const parked_result *found) {
+  printf("restart with %llu orders in flight: start %.1f ms, first order read %.1f ms, first order paid %.1f ms\n",
+         (unsigned long long)found->orders, found->start_ms, found->first_read_ms, found->first_order_ms);
+  if (wanted->scenario == BENCH_KILLED) {
+    printf("all ended, each paid for and told of once: after %.1f s\n", found->resumed_ms / 1e3);
+  } else {
+    printf("at rest: %llu calls of the store, %.2f wake-ups/s, %llu KiB resident\n",
+           (unsigned long long)found->store_calls, found->wakeups_per_s, (unsigned long long)found->idle_kib);
+  }
+}

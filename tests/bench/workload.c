@@ -15,20 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cafe/gateway/sandbox.h"
-#include "cafe/loop/uv.h"
-#include "cafe/store/memory.h"
-#include "cafe/store/sqlite.h"
-#include "cafe/sys/channel.h"
+#include "standing.h"
 
 enum { STEPS_MAX = 5, CUSTOMERS = 1000 };
-
-/* A channel whose receiver has every message at once. */
-typedef struct instant_channel {
-  cafe_channel base;
-  cafe_delivery *first; /* by channel_data[0]: not answered yet */
-  uint64_t count;
-} instant_channel;
 
 struct driver;
 
@@ -41,13 +30,7 @@ typedef struct order {
 
 typedef struct driver {
   workload work;
-  uv_loop_t uv;
-  uv_prepare_t before_waiting;
-  cafe_loop *loop;
-  cafe_store *store;
-  counted_store *counted;
-  cafe_shop *shop;
-  instant_channel channel;
+  standing shop;
   order *orders;
   uint64_t started;
   uint64_t finished;
@@ -67,41 +50,6 @@ static void fail(driver *d, const char *doing, const char *why) {
     snprintf(d->work.out->failure, sizeof(d->work.out->failure), "%s: %s", doing, why);
   }
   d->is_over = 1;
-}
-
-/* ---- the channel ---- */
-
-static int channel_send(cafe_channel *self, cafe_delivery *delivery, cafe_err *err) {
-  (void)err;
-  instant_channel *channel = (instant_channel *)self;
-  delivery->channel_data[0] = channel->first;
-  channel->first = delivery;
-  channel->count++;
-  return CAFE_OK;
-}
-
-static void channel_stop(cafe_channel *self, cafe_delivery *delivery) {
-  instant_channel *channel = (instant_channel *)self;
-  cafe_delivery **at = &channel->first;
-  while (*at && *at != delivery) {
-    at = (cafe_delivery **)&(*at)->channel_data[0];
-  }
-  if (*at) {
-    *at = delivery->channel_data[0];
-  }
-}
-
-static void channel_destroy(cafe_channel *self) { (void)self; }
-
-static const cafe_channel_ops channel_ops = {sizeof(channel_ops), channel_send, channel_stop, channel_destroy};
-
-/* Not inside send, but before the loop waits. */
-static void answer_deliveries(instant_channel *channel) {
-  while (channel->first) {
-    cafe_delivery *delivery = channel->first;
-    channel->first = delivery->channel_data[0];
-    cafe_delivery_answer(delivery, NULL);
-  }
 }
 
 /* ---- one order ---- */
@@ -202,9 +150,8 @@ static void answered(const cafe_err *err, const cafe_outcome *outcome, void *use
 
 /* ---- the whole ---- */
 
-static void look(uv_prepare_t *handle) {
-  driver *d = handle->data;
-  answer_deliveries(&d->channel);
+static void look(void *user) {
+  driver *d = user;
   if (d->finished == d->work.wanted->orders) {
     cafe_node_stats stats = {.size = sizeof(stats)};
     cafe_node_stats_get(d->work.node, &stats);
@@ -212,76 +159,23 @@ static void look(uv_prepare_t *handle) {
   }
 }
 
-static void log_line(const cafe_log_record *record, void *user) {
-  (void)user;
-  fprintf(stderr, "cafe-bench: the node says: %s\n", record->text);
-}
-
-static int open_store(driver *d, cafe_err *err) {
-  char path[512];
-  workload_path(path, sizeof(path), d->work.wanted);
-  int code = d->work.wanted->store == BENCH_MEMORY ? cafe_memory_create(&d->store, NULL, err)
-                                                   : cafe_sqlite_create(&d->store, path, NULL, err);
-  if (code == CAFE_OK) {
-    d->counted = counted_store_create(d->store);
-    code = d->counted ? CAFE_OK : cafe_fail(err, CAFE_NOMEM, "no memory");
+static int open_all(driver *d, cafe_err *err) {
+  const bench_case *wanted = d->work.wanted;
+  d->orders = calloc(wanted->in_flight, sizeof(*d->orders));
+  d->paid_ns = calloc(wanted->orders, sizeof(*d->paid_ns));
+  if (!d->orders || !d->paid_ns) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory");
   }
+  d->shop.look = look;
+  d->shop.user = d;
+  int code = standing_open(&d->shop, wanted, err);
+  d->work.node = d->shop.node;
+  d->work.gateway = d->shop.gateway;
   return code;
 }
 
-static int open_node(driver *d, cafe_err *err) {
-  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
-  options.name = "cafe-bench";
-  options.loop = d->loop;
-  options.store = counted_store_base(d->counted);
-  options.log = (cafe_log){log_line, NULL, CAFE_LOG_WARN};
-  cafe_channel *channels[] = {&d->channel.base};
-  cafe_shop_options shop = CAFE_SHOP_OPTIONS_INIT;
-  shop.services = CAFE_SHOP_APP | CAFE_SHOP_PAY | CAFE_SHOP_STORE | CAFE_SHOP_CUSTOMER;
-  shop.channels = channels;
-  shop.channel_count = 1;
-  int code = cafe_node_create(&d->work.node, &options, err);
-  if (code == CAFE_OK) {
-    code = cafe_sandbox_create(&d->work.gateway, d->loop, NULL, NULL, err);
-  }
-  if (code == CAFE_OK) {
-    shop.gateway = d->work.gateway;
-    code = cafe_shop_create(&d->shop, d->work.node, &shop, err);
-  }
-  return code == CAFE_OK ? cafe_node_start(d->work.node, err) : code;
-}
-
-static int open_all(driver *d, cafe_err *err) {
-  const bench_case *wanted = d->work.wanted;
-  d->channel.base.ops = &channel_ops;
-  d->channel.base.name = "bench";
-  d->orders = calloc(wanted->in_flight, sizeof(*d->orders));
-  d->paid_ns = calloc(wanted->orders, sizeof(*d->paid_ns));
-  if (!d->orders || !d->paid_ns || uv_loop_init(&d->uv) != 0) {
-    return cafe_fail(err, CAFE_NOMEM, "no memory");
-  }
-  uv_prepare_init(&d->uv, &d->before_waiting);
-  uv_prepare_start(&d->before_waiting, look);
-  d->before_waiting.data = d;
-  int code = cafe_uv_create(&d->loop, &d->uv, NULL, err);
-  if (code == CAFE_OK) {
-    code = open_store(d, err);
-  }
-  return code == CAFE_OK ? open_node(d, err) : code;
-}
-
 static void close_all(driver *d) {
-  cafe_node_destroy(d->work.node);
-  cafe_shop_destroy(d->shop);
-  cafe_gateway_destroy(d->work.gateway);
-  counted_store_free(d->counted);
-  cafe_store_destroy(d->store);
-  if (d->loop) {
-    cafe_loop_destroy(d->loop);
-    uv_close((uv_handle_t *)&d->before_waiting, NULL);
-    uv_run(&d->uv, UV_RUN_DEFAULT);
-    uv_loop_close(&d->uv);
-  }
+  standing_close(&d->shop);
   free(d->orders);
   free(d->paid_ns);
 }
@@ -305,7 +199,7 @@ static void take_percentiles(driver *d) {
 __attribute__((noinline)) static void run_orders(driver *d) {
   const bench_case *wanted = d->work.wanted;
   bench_usage start;
-  counted_store_reset(d->counted);
+  counted_store_reset(d->shop.counted);
   counted_now(&start);
   for (uint32_t i = 0; i < wanted->in_flight && d->started < wanted->orders && !d->is_over; i++) {
     d->orders[i].driver = d;
@@ -313,13 +207,17 @@ __attribute__((noinline)) static void run_orders(driver *d) {
   }
   cafe_node_run(d->work.node, &d->is_over);
   counted_since(&d->work.out->used, &start);
-  counted_store_get(d->counted, d->work.out);
+  counted_store_get(d->shop.counted, d->work.out);
   d->work.out->orders = d->finished;
   take_percentiles(d);
 }
 
 void workload_path(char *out, size_t size, const bench_case *wanted) {
   snprintf(out, size, "%s/cafe-bench.db", wanted->dir);
+}
+
+void workload_ledger(char *out, size_t size, const bench_case *wanted) {
+  snprintf(out, size, "%s/cafe-bench.ledger", wanted->dir);
 }
 
 void workload_clean(const bench_case *wanted) {
@@ -332,6 +230,9 @@ void workload_clean(const bench_case *wanted) {
       unlink(path);
     }
   }
+  char ledger[512];
+  workload_ledger(ledger, sizeof(ledger), wanted);
+  unlink(ledger);
 }
 
 void workload_run(bench_result *out, const bench_case *wanted) {
@@ -348,7 +249,7 @@ void workload_run(bench_result *out, const bench_case *wanted) {
     fail(d, "starting a node", err.text);
   } else {
     run_orders(d);
-    d->work.delivered = d->channel.count;
+    d->work.delivered = d->shop.channel.count;
     if (!out->failure[0]) {
       check_all(&d->work);
     }
