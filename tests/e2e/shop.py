@@ -193,7 +193,8 @@ class Case(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
-        self.shop = Shop(binary(), self.folder.name, *self.options)
+        self.shop = Shop(binary(), self.folder.name,
+                         *(option.replace("{folder}", self.folder.name) for option in self.options))
         self.addCleanup(self.shop.stop, signal.SIGKILL)
         self.shop.start()
 

@@ -147,37 +147,6 @@ class Living(Case):
                 ((APP, "/orders"), (PAY, "/payments"), (STORE, "/fulfillments"), (CUSTOMER, "/notifications"),
                  (DASHBOARD, "/orderInfos"))]
 
-    def test_nothing_acknowledged_is_lost_by_kill(self):
-        kills = 20 if os.environ.get("CAFE_FULL") else 3
-        taken = []
-        for _ in range(kills):
-            stop = threading.Event()
-
-            def customer():
-                while not stop.is_set():
-                    try:
-                        answer = self.shop.post(APP, "/orders", SEED)
-                        if answer.status == 201:
-                            taken.append(answer.json["orderId"])
-                    except (OSError, http.client.HTTPException, ValueError):
-                        return
-            callers = [threading.Thread(target=customer) for _ in range(4)]
-            known = len(taken)
-            for caller in callers:
-                caller.start()
-            soon(lambda: len(taken) >= known + 20, "orders are taken")
-            self.shop.process.kill()
-            stop.set()
-            for caller in callers:
-                caller.join()
-            self.shop.stop(signal.SIGKILL)
-            self.shop.start()
-        self.assertEqual(len(taken), len(set(taken)))
-        for order in taken:
-            self.assertEqual(self.status(APP, f"/orders/{order}"), "Ordered")
-            self.assertEqual(self.status(PAY, f"/payments/{order}"), "Approved")
-            self.assertEqual(self.status(STORE, f"/fulfillments/{order}"), "Received")
-
     def test_a_drain_answers_what_is_in_flight_and_exits_with_0(self):
         for how in (signal.SIGTERM, signal.SIGINT):
             self.shop.put(PAY, "/sandbox", {"delayMs": 2000})
