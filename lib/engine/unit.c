@@ -322,26 +322,6 @@ static int keep_cause(execution *x, const work *item) {
   return CAFE_OK;
 }
 
-/* What no definition shows before it is asked. */
-static int check_verdict(const cafe_command_type *type, cafe_verdict verdict, const cafe_decision *decision,
-                         cafe_err *err) {
-  const char *command = type->command->name;
-  if (verdict < CAFE_ACCEPTED || verdict > CAFE_REFUSED)
-    return cafe_fail(err, CAFE_INVALID, "%s was decided as %d, which is no cafe_verdict", command, (int)verdict);
-  if (verdict == CAFE_PENDING && !type->outcomes)
-    return cafe_fail(err, CAFE_INVALID, "%s is pending, but lists no outcomes: name the events that answer it",
-                     command);
-  if (verdict == CAFE_REFUSED && !decision->reason)
-    return cafe_fail(err, CAFE_INVALID, "%s was refused without a reason: return cafe_refuse(…)", command);
-  if (verdict == CAFE_ACCEPTED && !decision->events.first)
-    return cafe_fail(err, CAFE_INVALID, "%s was accepted without an event: emit one, or return CAFE_UNCHANGED",
-                     command);
-  if (verdict == CAFE_UNCHANGED && decision->events.first)
-    return cafe_fail(err, CAFE_INVALID, "%s emitted %s, but changes nothing: return CAFE_ACCEPTED", command,
-                     decision->events.first->type->name);
-  return CAFE_OK;
-}
-
 static int run_command(execution *x, const work *item) {
   uint32_t aggregate = item->command->aggregate;
   const cafe_aggregate *owner = x->node->registry.aggregates[aggregate].type;
@@ -357,7 +337,7 @@ static int run_command(execution *x, const work *item) {
   if (failed->code)
     return callback_failed(x->err, failed->code, failed->text, "the aggregate %s can't decide %s of key %llu",
                            owner->name, command.type->name, (unsigned long long)command.key);
-  int checked = check_verdict(item->command->type, verdict, &decision, x->err);
+  int checked = decision_check(&decision, verdict, item->command->type, x->err);
   if (checked)
     return checked;
   x->node->stats.commands++;

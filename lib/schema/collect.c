@@ -104,6 +104,29 @@ int collector_check(const collector *from, const cafe_schema *const *listed, con
   return CAFE_OK;
 }
 
+int decision_check(const cafe_decision *decision, cafe_verdict verdict, const cafe_command_type *type, cafe_err *err) {
+  const char *command = type->command->name;
+  if (verdict < CAFE_ACCEPTED || verdict > CAFE_REFUSED) {
+    return cafe_fail(err, CAFE_INVALID, "%s was decided as %d, which is no cafe_verdict", command, (int)verdict);
+  }
+  if (verdict == CAFE_PENDING && !type->outcomes) {
+    return cafe_fail(err, CAFE_INVALID, "%s is pending, but lists no outcomes: name the events that answer it",
+                     command);
+  }
+  if (verdict == CAFE_REFUSED && !decision->reason) {
+    return cafe_fail(err, CAFE_INVALID, "%s was refused without a reason: return cafe_refuse(…)", command);
+  }
+  if (verdict == CAFE_ACCEPTED && !decision->events.first) {
+    return cafe_fail(err, CAFE_INVALID, "%s was accepted without an event: emit one, or return CAFE_UNCHANGED",
+                     command);
+  }
+  if (verdict == CAFE_UNCHANGED && decision->events.first) {
+    return cafe_fail(err, CAFE_INVALID, "%s emitted %s, but changes nothing: return CAFE_ACCEPTED", command,
+                     decision->events.first->type->name);
+  }
+  return CAFE_OK;
+}
+
 void cafe_emit(cafe_decision *decision, const cafe_schema *type, const void *data, size_t size) {
   add(&decision->events, type, data, size);
 }

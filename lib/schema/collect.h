@@ -44,6 +44,10 @@ struct cafe_decision {
   const char *text;
 };
 
+/* What no definition shows before it is asked: a verdict that is none, or that doesn't go with what was emitted.
+ * CAFE_INVALID says what to do. */
+int decision_check(const cafe_decision *decision, cafe_verdict verdict, const cafe_command_type *type, cafe_err *err);
+
 struct cafe_reaction {
   collector commands;
 };
