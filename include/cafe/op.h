@@ -153,10 +153,11 @@ CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_vie
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                                   cafe_page_cb done, void *user, cafe_err *err);
 
-/* Waits until the node's view (not inline) holds everything up to position (COPY): err is NULL then. timeout_ms from
- * now; 0: without end. done gets CAFE_TIMEOUT or CAFE_CANCELED else. CAFE_INVALID: not started, or a position of a log
- * that the view doesn't read, or, for the node's own log, beyond its head; CAFE_OVERLOADED (max_queued),
- * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+/* Waits until the node's view holds everything up to position (COPY): err is NULL then. An inline one does so as soon
+ * as the position is committed, so at once; it reads the node's own log only. timeout_ms from now; 0: without end. done
+ * gets CAFE_TIMEOUT or CAFE_CANCELED else. CAFE_INVALID: not started, or a position of a log that the view doesn't
+ * read, or, for the node's own log, beyond its head; CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing),
+ * CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                                 int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user,
                                 cafe_err *err);

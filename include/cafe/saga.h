@@ -124,7 +124,12 @@ typedef struct cafe_saga {
   int (*fold)(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user);
 
   void *user; /* handed to the callbacks, those of steps and interrupts too */
-  const void *reserved[8];
+
+  /* OPTIONAL. All that it may ask for, ended by NULL, each taken by an aggregate of the node or one of its remotes: so
+   * that what nobody takes is found at the start, not by the first saga that asks for it. Asking for anything else
+   * fails the unit. NULL: nothing is known before. */
+  const cafe_schema *const *commands;
+  const void *reserved[7];
 } cafe_saga;
 
 #define CAFE_SAGA sizeof(cafe_saga)

@@ -366,6 +366,10 @@ static const cafe_saga_interrupt interrupts[] = {
     },
 };
 
+static const cafe_schema *const commands[] = {
+    &cafe_authorize_payment_type, &cafe_establish_order_type, &cafe_unclaim_draft_type, &cafe_drop_draft_type,
+    &cafe_request_cancel_type,    &cafe_confirm_cancel_type,  &cafe_refuse_cancel_type, NULL};
+
 const cafe_saga cafe_order_saga = {
     .size = CAFE_SAGA,
     .name = "order",
@@ -377,4 +381,5 @@ const cafe_saga cafe_order_saga = {
     .interrupts = interrupts,
     .interrupt_count = sizeof(interrupts) / sizeof(interrupts[0]),
     .fold = fold,
+    .commands = commands,
 };

@@ -342,16 +342,25 @@ static int check_hosted_aggregate(const cafe_node *node, const hosted_aggregate 
   return code;
 }
 
-/* What a policy asks for is decided here, in a unit that also holds its event or its checkpoint. */
-static int check_asked(const cafe_node *node, const cafe_policy *policy, const cafe_schema *command, cafe_err *err) {
+/* Who takes what a policy or a saga asks for; NULL: nobody known here. */
+static const command_type *taker_of(const cafe_node *node, const char *what, const char *name,
+                                    const cafe_schema *command, cafe_err *err) {
   const command_type *type = registry_command(node, command);
   if (!type && registry_command_named(node, cafe_text(command->name)))
-    return cafe_fail(err, CAFE_INVALID, "the policy %s asks for another %s than the one that is taken: %s",
-                     policy->name, command->name, same_object);
+    cafe_fail(err, CAFE_INVALID, "the %s %s asks for another %s than the one that is taken: %s", what, name,
+              command->name, same_object);
+  else if (!type)
+    cafe_fail(err, CAFE_INVALID,
+              "the %s %s asks for %s, which no aggregate of this node takes, nor one of its remotes: host that too",
+              what, name, command->name);
+  return type;
+}
+
+/* What a policy asks for is decided here, in a unit that also holds its event or its checkpoint. */
+static int check_asked(const cafe_node *node, const cafe_policy *policy, const cafe_schema *command, cafe_err *err) {
+  const command_type *type = taker_of(node, "policy", policy->name, command, err);
   if (!type)
-    return cafe_fail(err, CAFE_INVALID,
-                     "the policy %s asks for %s, which no aggregate of this node takes: host that too", policy->name,
-                     command->name);
+    return CAFE_INVALID;
   const hosted_aggregate *taker = &node->registry.aggregates[type->aggregate];
   if (taker->is_local)
     return CAFE_OK;
@@ -396,6 +405,9 @@ static int check_hosted_saga(const cafe_node *node, const hosted_saga *saga, caf
       return CAFE_INVALID;
     code = check_heard(node, "saga", saga->type->name, service_of(node, type), err);
   }
+  for (const cafe_schema *const *asked = saga->type->commands; !code && asked && *asked; asked++)
+    if (!taker_of(node, "saga", saga->type->name, *asked, err))
+      return CAFE_INVALID;
   return code;
 }
 

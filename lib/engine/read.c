@@ -426,9 +426,14 @@ static void wait_served(cafe_op *op, const cafe_err *err, const cafe_outcome *ou
   waiting->done(err, op->user);
 }
 
-/* Whether the view holds everything up to there; *is_known: some subscription of it reads that log. */
+/* Whether the view holds everything up to there; *is_known: it is made of that log. */
 static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position *position, uint64_t *head,
                        bool *is_known) {
+  if (node->registry.views[view].type->is_inline) {
+    *is_known = position->log_id == node->log_id && position->shard < node->shards;
+    *head = *is_known ? node->heads[position->shard] : 0;
+    return *is_known && position->n <= *head;
+  }
   const struct consumer *consumer;
   bool is_reached = false;
   LL_FOREACH(node->consumers, consumer) {
@@ -467,8 +472,8 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   if (code)
     return code;
   const hosted_view *hosted = find_view(node, view);
-  if (!hosted || view->is_inline)
-    return cafe_fail(err, CAFE_INVALID, "only a view that this node keeps by subscription can be awaited");
+  if (!hosted)
+    return cafe_fail(err, CAFE_INVALID, "only a view of this node can be awaited");
   uint32_t index = (uint32_t)(hosted - node->registry.views);
   uint64_t head = 0;
   bool is_known = false;

@@ -44,6 +44,10 @@ static int append(input *in, uint32_t *count, cafe_saga_ask ask, const saga_ask 
     return callback_failed(in->err, err->code, err->text, "the saga %s can't ask what it has to in step %s of key %llu",
                            saga->name, saga->steps[like->step].name, (unsigned long long)in->self->key);
   }
+  int code = saga->commands ? collector_check(&reaction.commands, saga->commands, saga->name, in->err) : CAFE_OK;
+  if (code) {
+    return code;
+  }
   for (const collected *command = reaction.commands.first; command; command = command->next) {
     saga_ask *added = cafe_arena_alloc(in->scratch, sizeof(*added));
     if (!added) {

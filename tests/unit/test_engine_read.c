@@ -415,6 +415,30 @@ static void waiting_has_a_deadline_and_may_be_given_up(void **state) {
   assert_int_equal(closed.code, CAFE_CANCELED);
 }
 
+static void an_inline_view_holds_a_position_as_soon_as_that_is_committed(void **state) {
+  (void)state;
+  kit k;
+  kit_open(&k, true);
+  for (int i = 1; i <= 2; i++) {
+    waiting w = {0, 0};
+    call c = kit_add(&k, 1, 7);
+    assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &c.position, 1000, caught_up, &w, NULL), CAFE_OK);
+    assert_int_equal(w.times, 0); /* never inside the call */
+    cafe_sim_set_job_delay(k.loop, 500000, 500000);
+    kit_run(&k, 10); /* nothing has to be read for it */
+    assert_int_equal(w.times, 1);
+    assert_int_equal(w.code, CAFE_OK);
+    cafe_sim_set_job_delay(k.loop, 0, 0);
+    kit_restart(&k);
+    w = (waiting){0, 0};
+    assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &c.position, 1000, caught_up, &w, NULL), CAFE_OK);
+    kit_run(&k, 10);
+    assert_int_equal(w.times, 1);
+    assert_int_equal(w.code, CAFE_OK);
+  }
+  kit_close(&k);
+}
+
 static void positions_of_another_log_or_of_the_future_are_refused(void **state) {
   (void)state;
   kit k;
@@ -429,7 +453,11 @@ static void positions_of_another_log_or_of_the_future_are_refused(void **state) 
   assert_int_equal(cafe_node_await(NULL, k.node, &totals_view, &other, 100, caught_up, &w, &err), CAFE_INVALID);
   assert_non_null(strstr(err.text, "restored"));
   assert_int_equal(cafe_node_await(NULL, k.node, &totals_view, &future, 100, caught_up, &w, &err), CAFE_INVALID);
-  assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &c.position, 100, caught_up, &w, &err), CAFE_INVALID);
+  assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &other, 100, caught_up, &w, &err), CAFE_INVALID);
+  assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &future, 100, caught_up, &w, &err), CAFE_INVALID);
+  other = c.position;
+  other.shard = 1000;
+  assert_int_equal(cafe_node_await(NULL, k.node, &boxes_view, &other, 100, caught_up, &w, &err), CAFE_INVALID);
   kit_run(&k, 1000);
   assert_int_equal(w.times, 0);
   /* Right after a start the view's place isn't read yet: that is no reason to refuse. */
@@ -484,6 +512,7 @@ int main(void) {
       cmocka_unit_test(a_long_history_comes_in_pages),
       cmocka_unit_test(waiting_for_a_view_ends_when_it_holds_the_position),
       cmocka_unit_test(waiting_has_a_deadline_and_may_be_given_up),
+      cmocka_unit_test(an_inline_view_holds_a_position_as_soon_as_that_is_committed),
       cmocka_unit_test(positions_of_another_log_or_of_the_future_are_refused),
       cmocka_unit_test(a_view_is_the_fold_after_any_crash),
   };

@@ -117,7 +117,7 @@ static void a_word_of_a_newer_library_is_refused_in_every_definition(void **stat
       WORD(p.steps[0].retry.reserved[1], "saga watch, step wait: has"),
       WORD(p.interrupts[0].reserved[3], "saga watch, interrupt stop: has"),
       WORD(p.saga.reserved[0], "saga watch: has"),
-      WORD(p.saga.reserved[7], "saga watch: has"),
+      WORD(p.saga.reserved[6], "saga watch: has"),
       WORD(p.worker.retry.reserved[0], "the worker of BrewTask has"),
 #undef WORD
   };

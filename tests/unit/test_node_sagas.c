@@ -153,6 +153,85 @@ static void what_a_timeout_asks_of_another_node_is_refused_and_told(void **state
   kitchen_close(k);
 }
 
+/* ---- what a saga says that it may ask for ---- */
+
+static void ask_to_fill(cafe_reaction *out, const void *data, void *user) {
+  const note any = {1};
+  (void)data;
+  cafe_react(out, &Fill, 7, &any, sizeof any);
+}
+
+static const cafe_saga_step filling_steps[] = {
+    {.name = "fill", .kind = CAFE_STEP_PIVOT, .action = ask_to_fill, .completes = by_answer}};
+static const cafe_saga filling = {.size = CAFE_SAGA,
+                                  .name = "filling",
+                                  .version = 1,
+                                  .data = &memory_type,
+                                  .starts = &Asked,
+                                  .steps = filling_steps,
+                                  .step_count = 1,
+                                  .fold = hear};
+
+/* What starting a node says that hosts the saga with these commands. */
+static int start_with(kitchen *k, const cafe_schema *const *commands, cafe_err *err) {
+  cafe_saga saga = filling;
+  const cafe_saga *const sagas[] = {&saga, NULL};
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  saga.commands = commands;
+  options.loop = k->loop;
+  options.store = k->store;
+  k->service.sagas = sagas;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, err), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, err), CAFE_OK);
+  int code = cafe_node_start(k->node, err);
+  kitchen_down(k);
+  return code;
+}
+
+static void a_saga_that_asks_for_what_nobody_takes_isnt_started(void **state) {
+  static const cafe_schema whistle = CAFE_SCHEMA_OF("Whistle", note, note_fields);
+  static const cafe_schema other_fill = CAFE_SCHEMA_OF("Fill", note, note_fields);
+  static const cafe_schema *const taken[] = {&Fill, &Close, NULL}, *const nobodys[] = {&Fill, &whistle, NULL},
+                                  *const twin[] = {&other_fill, NULL};
+  kitchen *k = kitchen_open(0);
+  cafe_err err;
+  assert_int_equal(start_with(k, taken, &err), CAFE_OK);
+  assert_int_equal(start_with(k, nobodys, &err), CAFE_INVALID);
+  assert_string_equal(err.text, "the saga filling asks for Whistle, which no aggregate of this node takes, nor one of "
+                                "its remotes: host that too");
+  assert_int_equal(start_with(k, twin, &err), CAFE_INVALID);
+  assert_non_null(strstr(err.text, "the saga filling asks for another Fill than the one that is taken"));
+  k->service.aggregates = jars; /* the lid's command is taken elsewhere */
+  k->service.remotes = lids;
+  k->service.remote_services = elsewhere;
+  assert_int_equal(start_with(k, taken, &err), CAFE_OK);
+  kitchen_close(k);
+}
+
+static void a_saga_asks_for_nothing_that_it_doesnt_list(void **state) {
+  static const cafe_schema *const listed[] = {&Fill, NULL}, *const others[] = {&Close, NULL};
+  for (int is_listed = 0; is_listed <= 1; is_listed++) {
+    kitchen *k = kitchen_open(0);
+    call made;
+    cafe_saga saga = filling;
+    const cafe_saga *const sagas[] = {&saga, NULL};
+    saga.commands = is_listed ? listed : others;
+    k->service.sagas = sagas;
+    kitchen_up(k);
+    submit(k, &made, &Ask, 7, 1, NULL);
+    kitchen_run(k, 10000);
+    assert_int_equal(stored(k, 7, &Filled), is_listed);
+    assert_int_equal(stored(k, 7, &Asked), is_listed);
+    assert_int_equal(made.is_done, !is_listed);
+    if (!is_listed) {
+      assert_int_equal(made.code, CAFE_INVALID);
+      assert_string_equal(made.text, "filling asks for Fill, which it doesn't list: add it");
+    }
+    kitchen_close(k);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_key_whose_saga_has_ended_can_be_read_without_that_sagas_version),
@@ -160,6 +239,8 @@ int main(void) {
       cmocka_unit_test(a_key_that_cannot_be_read_is_looked_at_again_at_a_pace),
       cmocka_unit_test(what_is_due_and_cant_be_done_is_told_and_tried_again_at_a_pace),
       cmocka_unit_test(what_a_timeout_asks_of_another_node_is_refused_and_told),
+      cmocka_unit_test(a_saga_that_asks_for_what_nobody_takes_isnt_started),
+      cmocka_unit_test(a_saga_asks_for_nothing_that_it_doesnt_list),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
