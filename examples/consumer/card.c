@@ -53,10 +53,8 @@ static cafe_verdict open_it(cafe_decision *out, const card *state, const open_ca
 }
 
 static cafe_verdict stamp_it(cafe_decision *out, const card *state, const stamp_card *command) {
-  if (command->visit <= state->last_visit)
-    return CAFE_UNCHANGED; /* told again */
-  if (state->stamps == CARD_FULL)
-    return cafe_refuse(out, "full", "the card is full: a cup is free");
+  if (command->visit <= state->last_visit) return CAFE_UNCHANGED; /* told again */
+  if (state->stamps == CARD_FULL) return cafe_refuse(out, "full", "the card is full: a cup is free");
   card_stamped stamped = {command->visit, state->stamps + 1};
   cafe_emit(out, &card_stamped_type, &stamped, sizeof stamped);
   return CAFE_ACCEPTED;
@@ -72,12 +70,10 @@ static cafe_verdict redeem_it(cafe_decision *out, const card *state) {
 
 static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
   (void)user;
-  if (command->type == &open_card_type)
-    return open_it(out, state, command->data);
+  if (command->type == &open_card_type) return open_it(out, state, command->data);
   if (!((const card *)state)->holder.size)
     return cafe_refuse(out, "not-found", "there is no card %llu", (unsigned long long)command->key);
-  if (command->type == &stamp_card_type)
-    return stamp_it(out, state, command->data);
+  if (command->type == &stamp_card_type) return stamp_it(out, state, command->data);
   return redeem_it(out, state);
 }
 

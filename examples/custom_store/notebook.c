@@ -102,7 +102,7 @@ static void tear_out(notebook *self, size_t from) {
   }
 }
 
-/* ---- rows as bytes: of each column its name, and its number or bytes; of an ENUM the word, since numbers change ---- */
+/* ---- rows as bytes: of each column its name, and its number or bytes, of an ENUM its word ---- */
 
 typedef struct column {
   size_t name, bytes; /* sizes of what follows */

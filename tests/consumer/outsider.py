@@ -35,7 +35,7 @@ def take(name, to=None):
 def build(source, *options):
     """Builds a project by CMake, and returns its build folder."""
     folder = source / "build"
-    run(os.environ["CMAKE"], "-S", source, "-B", folder, f"-DCMAKE_PREFIX_PATH={PREFIX}", *options)
+    run(os.environ["CMAKE"], "-S", source, "-B", folder, f"-DCMAKE_PREFIX_PATH={PREFIX}", "-DCMAKE_BUILD_TYPE=Release", *options)
     run(os.environ["CMAKE"], "--build", folder)
     return folder
 
