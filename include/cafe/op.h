@@ -98,12 +98,14 @@ typedef struct cafe_row {
 /* What a read found. BORROW: all of it, until the completion returns. Fields may be added at the end. */
 typedef struct cafe_page {
   size_t size;
-  const cafe_row *const *rows;     /* of cafe_node_list, ascending by key and sub; else NULL */
-  const cafe_event *const *events; /* of cafe_node_history, in the order of their versions; else NULL */
+  const cafe_row *const *rows;     /* of cafe_node_list, ascending by key and sub; of cafe_node_changes, the row that
+                                      belongs to each event; else NULL */
+  const cafe_event *const *events; /* of cafe_node_history, in the order of their versions; of cafe_node_changes, in
+                                      that of their positions in each shard; else NULL */
   uint32_t count;                  /* of rows or events */
-  bool more;                       /* the next page isn't empty */
+  bool more;                       /* the next page isn't empty; of cafe_node_changes: there is more to look at */
   /* What was read holds all events up to these: one for each shard that the view or stream is made from. A log that a
-   * subscribed view hasn't heard of yet is missing. */
+   * subscribed view hasn't heard of yet is missing. Of cafe_node_changes: from where the next page goes on. */
   uint32_t position_count;
   const cafe_position *positions;
 } cafe_page;
@@ -161,6 +163,36 @@ CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *agg
 CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                                 int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user,
                                 cafe_err *err);
+
+typedef struct cafe_changes {
+  size_t size;
+  const cafe_view *view;          /* REQUIRED: one that the node hosts */
+  const cafe_position *positions; /* after these: a page's, all of them. NULL: what comes from now on */
+  uint32_t position_count;
+  bool from_start; /* without positions: all that ever was */
+  uint32_t limit;  /* 1 to 1000 */
+  /* From now; 0: without end; negative: it doesn't wait. */
+  int64_t timeout_ms;
+} cafe_changes;
+
+#define CAFE_CHANGES_INIT                                                                                              \
+  { sizeof(cafe_changes), NULL, NULL, 0, false, 100, 0 }
+
+/* A page of a view's changes: its events after the given positions, and with each the row that it belongs to, as the
+ * view holds it: with that event, and maybe with later ones. Where there are none it waits until there are; when the
+ * time is over the page is empty. To follow a view is to hand in each page's positions for the next one: no change is
+ * missed, none comes twice, and whoever is slow is behind, and costs the node nothing meanwhile.
+ *
+ * Events whose row isn't shown when it is read are left out, all of them: nobody sees an order's before it is one. What
+ * is shown later comes with the events that are still ahead.
+ *
+ * changes BORROW: until the call returns. CAFE_INVALID (not started, no such view or limit; positions that aren't one
+ * of each shard of the log, of another log, or beyond its head: the log was restored, so begin anew), CAFE_UNSUPPORTED
+ * (changes holds what only a newer library knows; a view over logs of other nodes), CAFE_OVERLOADED (max_queued),
+ * CAFE_UNAVAILABLE (draining or closing), CAFE_NOMEM. done also gets CAFE_UNAVAILABLE, where the node is drained while
+ * it waits, CAFE_CANCELED, and the store's failures. Since 0.1. */
+CAFE_EXPORT int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *changes, cafe_page_cb done,
+                                  void *user, cafe_err *err);
 
 CAFE_END_DECLS
 

@@ -244,7 +244,8 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due = node->acts || node->jobs_done || commit_is_due(node) || node->has_canceled || node->is_closing_ops;
+  bool is_due = node->acts || node->jobs_done || commit_is_due(node) || node->has_canceled || node->is_closing_ops ||
+                node->has_new_watches;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
@@ -285,6 +286,7 @@ static void turn(cafe_node *node) {
   consume_turn(node, now_us);
   publish_turn(node);
   read_turn(node);
+  changes_turn(node);
   finish_phases(node);
   node->is_turning = false;
   if (node->state != NODE_CLOSED)

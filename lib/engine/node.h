@@ -23,7 +23,8 @@
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
- * (subscriptions), read.c (lists), key.c (clients' keys), node.c (life cycle), registry.c (what is hosted).
+ * (subscriptions), read.c (lists), changes.c (a view's changes), key.c (clients' keys), node.c (life cycle), registry.c
+ * (what is hosted).
  */
 
 struct subject;
@@ -435,6 +436,8 @@ void op_turn(cafe_node *node, int64_t now_us);
 void op_close(cafe_node *node);
 /* read.c: those that wait for a view. */
 void read_turn(cafe_node *node);
+/* changes.c: those that wait for a view's changes. */
+void changes_turn(cafe_node *node);
 
 /* ---- task.c ---- */
 
@@ -531,8 +534,10 @@ struct cafe_node {
   struct timer_state *timers;
   cafe_op *ops;
   uint32_t op_count;
-  uint32_t wait_count; /* ops that wait for a view */
-  bool has_canceled;   /* some op is_canceled */
+  uint32_t wait_count;   /* ops that wait for a view */
+  struct watch *watches; /* ops that wait for a view's changes */
+  bool has_new_watches;  /* some weren't looked at yet */
+  bool has_canceled;     /* some op is_canceled */
   struct consumer *consumers;
   cafe_pull *pulls;
   struct pull_job *pull_jobs; /* being read */

@@ -8,9 +8,8 @@
 
 #include "base/sized.h"
 #include "base/str.h"
-#include "cafe/op.h"
 #include "engine/consume.h"
-#include "engine/node.h"
+#include "engine/read.h"
 
 enum { LIST_MAX = 1000, HISTORY_MAX = 1000 };
 
@@ -31,9 +30,8 @@ typedef struct read_job {
   cafe_page_cb page_done;
 } read_job;
 
-/* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. */
-static cafe_op *make_op(cafe_node *node, void *serves,
-                        void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *), void *user) {
+cafe_op *read_op(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
+                 void *user) {
   cafe_arena *arena = node_arena(node);
   cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
   if (!op) {
@@ -50,7 +48,7 @@ static cafe_op *make_op(cafe_node *node, void *serves,
   return op;
 }
 
-static int check_node(const cafe_node *node, cafe_err *err) {
+int read_check(const cafe_node *node, cafe_err *err) {
   if (node->state == NODE_CREATED)
     return cafe_fail(err, CAFE_INVALID, "the node isn't started: cafe_node_start");
   if (node->state > NODE_DRAINING)
@@ -198,7 +196,7 @@ static int read_filter(cafe_condition *out, const cafe_view *view, const cafe_fi
   }
 }
 
-static const hosted_view *find_view(const cafe_node *node, const cafe_view *view) {
+const hosted_view *read_view(const cafe_node *node, const cafe_view *view) {
   for (uint32_t i = 0; i < node->registry.view_count; i++)
     if (node->registry.views[i].type == view)
       return &node->registry.views[i];
@@ -237,12 +235,12 @@ static int read_conditions(read_job *job, const cafe_list *list, cafe_err *err) 
 int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_page_cb done, void *user,
                    cafe_err *err) {
   cafe_list list;
-  int code = check_node(node, err);
+  int code = read_check(node, err);
   if (!code)
     code = SIZED_READ(&list, given, cafe_list, limit, "CAFE_LIST_INIT", err);
   if (code)
     return code;
-  const hosted_view *view = list.view ? find_view(node, list.view) : NULL;
+  const hosted_view *view = list.view ? read_view(node, list.view) : NULL;
   if (!view)
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
   if (list.limit < 1 || list.limit > LIST_MAX)
@@ -266,7 +264,7 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   job->query.order_by = -1;
   job->query.limit = list.limit + 1;
   job->page_done = done;
-  if (!code && !(job->op = make_op(node, job, page_served, user)))
+  if (!code && !(job->op = read_op(node, job, page_served, user)))
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   if (code) {
     job_free(job);
@@ -336,6 +334,31 @@ int cafe_node_find(const void **out, cafe_node *node, const cafe_view *view, uin
 
 /* ---- the events of a stream ---- */
 
+int read_event(cafe_event **out, const cafe_node *node, const char *aggregate, const cafe_stored_event *stored,
+               cafe_arena *arena) {
+  const event_type *type = registry_event(node, stored->type);
+  if (!type)
+    return CAFE_UNSUPPORTED;
+  cafe_slice bytes;
+  cafe_event *event = cafe_arena_alloc(arena, sizeof *event);
+  void *data = event ? cafe_arena_alloc(arena, type->schema->width) : NULL;
+  if (!data || cafe_arena_copy(&bytes, arena, stored->data) || cafe_arena_copy(&event->trace, arena, stored->trace))
+    return CAFE_NOMEM;
+  if (cafe_schema_decode(data, type->schema, bytes, NULL))
+    return CAFE_UNSUPPORTED;
+  event->type = type->schema;
+  event->aggregate = aggregate;
+  event->key = stored->key;
+  event->version = stored->version;
+  event->time_ms = stored->time_ms;
+  event->position.log_id = node->log_id;
+  event->position.shard = stored->shard;
+  event->position.n = stored->n;
+  event->data = data;
+  *out = event;
+  return CAFE_OK;
+}
+
 static int see_event(const cafe_stored_event *stored, void *user) {
   read_job *job = user;
   if (strcmp(stored->aggregate, job->aggregate) != 0 || stored->version <= job->after)
@@ -344,28 +367,11 @@ static int see_event(const cafe_stored_event *stored, void *user) {
     job->more = true;
     return CAFE_OK;
   }
-  const event_type *type = registry_event(job->job.node, stored->type);
-  if (!type)
-    return CAFE_UNSUPPORTED;
-  cafe_slice bytes;
-  cafe_event *event = cafe_arena_alloc(job->arena, sizeof *event);
-  void *data = event ? cafe_arena_alloc(job->arena, type->schema->width) : NULL;
-  if (!data || cafe_arena_copy(&bytes, job->arena, stored->data) ||
-      cafe_arena_copy(&event->trace, job->arena, stored->trace))
-    return CAFE_NOMEM;
-  if (cafe_schema_decode(data, type->schema, bytes, NULL))
-    return CAFE_UNSUPPORTED;
-  event->type = type->schema;
-  event->aggregate = job->aggregate;
-  event->key = stored->key;
-  event->version = stored->version;
-  event->time_ms = stored->time_ms;
-  event->position.log_id = job->job.node->log_id;
-  event->position.shard = stored->shard;
-  event->position.n = stored->n;
-  event->data = data;
-  job->events[job->count++] = event;
-  return CAFE_OK;
+  cafe_event *event;
+  int code = read_event(&event, job->job.node, job->aggregate, stored, job->arena);
+  if (!code)
+    job->events[job->count++] = event;
+  return code;
 }
 
 static int skip_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
@@ -381,7 +387,7 @@ static int run_history(storage_job *base, cafe_err *err) {
 
 int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                       cafe_page_cb done, void *user, cafe_err *err) {
-  int code = check_node(node, err);
+  int code = read_check(node, err);
   if (code)
     return code;
   const char *known = NULL;
@@ -399,7 +405,7 @@ int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint
   job->page_done = done;
   job->events = cafe_arena_alloc(job->arena, HISTORY_MAX * sizeof *job->events);
   bool is_made = job->events && !note_shards(job, cafe_partition(key) % node->shards, 1);
-  job->op = is_made ? make_op(node, job, page_served, user) : NULL;
+  job->op = is_made ? read_op(node, job, page_served, user) : NULL;
   if (!job->op) {
     job_free(job);
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
@@ -468,10 +474,10 @@ void read_turn(cafe_node *node) {
 
 int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                     int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err) {
-  int code = check_node(node, err);
+  int code = read_check(node, err);
   if (code)
     return code;
-  const hosted_view *hosted = find_view(node, view);
+  const hosted_view *hosted = read_view(node, view);
   if (!hosted)
     return cafe_fail(err, CAFE_INVALID, "only a view of this node can be awaited");
   uint32_t index = (uint32_t)(hosted - node->registry.views);
@@ -483,7 +489,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
     return cafe_fail(err, CAFE_INVALID,
                      "the position is of a log that %s doesn't read, or beyond its head: it was restored from a backup",
                      view->name);
-  cafe_op *made = make_op(node, NULL, wait_served, user);
+  cafe_op *made = read_op(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
   if (!waiting || (timeout_ms > 0 && heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms)))) {
     if (made)

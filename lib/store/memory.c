@@ -178,7 +178,27 @@ static int load(cafe_store *store, uint64_t key, cafe_event_sink on_event, cafe_
 static int read_log(cafe_store *store, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
   memory_store *self = self_of(store);
   enter(self);
-  return leave(self, memory_log_read(&self->log, query, on_event, user, err));
+  return leave(self, memory_log_read(&self->log, query, UINT64_MAX, on_event, user, err));
+}
+
+static int load_changes(memory_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                        void *user, cafe_err *err) {
+  const memory_table *table = memory_find_table(self, query->table);
+  if (!table) {
+    return memory_unknown_table(query->table, err);
+  }
+  int code = memory_log_read(&self->log, query->log, query->until, on_event, user, err);
+  for (uint32_t i = 0; i < query->key_count && !code; i++) {
+    code = memory_rows_load(table, query->keys[i], on_row, user);
+  }
+  return code;
+}
+
+static int read_changes(cafe_store *store, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                        void *user, cafe_err *err) {
+  memory_store *self = self_of(store);
+  enter(self);
+  return leave(self, load_changes(self, query, on_event, on_row, user, err));
 }
 
 static int read_rows(cafe_store *store, const cafe_row_query *query, cafe_row_sink on_row, void *user, cafe_err *err) {
@@ -267,7 +287,7 @@ static void destroy(cafe_store *store) {
 #define MEMORY_OPS(is_inline_)                                                                                         \
   {                                                                                                                    \
     sizeof(cafe_store_ops), "memory", (is_inline_), open_store, commit, load, read_log, read_rows, read_key,           \
-        read_checkpoints, destroy                                                                                      \
+        read_checkpoints, destroy, read_changes                                                                        \
   }
 static const cafe_store_ops inline_ops = MEMORY_OPS(true);
 static const cafe_store_ops threaded_ops = MEMORY_OPS(false);

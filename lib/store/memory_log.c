@@ -315,7 +315,8 @@ int memory_log_load(const memory_log *log, uint64_t key, cafe_event_sink on_even
   return CAFE_OK;
 }
 
-int memory_log_read(memory_log *log, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
+int memory_log_read(memory_log *log, cafe_log_query *query, uint64_t until, cafe_event_sink on_event, void *user,
+                    cafe_err *err) {
   if (query->shard != 0) {
     return cafe_fail(err, CAFE_INVALID, "The log has one shard, 0; shard %u was asked for.", (unsigned)query->shard);
   }
@@ -334,7 +335,8 @@ int memory_log_read(memory_log *log, cafe_log_query *query, cafe_event_sink on_e
   }
   query->head = log->head;
   query->scanned = query->after;
-  for (uint32_t found = 0; query->scanned < log->head && found < query->limit;) {
+  uint64_t last = until < log->head ? until : log->head;
+  for (uint32_t found = 0; query->scanned < last && found < query->limit;) {
     const log_record *record = record_at(log, query->scanned + 1);
     if (!query->types || record->type->wanted == wanted) {
       int code = hand_out(record, on_event, user);

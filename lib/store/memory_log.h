@@ -84,6 +84,8 @@ void memory_log_cut(memory_log *log, log_mark mark);
 
 /* As cafe_store_ops has them. */
 int memory_log_load(const memory_log *log, uint64_t key, cafe_event_sink on_event, void *user);
-int memory_log_read(memory_log *log, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err);
+/* … no event behind `until`. */
+int memory_log_read(memory_log *log, cafe_log_query *query, uint64_t until, cafe_event_sink on_event, void *user,
+                    cafe_err *err);
 
 #endif

@@ -454,6 +454,7 @@ static const cafe_store_ops sqlite_ops = {
     .read_key = sqlite_read_key,
     .read_checkpoints = sqlite_read_checkpoints,
     .destroy = sqlite_destroy,
+    .read_changes = sqlite_read_changes,
 };
 
 int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {

@@ -78,6 +78,20 @@ static void end(sqlite_store *store) {
   }
 }
 
+static sqlite_table *find_table(const sqlite_store *store, const cafe_table *table) {
+  for (uint32_t i = 0; i < store->table_count; i++) {
+    if (store->tables[i].table == table) {
+      return &store->tables[i];
+    }
+  }
+  return NULL;
+}
+
+static int unknown_table(const cafe_table *table, cafe_err *err) {
+  return cafe_fail(err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
+                   table ? table->name : "(none)");
+}
+
 /* ---- events ---- */
 
 static const char *text_of(sqlite3_stmt *statement, int column) {
@@ -219,7 +233,8 @@ static int next_logged(sqlite_store *store, const cafe_log_query *query, sqlite3
   return read_event(store, out, statement, err);
 }
 
-static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
+static int scan(sqlite_store *store, cafe_log_query *query, uint64_t until, cafe_event_sink on_event, void *user,
+                cafe_err *err) {
   sqlite3_stmt *statement;
   int code = statement_of(store, READER_LOG, &statement, err);
   if (code != CAFE_OK) {
@@ -227,9 +242,10 @@ static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_e
   }
   uint32_t left = query->limit;
   uint32_t most = query->types && query->limit < SCANNED_MAX ? SCANNED_MAX : query->limit;
+  uint64_t last = until < query->head ? until : query->head;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)query->after);
   sqlite3_bind_int64(statement, 2, most);
-  while (code == CAFE_OK && left > 0 && query->scanned < query->head) {
+  while (code == CAFE_OK && left > 0 && query->scanned < last) {
     bool has_event = false;
     cafe_stored_event event = {.type = ""};
     code = next_logged(store, query, statement, most, &event, &has_event, err);
@@ -248,27 +264,53 @@ static int scan(sqlite_store *store, cafe_log_query *query, cafe_event_sink on_e
   return code;
 }
 
-int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
-  sqlite_store *store = (sqlite_store *)self;
-  query->scanned = query->after;
-  query->head = 0;
-  if (query->shard != 0) {
-    return cafe_fail(err, CAFE_INVALID, "%s has one shard, 0, and no shard %u.", sqlite_short(store->path),
-                     (unsigned)query->shard);
-  }
-  int code = begin(store, err);
-  if (code != CAFE_OK) {
-    return code;
-  }
-  code = read_head(store, &query->head, err);
+/* In a transaction. */
+static int read_log(sqlite_store *store, cafe_log_query *query, uint64_t until, cafe_event_sink on_event, void *user,
+                    cafe_err *err) {
+  int code = read_head(store, &query->head, err);
   if (code == CAFE_OK && query->after > query->head) {
     code =
         cafe_fail(err, CAFE_INVALID,
                   "%s: position %llu is beyond the log's end, %llu: it is of another log, or of one that was restored.",
                   sqlite_short(store->path), (unsigned long long)query->after, (unsigned long long)query->head);
   }
+  return code == CAFE_OK ? scan(store, query, until, on_event, user, err) : code;
+}
+
+static int begin_log(sqlite_store *store, cafe_log_query *query, cafe_err *err) {
+  query->scanned = query->after;
+  query->head = 0;
+  if (query->shard != 0) {
+    return cafe_fail(err, CAFE_INVALID, "%s has one shard, 0, and no shard %u.", sqlite_short(store->path),
+                     (unsigned)query->shard);
+  }
+  return begin(store, err);
+}
+
+int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err) {
+  sqlite_store *store = (sqlite_store *)self;
+  int code = begin_log(store, query, err);
   if (code == CAFE_OK) {
-    code = scan(store, query, on_event, user, err);
+    code = read_log(store, query, UINT64_MAX, on_event, user, err);
+    end(store);
+  }
+  return code;
+}
+
+int sqlite_read_changes(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                        void *user, cafe_err *err) {
+  sqlite_store *store = (sqlite_store *)self;
+  sqlite_table *table = find_table(store, query->table);
+  if (!table) {
+    return unknown_table(query->table, err);
+  }
+  int code = begin_log(store, query->log, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  code = read_log(store, query->log, query->until, on_event, user, err);
+  for (uint32_t i = 0; i < query->key_count && code == CAFE_OK; i++) {
+    code = load_rows(store, table, query->keys[i], on_row, user, err);
   }
   end(store);
   return code;
@@ -278,13 +320,8 @@ int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_
 
 static int check_query(const sqlite_store *store, const cafe_row_query *query, cafe_err *err) {
   const cafe_table *table = query->table;
-  bool is_known = false;
-  for (uint32_t i = 0; i < store->table_count; i++) {
-    is_known |= store->tables[i].table == table;
-  }
-  if (!is_known) {
-    return cafe_fail(err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
-                     table ? table->name : "(none)");
+  if (!find_table(store, table)) {
+    return unknown_table(table, err);
   }
   int fields = (int)table->row->field_count;
   for (uint32_t i = 0; i < query->condition_count; i++) {

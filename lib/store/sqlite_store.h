@@ -277,6 +277,8 @@ void sqlite_testify(sqlite_store *store);
 int sqlite_load(cafe_store *self, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
                 cafe_err *err);
 int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_event, void *user, cafe_err *err);
+int sqlite_read_changes(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                        void *user, cafe_err *err);
 int sqlite_read_rows(cafe_store *self, const cafe_row_query *query, cafe_row_sink on_row, void *user, cafe_err *err);
 int sqlite_read_key(cafe_store *self, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,
                     cafe_arena *arena, cafe_err *err);

@@ -124,6 +124,16 @@ static int read_rows(cafe_store *store, const cafe_row_query *query, cafe_row_si
   return code ? code : leave(self, self->inner->ops->read_rows(self->inner, query, on_row, user, err), err);
 }
 
+static int read_changes(cafe_store *store, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                        void *user, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  int code = enter(self, err);
+  if (code == CAFE_OK) {
+    code = leave(self, self->inner->ops->read_changes(self->inner, query, on_event, on_row, user, err), err);
+  }
+  return code;
+}
+
 static int read_key(cafe_store *store, cafe_key_record *out, cafe_slice scope, cafe_slice key, cafe_slice fingerprint,
                     cafe_arena *arena, cafe_err *err) {
   faulty_store *self = self_of(store);
@@ -174,6 +184,7 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .read_key = read_key,
       .read_checkpoints = read_checkpoints,
       .destroy = destroy,
+      .read_changes = SIZED_HAS(inner->ops, cafe_store_ops, read_changes) ? read_changes : NULL,
   };
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "testing/store_checks.h"
 
 static void append(store_check *check, uint64_t key, const char *aggregate, uint64_t version, const char *type) {
@@ -182,6 +183,86 @@ static void large_and_empty_events_come_back_as_they_were(store_check *check) {
   }
 }
 
+/* A sink that wants the rows of each event's key. */
+typedef struct wanting {
+  check_found *found;
+  cafe_change_query *query;
+  uint64_t keys[64];
+} wanting;
+
+static int want_rows(const cafe_stored_event *event, void *user) {
+  wanting *self = user;
+  uint32_t at = 0;
+  while (at < self->query->key_count && self->keys[at] < event->key) {
+    at++;
+  }
+  if (at == self->query->key_count || self->keys[at] != event->key) {
+    memmove(&self->keys[at + 1], &self->keys[at], (self->query->key_count++ - at) * sizeof(self->keys[0]));
+    self->keys[at] = event->key;
+  }
+  self->query->keys = self->keys;
+  return check_event_sink(event, self->found);
+}
+
+static int see_wanted_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                          void *user) {
+  return check_row_sink(table, key, sub, version, data, ((wanting *)user)->found);
+}
+
+static const check_found *read_changes(store_check *check, cafe_log_query *log, uint64_t until, int wanted) {
+  cafe_change_query query = {sizeof(query), log, until, &check_lines, NULL, 0};
+  wanting self = {.found = found_new(check), .query = &query};
+  int code = check->store->ops->read_changes(check->store, &query, want_rows, see_wanted_row, &self, &check->err);
+  check_code(check, __LINE__, "read_changes", code, wanted);
+  return self.found;
+}
+
+/* Where a store has the method; the node does without. */
+static void changes_are_events_and_the_rows_of_their_keys(store_check *check) {
+  static const char *const rare[] = {"Rare", NULL};
+  check_begin(check);
+  if (!SIZED_HAS(check->store->ops, cafe_store_ops, read_changes)) {
+    return;
+  }
+  uint64_t keys[3] = {check_new_key(check), check_new_key(check), check_new_key(check)};
+  for (unsigned i = 0; i < 9; i++) {
+    check_unit *unit = unit_new(check, keys[2 - i % 3]);
+    unit_append(check, unit, "cup", i / 3 + 1, i == 4 ? "Rare" : "Filled", cafe_text("x"));
+    for (uint64_t sub = 2; sub > 0 && i % 3 != 1; sub--) {
+      unit_line(check, unit, sub, i / 3, i);
+    }
+    check_one(check, unit, CAFE_UNIT_DONE);
+  }
+  for (uint64_t after = 0; after <= 9; after++) {
+    for (uint64_t until = after; until <= 10; until++) {
+      for (uint32_t limit = 1; limit <= 9; limit += 4) {
+        cafe_log_query log = {sizeof(log), 0, after, limit, NULL, 0, 0};
+        const check_found *found = read_changes(check, &log, until, CAFE_OK);
+        uint64_t end = until < 9 ? until : 9, count = end - after < limit ? end - after : limit;
+        CHECK(check, found->event_count == count && log.scanned == after + count && log.head == 9 && !found->mixed,
+              "from %" PRIu64 " until %" PRIu64 ", %" PRIu32 " at most: %" PRIu32 " events, scanned %" PRIu64, after,
+              until, limit, found->event_count, log.scanned);
+        uint32_t rows = count >= 3 ? 4 : 0; /* the key in the middle has none */
+        for (uint64_t i = 0; i < count && count < 3; i++) {
+          rows += (after + i) % 3 != 1 ? 2 : 0;
+        }
+        CHECK(check, found->row_count == rows, "there are %" PRIu32 " rows instead of %" PRIu32, found->row_count,
+              rows);
+        for (uint32_t i = 0; i < rows; i++) {
+          CHECK(check, found->rows[i].version == 3 && found->rows[i].sub == i % 2 + 1, "a row isn't as it is now");
+          CHECK(check, i < 2 || found->rows[i].key > found->rows[i - 2].key, "rows aren't in the order of their keys");
+        }
+      }
+    }
+  }
+  cafe_log_query log = {sizeof(log), 0, 0, 10, rare, 0, 0};
+  const check_found *found = read_changes(check, &log, 4, CAFE_OK);
+  CHECK(check, found->event_count == 0 && log.scanned == 4, "an event behind `until` was read");
+  log.after = 10;
+  found = read_changes(check, &log, 20, CAFE_INVALID);
+  CHECK(check, found->event_count == 0, "a refused read gave events");
+}
+
 /* Where signed and unsigned, 7, 31, 32 and 53 bits, and doubles end. */
 static const uint64_t odd_keys[] = {1,
                                     2,
@@ -302,6 +383,7 @@ const store_check_entry store_checks_log[] = {
      false},
     {"beyond_the_head_is_refused", beyond_the_head_is_refused, false, false},
     {"large_and_empty_events_come_back_as_they_were", large_and_empty_events_come_back_as_they_were, false, false},
+    {"changes_are_events_and_the_rows_of_their_keys", changes_are_events_and_the_rows_of_their_keys, false, false},
     {"keys_of_any_size_are_kept_apart", keys_of_any_size_are_kept_apart, false, false},
     {"a_sink_ends_its_read", a_sink_ends_its_read, false, false},
     {NULL, NULL, false, false},

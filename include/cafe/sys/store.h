@@ -181,6 +181,16 @@ typedef struct cafe_log_query {
   uint64_t head;            /* set: the shard's last n at the time of the read */
 } cafe_log_query;
 
+/* Events, and the rows of their keys. */
+typedef struct cafe_change_query {
+  size_t size;
+  cafe_log_query *log;
+  uint64_t until; /* no event behind this position; log->scanned is at most that */
+  const cafe_table *table;
+  const uint64_t *keys; /* whose rows are wanted, ascending, each once: on_event may add to them */
+  uint32_t key_count;
+} cafe_change_query;
+
 typedef struct cafe_condition {
   int column;       /* index in the row's schema; -1: key, -2: sub */
   bool at_most;     /* column <= value, else column = value */
@@ -236,6 +246,11 @@ typedef struct cafe_store_ops {
 
   /* REQUIRED. Closes and frees it. No method is running. */
   void (*destroy)(cafe_store *self);
+
+  /* OPTIONAL. In one snapshot: events as read_log gives them, then the rows of the keys that are wanted by then,
+   * ascending by key and sub. Without it the node reads the log, and after it the rows, key by key. */
+  int (*read_changes)(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
+                      void *user, cafe_err *err);
 } cafe_store_ops;
 
 /* A backend embeds this first, and zeroes it when it is made. */
