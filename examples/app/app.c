@@ -55,7 +55,7 @@ static void write_order(buffer *out, const cafe_outcome *outcome) {
       .version = (int64_t)outcome->version,
   };
   cafe_row row = {.key = outcome->key, .data = &data};
-  resource_write(out, &orders, &row);
+  resource_write(out, &orders, &row, NULL);
 }
 
 static bool is_declined(const cafe_outcome *outcome) {

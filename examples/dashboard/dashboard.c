@@ -4,14 +4,12 @@
  * read that hands in the position that the write was answered with.
  */
 #include "dashboard/dashboard.h"
+#include "http/changes.h"
 #include "http/resource.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 enum { AWAIT_MS = 2000 };
 
-static void write_position(buffer *out, const cafe_row *row);
+static void write_position(buffer *out, const cafe_row *row, const cafe_page *page);
 
 static const resource order_infos = {
     .view = &cafe_order_infos_view,
@@ -24,14 +22,22 @@ static const resource order_infos = {
     .more = write_position,
 };
 
-static void write_position(buffer *out, const cafe_row *row) {
+/* Of the row's last event. All of an order's are in one shard. */
+static void write_position(buffer *out, const cafe_row *row, const cafe_page *page) {
   const cafe_order_info_row *info = row->data;
-  char position[24];
-  uint64_t n = info->order_n;
-  n = info->payment_n > n ? info->payment_n : n;
-  n = info->fulfillment_n > n ? info->fulfillment_n : n;
-  (void)snprintf(position, sizeof position, "%" PRIu64, n);
-  json_string(out, "position", position);
+  char token[CAFE_POSITION_TEXT_MAX];
+  const char *text = NULL;
+  for (uint32_t i = 0; i < page->position_count; i++) {
+    cafe_position last = page->positions[i];
+    if (last.shard == cafe_partition(row->key) % page->position_count) {
+      last.n = info->order_n;
+      last.n = info->payment_n > last.n ? info->payment_n : last.n;
+      last.n = info->fulfillment_n > last.n ? info->fulfillment_n : last.n;
+      cafe_position_format(token, &last);
+      text = token;
+    }
+  }
+  json_string(out, "position", text);
 }
 
 static void (*read_of(const http_request *request))(http_request *) {
@@ -67,6 +73,7 @@ static void read_after(http_request *request) {
 static const http_route routes[] = {
     {"GET", "/orderInfos", read_after, &order_infos},
     {"GET", "/orderInfos/{id}", read_after, &order_infos},
+    {"GET", "/orderInfos/stream", changes_stream, &order_infos},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -28,7 +28,8 @@ typedef struct exchange {
   cafe_op *op; /* what it waits for, or NULL */
   uint64_t op_until_ms;
 
-  unsigned status; /* 0: not answered yet */
+  unsigned status;          /* 0: not answered yet */
+  const char *content_type; /* NULL: JSON */
   buffer body;
   struct {
     const char *name;
@@ -37,6 +38,13 @@ typedef struct exchange {
   uint32_t header_count;
   int32_t retry_after_ms; /* 0: not known */
   char retry_after[12];
+
+  /* stream.c's */
+  void (*more)(http_request *request, void *user); /* NULL: the answer is whole */
+  void *more_user;
+  size_t streamed; /* of body */
+  bool has_moved;  /* something was sent since the last look */
+  bool is_ended;
 
   /* command.c's */
   const http_command *command;
@@ -52,7 +60,15 @@ void exchange_dispatch(exchange *self);
 /* A problem with a status of its own (too-large has three). */
 void exchange_problem(exchange *self, unsigned status, http_problem_name name, const char *detail);
 
-/* The answer is complete: it goes out in this turn of the loop or the next. */
+/* The answer is complete, or its next piece is: it goes out in this turn of the loop or the next. */
 void exchange_answered(exchange *self);
+
+/* ---- stream.c ---- */
+
+struct MHD_Response *exchange_stream(exchange *self); /* NULL: no memory */
+/* No piece is asked for any more; what is written is sent. */
+void exchange_end_stream(exchange *self);
+/* Now and then: false if the client has left. */
+bool exchange_check_stream(exchange *self, int fd);
 
 #endif

@@ -52,6 +52,14 @@ void http_add_position(http_request *request, const cafe_position *position);
 /* Sends what http_body holds. */
 void http_send(http_request *request, unsigned status);
 
+/* Answers with 200 and what http_body holds, and asks for `more` whenever that is sent: then http_body is empty, and may
+ * be written to at once, or later, followed by http_stream_on. An operation that it waits for by http_await is canceled
+ * when the client has to be written to, to see whether it is there, or the stream has to end: http_stream_on tells. It
+ * ends by http_stream_end, at the server's drain, or when the client leaves. */
+void http_stream(http_request *request, const char *type, void (*more)(http_request *request, void *user), void *user);
+void http_stream_on(http_request *request);
+void http_stream_end(http_request *request);
+
 /* The request waits for this operation, which is canceled after timeout_ms or a second more. */
 void http_await(http_request *request, cafe_op *op, int64_t timeout_ms);
 enum { HTTP_READ_TIMEOUT_MS = 5000 };

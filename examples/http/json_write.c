@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON out. Whatever goes in, what comes out is one valid JSON text: a comma stands before every member but the first
- * (the byte before tells which that is), and bytes that aren't UTF-8 become U+FFFD. Field tables do the rest, so that a
+ * (the byte before tells which that is; a space is before the text), and bytes that aren't UTF-8 become U+FFFD. Field tables do the rest, so that a
  * field added to a row shows without a line here.
  */
 #include "http/json.h"
@@ -36,7 +36,7 @@ static void quoted(buffer *out, cafe_slice text) {
 
 static void member(buffer *out, const char *name) {
   char last = out->size ? out->data[out->size - 1] : '{';
-  if (last != '{' && last != '[') {
+  if (last != '{' && last != '[' && last != ' ') {
     buffer_add(out, ",", 1);
   }
   if (name) {

@@ -18,7 +18,7 @@ static void write_id(char out[ID_MAX], const resource *self, const cafe_row *row
   }
 }
 
-void resource_write(buffer *out, const resource *self, const cafe_row *row) {
+void resource_write(buffer *out, const resource *self, const cafe_row *row, const cafe_page *page) {
   char id[ID_MAX];
   json_open(out, NULL, '{');
   if (self->sub_id) {
@@ -30,7 +30,7 @@ void resource_write(buffer *out, const resource *self, const cafe_row *row) {
   }
   json_fields(out, self->view->row, row->data, self->hidden);
   if (self->more) {
-    self->more(out, row);
+    self->more(out, row, page);
   }
   if (!self->sub_id) {
     char href[128];
@@ -53,7 +53,7 @@ static void on_row(const cafe_err *err, const cafe_page *found, void *user) {
   } else if (found->count == 0) {
     answer_missing(request);
   } else {
-    resource_write(http_body(request), request->route->argument, found->rows[0]);
+    resource_write(http_body(request), request->route->argument, found->rows[0], found);
     http_send(request, 200);
   }
 }
@@ -235,7 +235,7 @@ static void on_rows(const cafe_err *err, const cafe_page *found, void *user) {
   json_open(out, "_embedded", '{');
   json_open(out, strrchr(self->path, '/') + 1, '[');
   for (uint32_t i = 0; i < found->count; i++) {
-    resource_write(out, self, found->rows[i]);
+    resource_write(out, self, found->rows[i], found);
   }
   json_close(out, ']');
   json_close(out, '}');
@@ -335,7 +335,7 @@ static void on_history(const cafe_err *err, const cafe_page *stream, void *user)
     http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
   } else if (shown == CAFE_FOLD_PUT) {
     cafe_row row = {.key = request->id, .data = data};
-    resource_write(http_body(request), self->resource, &row);
+    resource_write(http_body(request), self->resource, &row, NULL);
     http_add_position(request, &last->position);
     http_send(request, self->judge ? self->judge(data) : self->status);
   } else {

@@ -18,7 +18,7 @@ typedef struct resource {
   const char *aggregate;      /* resource_as_of: the stream whose events the row folds; or NULL */
   const char *sub_id;         /* the id's name where a key has several rows: "17-3"; or NULL */
   /* OPTIONAL. Members that no column holds. */
-  void (*more)(buffer *out, const cafe_row *row);
+  void (*more)(buffer *out, const cafe_row *row, const cafe_page *page);
 } resource;
 
 /* GET of one row, GET of a page of them. */
@@ -36,7 +36,7 @@ void resource_kept(http_request *request, const resource *self, http_verdict *ve
 /* Answers with the row as it is now, with the status that `judge` gives it. */
 void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row));
 
-/* Writes a row as an object. */
-void resource_write(buffer *out, const resource *self, const cafe_row *row);
+/* Writes a row as an object. page: what it was read with, or NULL if it wasn't. */
+void resource_write(buffer *out, const resource *self, const cafe_row *row, const cafe_page *page);
 
 #endif

@@ -29,6 +29,7 @@ enum {
   DRAIN_IDLE_MS = 2000, /* the same while draining: time for what was on its way */
   SWEEP_MS = 1000,
   POOL_SIZE = 32768, /* libmicrohttpd's memory for a connection: it bounds the head */
+  SEND_BUFFER = 131072, /* the system's, for a connection; left to itself it takes megabytes for a client that reads not */
   URI_MAX = 8192
 };
 
@@ -130,12 +131,25 @@ static bool is_over(const connection *self, uint64_t now_ms) {
   return unread == 0 || is_late;
 }
 
+static void look_at_stream(connection *on, uint64_t now_ms) {
+  exchange *self = on->exchange;
+  if (self->has_moved || self->is_suspended) {
+    self->has_moved = false;
+    on->until_ms = now_ms + SEND_MS;
+  }
+  if (!exchange_check_stream(self, on->fd) || on->until_ms <= now_ms) {
+    drop(on);
+  }
+}
+
 static void on_sweep(uv_timer_t *handle) {
   http_server *server = handle->data;
   uint64_t now_ms = uv_now(server->loop);
   for (connection *each = server->busy; each; each = each->next) {
     exchange *waiting = each->exchange;
-    if (waiting->op && waiting->op_until_ms <= now_ms) {
+    if (waiting->more && waiting->is_sent) {
+      look_at_stream(each, now_ms);
+    } else if (waiting->op && waiting->op_until_ms <= now_ms) {
       cafe_op *op = waiting->op;
       waiting->op = NULL;
       cafe_op_cancel(op);
@@ -301,13 +315,16 @@ static void note(const exchange *self) {
 
 static enum MHD_Result send_answer(exchange *self) {
   struct MHD_Response *response =
-      MHD_create_response_from_buffer(self->body.size, self->body.data, MHD_RESPMEM_MUST_FREE);
+      self->more ? exchange_stream(self)
+                 : MHD_create_response_from_buffer(self->body.size, self->body.data, MHD_RESPMEM_MUST_FREE);
   if (!response) {
     return MHD_NO;
   }
-  self->body = (buffer){0};
-  (void)MHD_add_response_header(response, "Content-Type",
-                                self->status < 400 ? "application/json" : "application/problem+json");
+  if (!self->more) {
+    self->body = (buffer){0};
+  }
+  const char *json = self->status < 400 ? "application/json" : "application/problem+json";
+  (void)MHD_add_response_header(response, "Content-Type", self->content_type ? self->content_type : json);
   for (uint32_t i = 0; i < self->header_count; i++) {
     (void)MHD_add_response_header(response, self->headers[i].name, self->headers[i].value);
   }
@@ -357,6 +374,7 @@ static int listen_at(int *out, const char *host, int port, cafe_err *err) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
   struct addrinfo *found = NULL;
   int on = 1;
+  int send_buffer = SEND_BUFFER;
   (void)snprintf(service, sizeof service, "%d", port);
   int failure = getaddrinfo(host, service, &hints, &found);
   if (failure != 0) {
@@ -364,6 +382,7 @@ static int listen_at(int *out, const char *host, int port, cafe_err *err) {
   }
   int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer) != 0 ||
       bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
     int cause = errno;
     if (fd >= 0) {
@@ -446,6 +465,11 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
     (void)close(fd);
   }
   server->listener = -1;
+  for (connection *each = server->busy; each; each = each->next) {
+    if (each->exchange->more) {
+      exchange_end_stream(each->exchange);
+    }
+  }
   uint64_t until_ms = uv_now(server->loop) + DRAIN_IDLE_MS;
   for (connection *each = server->idle; each; each = each->next) {
     if (each->until_ms > until_ms) {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "cafe/order.h"
+#include "http/changes.h"
 #include "http/http.h"
 #include "http/json.h"
 #include "http/moment.h"
@@ -268,6 +269,36 @@ static void who_is_told_to_wait_never_comes_too_early(void **state) {
   }
 }
 
+static void a_place_in_a_log_of_many_shards_is_one_token(void **state) {
+  static const char *const others[] = {"", "-", "a.0.1-", "-a.0.1", "a.0.1--a.1.1", "a.0", "a.0.1,a.1.1", "A.0.1"};
+  for (uint32_t count = 1; count <= PLACE_SHARDS_MAX; count++) {
+    place at = {.count = count}, read = {.count = 0};
+    buffer token = {0};
+    for (uint32_t i = 0; i < count; i++) {
+      at.positions[i] = (cafe_position){CAFE_KEY_MAX - i, i, i * UINT64_C(1000000007)};
+    }
+    place_write(&token, &at);
+    assert_true(place_read(&read, (cafe_slice){token.data, token.size}));
+    assert_int_equal(read.count, count);
+    for (uint32_t i = 0; i < count; i++) {
+      assert_int_equal(read.positions[i].log_id, at.positions[i].log_id);
+      assert_int_equal(read.positions[i].shard, i);
+      assert_int_equal(read.positions[i].n, at.positions[i].n);
+    }
+    if (count == PLACE_SHARDS_MAX) { /* one too many */
+      buffer_text(&token, "-a.0.1");
+      assert_false(place_read(&read, (cafe_slice){token.data, token.size}));
+      assert_int_equal(read.count, 0);
+    }
+    buffer_reset(&token);
+  }
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+    place read;
+    assert_false(place_read(&read, slice(others[i])));
+    assert_int_equal(read.count, 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(members_keep_their_source_text),
@@ -277,6 +308,7 @@ int main(void) {
       cmocka_unit_test(a_struct_is_read_by_its_field_table),
       cmocka_unit_test(who_is_told_to_wait_never_comes_too_early),
       cmocka_unit_test(moments_are_read_exactly_or_not_at_all),
+      cmocka_unit_test(a_place_in_a_log_of_many_shards_is_one_token),
       cmocka_unit_test(x14_every_id_is_written_as_a_number_that_every_reader_takes_exactly),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,12 +2,13 @@
 """What takes its time: clients that are slow or many, and limits that have to pass."""
 
 import http.client
+import os
 import resource
 import socket
 import time
 import unittest
 
-from shop import APP, SEED, Case, binary, soon
+from shop import APP, DASHBOARD, SEED, SOON, Case, binary, soon
 
 binary()  # before unittest reads the arguments
 
@@ -63,6 +64,34 @@ class Patience(Case):
             self.assertIs(connection.sock, kept)
             until = time.monotonic() + rest
             soon(lambda: time.monotonic() >= until, "the rest is over", timeout=rest + 1)
+
+    def test_a_stream_that_has_nothing_to_tell_says_so_every_fifteen_seconds(self):
+        began = time.monotonic()
+        with self.shop.connect(DASHBOARD) as connection:
+            connection.settimeout(30)
+            connection.sendall(b"GET /orderInfos/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while answer.count(b"\n:\n\n") < 3:
+                answer += connection.recv(4096)
+        self.assertGreater(time.monotonic() - began, 44)
+
+    def test_a_stream_whose_client_reads_nothing_is_ended(self):
+        orders = 500
+        sockets = f"/proc/{self.shop.process.pid}/fd"
+        before = len(os.listdir(sockets))
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.settimeout(SOON)
+            slow.connect(("127.0.0.1", self.shop.base + DASHBOARD))
+            slow.sendall(b"GET /orderInfos/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+            soon(lambda: len(os.listdir(sockets)) > before, "it is connected")
+            for _ in range(orders):
+                self.shop.order(productId="통" * 64, customerId="가" * 64)
+            soon(lambda: len(os.listdir(sockets)) <= before, "it is let go", timeout=60)
+            answer = b""
+            while more := slow.recv(65536):
+                answer += more
+        self.assertLess(answer.count(b"event: Ordered"), orders)
 
 
 if __name__ == "__main__":
