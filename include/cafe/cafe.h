@@ -10,6 +10,7 @@
 #include "cafe/export.h"
 #include "cafe/fulfillment.h"
 #include "cafe/log.h"
+#include "cafe/metrics.h"
 #include "cafe/node.h"
 #include "cafe/notification.h"
 #include "cafe/op.h"

@@ -413,7 +413,7 @@ int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *given, 
     code = SIZED_READ(&changes, given, cafe_changes, timeout_ms, "CAFE_CHANGES_INIT", err);
   if (code)
     return code;
-  const hosted_view *view = changes.view ? read_view(node, changes.view) : NULL;
+  const hosted_view *view = registry_view(node, changes.view);
   if (!view)
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s",
                      changes.view ? changes.view->name : "NULL");
@@ -422,7 +422,7 @@ int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *given, 
   code = check_view(node, view, err);
   if (code)
     return code;
-  cafe_op *made = read_op(node, NULL, watch_served, user);
+  cafe_op *made = op_make(node, NULL, watch_served, user);
   watch *self = made ? cafe_arena_alloc(made->arena, sizeof *self) : NULL;
   cafe_position *positions = self ? cafe_arena_alloc(made->arena, node->shards * sizeof *positions) : NULL;
   code = positions ? take_positions(positions, node, &changes, err) : CAFE_NOMEM;

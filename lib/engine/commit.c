@@ -19,6 +19,7 @@
  */
 #include "engine/commit.h"
 
+#include "engine/metrics.h"
 #include "engine/timer.h"
 
 enum {
@@ -233,7 +234,9 @@ static void end_commit(cafe_node *node) {
   commit_job *job = node->committing;
   node->committing = NULL;
   node->stats.batches++;
-  node->stats.commit_us_total += node->loop->ops->now_us(node->loop) - job->begun_us;
+  int64_t took_us = node->loop->ops->now_us(node->loop) - job->begun_us;
+  node->stats.commit_us_total += took_us;
+  metrics_commit(node, took_us, job->batch.unit_count);
   mark_failed(node, job);
 }
 
@@ -254,9 +257,11 @@ void commit_early(cafe_node *node) {
 static void commit_done(storage_job *base) {
   commit_job *job = CONTAINER(base, commit_job, job);
   cafe_node *node = base->node;
-  if (base->code)
+  if (base->code) {
+    node->batches_failed++;
     node_log(node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "a batch of %u units was not written: %s",
              job->batch.unit_count, base->err.text);
+  }
   job->code = base->code; /* the lane may not have taken it at all */
   if (node->committing == job)
     end_commit(node);

@@ -30,6 +30,18 @@ uint64_t consumer_place(const struct consumer *consumer, uint32_t partition) {
   return applied > consumer->watermark ? applied : consumer->watermark;
 }
 
+uint64_t consumer_head(const struct consumer *consumer) {
+  return consumer->is_local ? consumer->node->heads[consumer->shard] : consumer->head;
+}
+
+/* An event was there at most a commit before its position is known. */
+static void note_lag(struct consumer *consumer) {
+  bool is_behind = consumer_head(consumer) > consumer->watermark;
+  if (is_behind && !consumer->is_behind)
+    consumer->complete_ms = node_utc_ms(consumer->node);
+  consumer->is_behind = is_behind;
+}
+
 /* ---- where it stands ---- */
 
 typedef struct checkpoint_job {
@@ -194,6 +206,9 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
   kept->event.position.n = stored->n;
   kept->event.trace = trace;
   kept->event.data = data;
+  consumer->batch_ms = stored->time_ms;
+  if (stored->time_ms < consumer->complete_ms)
+    consumer->complete_ms = stored->time_ms;
   *ends[partition] = kept;
   ends[partition] = &kept->next;
   return CAFE_OK;
@@ -210,6 +225,8 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
     ends[p] = &consumer->queues[p];
   }
   consumer->head = head;
+  note_lag(consumer);
+  consumer->batch_ms = 0;
   consumer->scanned = scanned;
   consumer->has_batch = true;
   consumer->has_failed = false;
@@ -244,6 +261,8 @@ void consumer_end(struct consumer *consumer) {
     return; /* begun anew from the checkpoints, by consume_turn */
   consumer->after = consumer->scanned;
   consumer->watermark = consumer->scanned;
+  if (consumer->batch_ms > consumer->complete_ms)
+    consumer->complete_ms = consumer->batch_ms;
   consumer->link.after = consumer->after;
   if (consumer->is_linked)
     consumer->node->transport->ops->more(consumer->node->transport, &consumer->link);
@@ -440,6 +459,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
     return;
   struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
+    note_lag(consumer);
     if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us <= now_us) {
       consumer->retry_at_us = 0;
       consumer->has_failed = false;

@@ -48,6 +48,9 @@ struct consumer {
   bool has_batch;
   bool is_marking;               /* the watermark is being written */
   int64_t mark_at_us;            /* not before */
+  bool is_behind;                /* it doesn't hold all that is known of its log */
+  int64_t complete_ms;           /* UTC: then it holds all of it up to here. For metrics */
+  int64_t batch_ms;              /* of the last event in hand */
   struct projection *projection; /* views: shared by the subscriptions of one view */
   struct consumer *next_waiting; /* for its turn there */
 };
@@ -57,6 +60,8 @@ void consumer_begin(struct consumer *consumer);
 void consumer_end(struct consumer *consumer);
 void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
 uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
+/* The last position of its log that is known. */
+uint64_t consumer_head(const struct consumer *consumer);
 
 /* Monotonic; INT64_MAX: nothing is due. */
 int64_t consume_next_us(const cafe_node *node);

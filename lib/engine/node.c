@@ -19,6 +19,7 @@
 #include "engine/commit.h"
 #include "engine/consume.h"
 #include "engine/key.h"
+#include "engine/metrics.h"
 #include "engine/timer.h"
 
 /* ---- small things that all of the engine needs ---- */
@@ -508,6 +509,7 @@ void cafe_node_destroy(cafe_node *node) {
   consume_destroy(node);
   timer_destroy(node);
   commit_destroy(node);
+  census_destroy(node);
   registry_destroy(node);
   map_destroy(node->subjects);
   heap_destroy(node->due);

@@ -23,8 +23,8 @@
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
- * (subscriptions), read.c (lists), changes.c (a view's changes), key.c (clients' keys), node.c (life cycle), registry.c
- * (what is hosted).
+ * (subscriptions), read.c (lists), count.c (counts), changes.c (a view's changes), key.c (clients' keys), metrics.c
+ * (what an operator sees), node.c (life cycle), registry.c (what is hosted).
  */
 
 struct subject;
@@ -72,6 +72,7 @@ typedef struct event_type {
 typedef struct command_type {
   const cafe_command_type *type;
   uint32_t aggregate;
+  uint64_t *decided; /* so often, by verdict: for metrics */
 } command_type;
 
 typedef struct registry {
@@ -120,6 +121,7 @@ const command_type *registry_command_named(const cafe_node *node, cafe_slice nam
 /* The names of those types that this node's own aggregates emit, ended by NULL. NULL: no memory. */
 const char **registry_local_types(cafe_node *node, const cafe_schema *const *types);
 const cafe_worker *registry_worker(const cafe_node *node, const cafe_schema *task);
+const hosted_view *registry_view(const cafe_node *node, const cafe_view *view); /* NULL: it isn't hosted */
 
 /* ---- storage.c: the store's blocking calls as jobs ---- */
 
@@ -438,6 +440,11 @@ void op_close(cafe_node *node);
 void read_turn(cafe_node *node);
 /* changes.c: those that wait for a view's changes. */
 void changes_turn(cafe_node *node);
+/* Whether it may be read from. */
+int read_check(const cafe_node *node, cafe_err *err);
+/* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. NULL: no memory. */
+cafe_op *op_make(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
+                 void *user);
 
 /* ---- task.c ---- */
 
@@ -488,6 +495,13 @@ typedef enum node_state {
   NODE_CLOSING = 3,
   NODE_CLOSED = 4
 } node_state;
+
+/* metrics.c: how many values are up to which bound; the last one is beyond all. */
+enum { HISTOGRAM_BUCKETS = 12 };
+typedef struct histogram {
+  uint64_t sum;
+  uint64_t counts[HISTOGRAM_BUCKETS + 1];
+} histogram;
 
 struct cafe_node {
   cafe_allocator allocator;
@@ -558,6 +572,10 @@ struct cafe_node {
   cafe_arena *call_arena;
   arena_pool small_arenas, large_arenas;
   cafe_node_stats stats;
+  histogram commit_us, commit_units;
+  uint64_t batches_failed;
+  struct saga_census *census; /* the last look at the sagas; NULL: none yet */
+  int64_t census_at_us;       /* the next one not before */
 };
 
 /* Makes the pump run in the next turn. */

@@ -30,7 +30,7 @@ typedef struct read_job {
   cafe_page_cb page_done;
 } read_job;
 
-cafe_op *read_op(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
+cafe_op *op_make(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
                  void *user) {
   cafe_arena *arena = node_arena(node);
   cafe_op *op = arena ? cafe_arena_alloc(arena, sizeof *op) : NULL;
@@ -196,13 +196,6 @@ static int read_filter(cafe_condition *out, const cafe_view *view, const cafe_fi
   }
 }
 
-const hosted_view *read_view(const cafe_node *node, const cafe_view *view) {
-  for (uint32_t i = 0; i < node->registry.view_count; i++)
-    if (node->registry.views[i].type == view)
-      return &node->registry.views[i];
-  return NULL;
-}
-
 static int run_nothing(storage_job *base, cafe_err *err) {
   (void)base, (void)err;
   return CAFE_OK;
@@ -240,7 +233,7 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
     code = SIZED_READ(&list, given, cafe_list, limit, "CAFE_LIST_INIT", err);
   if (code)
     return code;
-  const hosted_view *view = list.view ? read_view(node, list.view) : NULL;
+  const hosted_view *view = registry_view(node, list.view);
   if (!view)
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
   if (list.limit < 1 || list.limit > LIST_MAX)
@@ -264,7 +257,7 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   job->query.order_by = -1;
   job->query.limit = list.limit + 1;
   job->page_done = done;
-  if (!code && !(job->op = read_op(node, job, page_served, user)))
+  if (!code && !(job->op = op_make(node, job, page_served, user)))
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   if (code) {
     job_free(job);
@@ -405,7 +398,7 @@ int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint
   job->page_done = done;
   job->events = cafe_arena_alloc(job->arena, HISTORY_MAX * sizeof *job->events);
   bool is_made = job->events && !note_shards(job, cafe_partition(key) % node->shards, 1);
-  job->op = is_made ? read_op(node, job, page_served, user) : NULL;
+  job->op = is_made ? op_make(node, job, page_served, user) : NULL;
   if (!job->op) {
     job_free(job);
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
@@ -477,7 +470,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   int code = read_check(node, err);
   if (code)
     return code;
-  const hosted_view *hosted = read_view(node, view);
+  const hosted_view *hosted = registry_view(node, view);
   if (!hosted)
     return cafe_fail(err, CAFE_INVALID, "only a view of this node can be awaited");
   uint32_t index = (uint32_t)(hosted - node->registry.views);
@@ -489,7 +482,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
     return cafe_fail(err, CAFE_INVALID,
                      "the position is of a log that %s doesn't read, or beyond its head: it was restored from a backup",
                      view->name);
-  cafe_op *made = read_op(node, NULL, wait_served, user);
+  cafe_op *made = op_make(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
   if (!waiting || (timeout_ms > 0 && heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms)))) {
     if (made)

@@ -99,6 +99,9 @@ static int add_commands(cafe_node *node, const cafe_aggregate *type, uint32_t in
       return no_memory(err);
     made->type = command;
     made->aggregate = index;
+    made->decided = cafe_arena_alloc(node->registry_arena, (CAFE_REFUSED + 1) * sizeof *made->decided);
+    if (!made->decided)
+      return no_memory(err);
     if (map_put_bytes(known->commands_by_name, cafe_text(command->command->name), made) ||
         map_put(known->commands_by_schema, (uint64_t)(uintptr_t)command->command, made))
       return no_memory(err);
@@ -416,6 +419,13 @@ const cafe_worker *registry_worker(const cafe_node *node, const cafe_schema *tas
   for (uint32_t i = 0; i < node->registry.worker_count; i++)
     if (node->registry.workers[i].task == task)
       return &node->registry.workers[i];
+  return NULL;
+}
+
+const hosted_view *registry_view(const cafe_node *node, const cafe_view *view) {
+  for (uint32_t i = 0; i < node->registry.view_count; i++)
+    if (node->registry.views[i].type == view)
+      return &node->registry.views[i];
   return NULL;
 }
 

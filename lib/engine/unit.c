@@ -340,6 +340,7 @@ static int run_command(execution *x, const work *item) {
   int checked = decision_check(&decision, verdict, item->command->type, x->err);
   if (checked)
     return checked;
+  item->command->decided[verdict]++;
   x->node->stats.commands++;
   if (verdict == CAFE_REFUSED)
     x->node->stats.refused++;
