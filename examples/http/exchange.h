@@ -28,8 +28,9 @@ typedef struct exchange {
   cafe_op *op; /* what it waits for, or NULL */
   uint64_t op_until_ms;
 
+  uint64_t begun_ns;        /* uv_hrtime */
   unsigned status;          /* 0: not answered yet */
-  const char *content_type; /* NULL: JSON */
+  const char *content_type; /* of a 2xx; NULL: JSON */
   buffer body;
   struct {
     const char *name;
@@ -59,6 +60,10 @@ void exchange_dispatch(exchange *self);
 
 /* A problem with a status of its own (too-large has three). */
 void exchange_problem(exchange *self, unsigned status, http_problem_name name, const char *detail);
+
+/* What its server counts, and how many it is connected to. */
+struct http_metrics *exchange_metrics(const exchange *self);
+uint32_t exchange_connections(const exchange *self);
 
 /* The answer is complete, or its next piece is: it goes out in this turn of the loop or the next. */
 void exchange_answered(exchange *self);

@@ -5,6 +5,7 @@
  * answer without them is each service's job.
  */
 #include "http/health.h"
+#include "http/metrics.h"
 
 enum { STORE_TIMEOUT_MS = 1000 };
 
@@ -51,5 +52,6 @@ static void readyz(http_request *request) {
 const http_route health_routes[] = {
     {"GET", "/livez", livez, NULL},
     {"GET", "/readyz", readyz, NULL},
+    {"GET", "/metrics", http_metrics_get, NULL},
     {NULL, NULL, NULL, NULL},
 };

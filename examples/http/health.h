@@ -4,7 +4,7 @@
 
 #include "http/http.h"
 
-/* GET /livez: the loop turns. GET /readyz: the service's own store answers, and it isn't draining. */
+/* GET /livez: the loop turns. GET /readyz: the service's own store can be used, and it isn't draining. GET /metrics. */
 extern const http_route health_routes[];
 
 #endif

@@ -9,6 +9,7 @@
  * nothing.
  */
 #include "http/exchange.h"
+#include "http/metrics.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -61,6 +62,7 @@ struct http_server {
   connection *busy;
   uint32_t count;
   uint32_t crowd; /* so many connections leave room for no idle one */
+  http_metrics *metrics;
   bool is_started;
   bool is_draining;
   void (*drained)(void *user);
@@ -111,6 +113,10 @@ void http_await(http_request *request, cafe_op *op, int64_t timeout_ms) {
   self->op = op;
   self->op_until_ms = uv_now(self->server->loop) + (uint64_t)timeout_ms;
 }
+
+http_metrics *exchange_metrics(const exchange *self) { return self->server->metrics; }
+
+uint32_t exchange_connections(const exchange *self) { return self->server->count; }
 
 bool http_server_is_draining(const http_request *request) { return ((const exchange *)request)->server->is_draining; }
 
@@ -271,6 +277,7 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
   self->server = server;
   self->connection = handle;
   self->method = method;
+  self->begun_ns = uv_hrtime();
   DL_DELETE(server->idle, on);
   DL_APPEND(server->busy, on);
   on->exchange = self;
@@ -323,8 +330,8 @@ static enum MHD_Result send_answer(exchange *self) {
   if (!self->more) {
     self->body = (buffer){0};
   }
-  const char *json = self->status < 400 ? "application/json" : "application/problem+json";
-  (void)MHD_add_response_header(response, "Content-Type", self->content_type ? self->content_type : json);
+  const char *type = self->content_type ? self->content_type : "application/json";
+  (void)MHD_add_response_header(response, "Content-Type", self->status < 400 ? type : "application/problem+json");
   for (uint32_t i = 0; i < self->header_count; i++) {
     (void)MHD_add_response_header(response, self->headers[i].name, self->headers[i].value);
   }
@@ -332,6 +339,7 @@ static enum MHD_Result send_answer(exchange *self) {
     (void)MHD_add_response_header(response, "Connection", "close");
   }
   note(self);
+  http_metrics_count(self->server->metrics, self->method, self->request.route, self->status, self->begun_ns);
   self->is_sent = true;
   connection_of(self->connection)->until_ms = uv_now(self->server->loop) + SEND_MS;
   enum MHD_Result queued = MHD_queue_response(self->connection, self->status, response);
@@ -412,6 +420,11 @@ int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int p
   server->loop = loop;
   server->crowd = connections - connections / 4;
   server->listener = -1;
+  server->metrics = http_metrics_open();
+  if (!server->metrics) {
+    code = cafe_fail(err, CAFE_NOMEM, "no memory for a server");
+    goto fail;
+  }
   if ((code = listen_at(&server->listener, host, port, err)) != CAFE_OK) {
     goto fail;
   }
@@ -431,6 +444,7 @@ fail:
   if (server->listener >= 0) {
     (void)close(server->listener);
   }
+  http_metrics_close(server->metrics);
   free(server);
   return code;
 }
@@ -495,6 +509,7 @@ void http_server_close(http_server *server) {
   if (server->listener >= 0) {
     (void)close(server->listener);
   }
+  http_metrics_close(server->metrics);
   if (!server->is_started) {
     free(server);
     return;
