@@ -8,6 +8,7 @@
 #include "cafe/loop/uv.h"
 #include "cafe/store/memory.h"
 #include "cafe/store/sqlite.h"
+#include "http/log.h"
 #include "http/moment.h"
 
 #include <assert.h>
@@ -23,16 +24,7 @@ enum {
 };
 
 static void say(const host *self, cafe_log_level level, const char *text) {
-  struct timespec now;
-  (void)clock_gettime(CLOCK_REALTIME, &now);
-  cafe_log_record record = {.size = sizeof record,
-                            .level = level,
-                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
-                            .part = self->name,
-                            .text = text};
-  if (self->log.write && level <= self->log.level) {
-    self->log.write(&record, self->log.user);
-  }
+  http_log(&self->log, level, self->name, 0, (cafe_slice){NULL, 0}, "%s", text);
 }
 
 /* ---- opening ---- */
@@ -70,9 +62,8 @@ static int open_store(host *self, const option *options, cafe_err *err) {
 }
 
 int host_open(host *self, const option *options, const char *name, int services, cafe_err *err) {
-  cafe_log_level level = CAFE_LOG_INFO;
   *self = (host){.name = name};
-  int code = option_log_level(&level, options, "log-level", err);
+  int code = http_log_open(&self->log, options, name, err);
   if (code == CAFE_OK) {
     code = option_duration(&self->drain_timeout_ms, options, "drain-timeout", err);
   }
@@ -84,7 +75,6 @@ int host_open(host *self, const option *options, const char *name, int services,
   }
   (void)signal(SIGPIPE, SIG_IGN); /* who reads our output may leave */
   self->connections = raise_limits(services);
-  self->log = cafe_log_stderr(level);
   if (uv_loop_init(&self->uv) != 0) {
     return cafe_fail(err, CAFE_UNAVAILABLE, "libuv can't make a loop");
   }

@@ -37,8 +37,9 @@ typedef struct host {
        .argument = "DURATION",                                                                                         \
        .fallback = "30s",                                                                                              \
        .help = "for what is in flight at the end"},                                                                    \
-      {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"}, {    \
-    .name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"                 \
+      {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},      \
+      {.name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"}, {          \
+    .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \
   }
 
 /* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. */

@@ -9,6 +9,7 @@
  * nothing.
  */
 #include "http/exchange.h"
+#include "http/log.h"
 #include "http/metrics.h"
 
 #include <assert.h>
@@ -302,22 +303,8 @@ static void note(const exchange *self) {
   const http_server *server = self->server;
   /* Reads are many, and change nothing; a trace is what somebody wants to follow. */
   bool is_read = strcmp(self->method, "GET") == 0 || strcmp(self->method, "HEAD") == 0;
-  if (!server->log.write ||
-      server->log.level < (is_read && !self->request.trace.size ? CAFE_LOG_DEBUG : CAFE_LOG_INFO)) {
-    return;
-  }
-  struct timespec now;
-  char text[200];
-  (void)snprintf(text, sizeof text, "%s %s %u", self->method, self->request.path, self->status);
-  (void)clock_gettime(CLOCK_REALTIME, &now);
-  cafe_log_record record = {.size = sizeof record,
-                            .level = CAFE_LOG_INFO,
-                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
-                            .part = server->service->name,
-                            .key = self->request.id,
-                            .trace = self->request.trace,
-                            .text = text};
-  server->log.write(&record, server->log.user);
+  http_log(&server->log, is_read && !self->request.trace.size ? CAFE_LOG_DEBUG : CAFE_LOG_INFO, server->service->name,
+           self->request.id, self->request.trace, "%s %s %u", self->method, self->request.path, self->status);
 }
 
 static enum MHD_Result send_answer(exchange *self) {

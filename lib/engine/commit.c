@@ -19,6 +19,7 @@
  */
 #include "engine/commit.h"
 
+#include "base/log.h"
 #include "engine/metrics.h"
 #include "engine/timer.h"
 
@@ -26,7 +27,8 @@ enum {
   /* A batch of this size is large enough to pay for a sync of its own: it needn't wait for the rest of the turn. */
   EARLY_UNITS = 64,
   /* Where a commit is no journey, a large batch wins nothing and leaves the processor's cache before it is written. */
-  EARLY_INLINE_UNITS = 16
+  EARLY_INLINE_UNITS = 16,
+  WORDS_MAX = 512 /* of a line in the log */
 };
 
 /* The store's thread. */
@@ -64,10 +66,40 @@ static void see_positions(struct unit *unit) {
   node->stats.events += unit->store.event_count;
 }
 
+static void add_text(char *line, size_t *used, const char *text) {
+  size_t size = strlen(text);
+  if (size >= WORDS_MAX - *used)
+    size = WORDS_MAX - 1 - *used;
+  memcpy(line + *used, text, size);
+  *used += size;
+  line[*used] = '\0';
+}
+
+/* One line for a unit: what caused it, and the names of what happened. An order is followed by these, through all
+ * services, and never by what its events hold. */
+static void log_unit(cafe_node *node, const struct unit *unit) {
+  char line[WORDS_MAX] = "";
+  size_t used = 0;
+  const struct act *act = unit->acts;
+  if (act->kind == ACT_COMMAND)
+    add_text(line, &used, act->command->type->command->name);
+  else if (act->event)
+    add_text(line, &used, act->event->type->name);
+  else
+    add_text(line, &used, act->kind == ACT_TICK ? "due" : "answered");
+  for (const unit_event *at = unit->events; at; at = at->next) {
+    add_text(line, &used, at == unit->events ? ": " : ", ");
+    add_text(line, &used, at->event.type->name);
+  }
+  log_write(&node->log, CAFE_LOG_INFO, node_utc_ms(node), "engine", unit->store.key, unit->trace, "%s", line);
+}
+
 static void unit_committed(struct unit *unit) {
   struct subject *subject = unit->subject;
   cafe_node *node = subject->node;
   see_positions(unit);
+  if (unit->events && log_wants(&node->log, CAFE_LOG_INFO))
+    log_unit(node, unit);
   finish_acts(node, unit, CAFE_OK, NULL);
   if (subject->state == SUBJECT_READY) {
     if (unit->looked_at_tasks)

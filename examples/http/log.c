@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * --log-format json: an object a line, so that whatever collects logs finds all of an order by `orderId` and all of a
+ * request by `traceId`. A line goes out in one write, on the stack and without memory, since it may be about the lack of
+ * it.
+ */
+#include "http/log.h"
+#include "http/json.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { TEXT_MAX = 1024, TRACEPARENT_SIZE = 55, TRACE_ID_AT = 3, TRACE_ID_SIZE = 32 };
+
+typedef struct line {
+  char *bytes;
+  size_t size;
+} line;
+
+/* Leaves room for what closes the line: the text is the last member and the only long one. */
+static void add(line *to, const char *bytes, size_t size) {
+  size_t room = HTTP_LOG_LINE_MAX - 8 - to->size;
+  size = size < room ? size : room;
+  memcpy(to->bytes + to->size, bytes, size);
+  to->size += size;
+}
+
+static void add_name(line *to, const char *name) {
+  add(to, to->size > 1 ? ",\"" : "\"", to->size > 1 ? 2 : 1);
+  add(to, name, strlen(name));
+  add(to, "\":", 2);
+}
+
+static void add_text(line *to, const char *name, cafe_slice text) {
+  bool is_utf8 = json_is_utf8(text);
+  add_name(to, name);
+  add(to, "\"", 1);
+  for (size_t i = 0; i < text.size; i++) {
+    char byte = text.data[i];
+    bool is_control = (unsigned char)byte < 0x20 || byte == 0x7F;
+    if (is_control || (!is_utf8 && (unsigned char)byte >= 0x80)) {
+      byte = '?';
+    }
+    if (byte == '"' || byte == '\\') {
+      add(to, "\\", 1);
+    }
+    add(to, &byte, 1);
+  }
+  add(to, "\"", 1);
+}
+
+static void add_time(line *to, int64_t ms) {
+  char text[40];
+  struct tm parts;
+  time_t seconds = (time_t)(ms / 1000);
+  (void)gmtime_r(&seconds, &parts);
+  size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  size += (size_t)snprintf(text + size, sizeof text - size, ".%03dZ", (int)(ms % 1000));
+  add_text(to, "time", (cafe_slice){text, size});
+}
+
+size_t http_log_json(char *out, const cafe_log_record *record, const char *service) {
+  static const char *const levels[] = {"", "error", "warn", "info", "debug"};
+  line to = {out, 0};
+  add(&to, "{", 1);
+  add_time(&to, record->time_ms);
+  add_text(&to, "level", cafe_text(levels[record->level]));
+  add_text(&to, "service", cafe_text(service));
+  add_text(&to, "part", cafe_text(record->part ? record->part : "cafe"));
+  if (record->key) {
+    char digits[24];
+    int size = snprintf(digits, sizeof digits, "%" PRIu64, record->key);
+    add_name(&to, "orderId");
+    add(&to, digits, (size_t)size);
+  }
+  if (record->trace.size == TRACEPARENT_SIZE) {
+    add_text(&to, "traceId", (cafe_slice){record->trace.data + TRACE_ID_AT, TRACE_ID_SIZE});
+    add_text(&to, "traceparent", record->trace);
+  }
+  add_text(&to, "msg", cafe_text(record->text));
+  memcpy(out + to.size, "}\n", 2);
+  return to.size + 2;
+}
+
+static void write_json(const cafe_log_record *record, void *user) {
+  char bytes[HTTP_LOG_LINE_MAX];
+  size_t size = http_log_json(bytes, record, *(const char *const *)user);
+  (void)fwrite(bytes, 1, size, stderr);
+}
+
+int http_log_open(cafe_log *out, const option *options, const char *service, cafe_err *err) {
+  static const char *named;
+  cafe_log_level level = CAFE_LOG_INFO;
+  const char *format = option_value(options, "log-format");
+  int code = option_log_level(&level, options, "log-level", err);
+  if (code == CAFE_OK && strcmp(format, "text") != 0 && strcmp(format, "json") != 0) {
+    code = cafe_fail(err, CAFE_INVALID, "--log-format %s: a format is text or json", format);
+  }
+  if (code != CAFE_OK) {
+    return code;
+  }
+  named = service;
+  *out = strcmp(format, "json") == 0 ? (cafe_log){write_json, &named, level} : cafe_log_stderr(level);
+  return CAFE_OK;
+}
+
+void http_log(const cafe_log *log, cafe_log_level level, const char *part, uint64_t key, cafe_slice trace,
+              const char *format, ...) {
+  if (!log->write || level > log->level) {
+    return;
+  }
+  struct timespec now;
+  char text[TEXT_MAX];
+  va_list arguments;
+  va_start(arguments, format);
+  (void)vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  for (char *at = text; *at; at++) {
+    if ((unsigned char)*at < 0x20 || *at == 0x7F) {
+      *at = ' ';
+    }
+  }
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  cafe_log_record record = {.size = sizeof record,
+                            .level = level,
+                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+                            .part = part,
+                            .key = key,
+                            .trace = trace,
+                            .text = text};
+  log->write(&record, log->user);
+}
