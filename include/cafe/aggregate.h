@@ -205,9 +205,18 @@ typedef struct cafe_worker {
  * command that nobody takes, data that isn't understood) counts as a failed attempt. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_task_settle(cafe_task *task, const cafe_schema *command, const void *data, size_t size);
 
-/* The attempt failed: again later, by the worker's retry, or give_up after the last. reason (not NULL) BORROW: until
- * the call returns. The task is gone afterwards. Loop thread. Since 0.1. */
+/* The attempt failed: again later, by the worker's retry but not before reason's retry_after_ms, or give_up after the
+ * last. reason (not NULL) BORROW: until the call returns. The task is gone afterwards. Loop thread. Since 0.1. */
 CAFE_EXPORT void cafe_task_fail(cafe_task *task, const cafe_err *reason);
+
+/* A started task waits for its turn at the worker, where only so many may run, or run in a second: until
+ * cafe_task_begin its time isn't limited, and when the node is drained it is stopped, to be started again at the next
+ * start, unless an operation waits for it. Inside start too. Loop thread. Since 0.1. */
+CAFE_EXPORT void cafe_task_hold(cafe_task *task);
+
+/* Its turn has come: the worker's timeout_ms counts from now. Harmless for a task that isn't held. Loop thread. Since
+ * 0.1. */
+CAFE_EXPORT void cafe_task_begin(cafe_task *task);
 
 CAFE_END_DECLS
 

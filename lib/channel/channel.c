@@ -43,6 +43,17 @@ void cafe_delivery_answer(cafe_delivery *delivery, const cafe_err *err) {
   self->answered(self, err);
 }
 
+static void hold(cafe_delivery *delivery, bool is_held) {
+  channel_delivery *self = (channel_delivery *)delivery;
+  if (self->held) {
+    self->held(self, is_held);
+  }
+}
+
+void cafe_delivery_hold(cafe_delivery *delivery) { hold(delivery, true); }
+
+void cafe_delivery_begin(cafe_delivery *delivery) { hold(delivery, false); }
+
 static void attempt_destroy(attempt *self) {
   bridge *b = self->bridge;
   DL_DELETE(b->attempts, self);
@@ -65,6 +76,15 @@ static void answered(channel_delivery *base, const cafe_err *err) {
       .text = cafe_text(err ? err->text : NULL),
   };
   cafe_task_settle(task, &cafe_record_delivery_type, &said, sizeof(said));
+}
+
+static void held(channel_delivery *base, bool is_held) {
+  cafe_task *task = ((attempt *)base)->task;
+  if (is_held) {
+    cafe_task_hold(task);
+  } else {
+    cafe_task_begin(task);
+  }
 }
 
 static cafe_channel *find_channel(const bridge *b, cafe_slice name) {
@@ -90,6 +110,7 @@ static int start(cafe_task *task, cafe_err *err, void *user) {
   }
   memset(self, 0, sizeof(*self));
   self->base.answered = answered;
+  self->base.held = held;
   self->bridge = b;
   self->channel = channel;
   self->task = task;

@@ -9,6 +9,7 @@ typedef struct channel_delivery {
   cafe_delivery delivery;
   /* err BORROW until it returns. Frees the delivery, or uses it again. */
   void (*answered)(struct channel_delivery *self, const cafe_err *err);
+  void (*held)(struct channel_delivery *self, bool is_held); /* NULL: nobody cares */
   void *user;
 } channel_delivery;
 

@@ -454,6 +454,8 @@ int cafe_node_drain(cafe_node *node, void (*done)(const cafe_err *err, void *use
   node->state = NODE_DRAINING;
   node->drained = done;
   node->drained_user = user;
+  for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry))
+    task_drop_held(map_value(entry));
   node_pump(node);
   return CAFE_OK;
 }

@@ -34,6 +34,7 @@ struct running_task {
   const cafe_worker *worker;
   cafe_arena *arena;
   task_phase phase;
+  bool is_held;      /* it waits for its turn at the worker */
   heap_item timeout; /* of the attempt; or when its act is submitted again */
   struct act act;
   cafe_slice trace; /* of what made it wanted */
@@ -140,13 +141,19 @@ static running_task *task_make(struct subject *subject, const wanted_task *wante
   return task;
 }
 
+static void limit_time(running_task *task) {
+  cafe_node *node = task->subject->node;
+  if (task->worker->retry.timeout_ms > 0)
+    heap_update(node->retries, &task->timeout, node_after_us(node, task->worker->retry.timeout_ms));
+}
+
 static void task_start(running_task *task) {
   cafe_node *node = task->subject->node;
   cafe_err err = {0};
   task->phase = TASK_RUNNING;
+  task->is_held = false;
   task->task.now_ms = node_utc_ms(node);
-  if (task->worker->retry.timeout_ms > 0)
-    heap_update(node->retries, &task->timeout, node_after_us(node, task->worker->retry.timeout_ms));
+  limit_time(task);
   int code = task->worker->start(&task->task, &err, task->worker->user);
   if (code && !err.code)
     callback_failed(&err, code, NULL, "the worker of %s can't start it", task->task.type->name);
@@ -442,7 +449,30 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   if (retry->max_attempts && public->attempt >= retry->max_attempts && give_up(task, reason))
     return;
   int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
+  if (delay <= reason->retry_after_ms)
+    delay = (int64_t)reason->retry_after_ms + 1; /* the millisecond that it is now has begun already */
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);
+}
+
+void cafe_task_hold(cafe_task *public) {
+  running_task *task = CONTAINER(public, running_task, task);
+  task->is_held = true;
+  heap_update(task->subject->node->retries, &task->timeout, INT64_MAX);
+}
+
+void cafe_task_begin(cafe_task *public) {
+  running_task *task = CONTAINER(public, running_task, task);
+  task->is_held = false;
+  limit_time(task);
+  node_pump(task->subject->node);
+}
+
+void task_drop_held(struct subject *subject) {
+  running_task *task, *next;
+  DL_FOREACH_SAFE(subject->tasks, task, next) {
+    if (task->is_held && !timer_is_for(subject))
+      task_stop(task);
+  }
 }
 
 void task_turn(cafe_node *node, int64_t now_us) {

@@ -279,6 +279,12 @@ void cafe_task_fail(cafe_task *task, const cafe_err *reason) {
   fails++;
 }
 
+static int holds, begins;
+
+void cafe_task_hold(cafe_task *task) { holds++; }
+
+void cafe_task_begin(cafe_task *task) { begins++; }
+
 typedef struct post {
   cafe_channel base;
   int sent, stopped;
@@ -395,6 +401,23 @@ static void a_channel_that_is_not_there_or_refuses_fails_the_attempt(void **stat
   assert_int_equal(settles + fails, 0);
 }
 
+static void a_delivery_that_waits_for_its_turn_holds_its_task(void **state) {
+  job j;
+  letter nobodys;
+  job_init(&j, "mail", 1);
+  assert_int_equal(worker.start(&j.task, NULL, worker.user), CAFE_OK);
+  cafe_delivery_hold(mail.last);
+  assert_int_equal(holds, 1);
+  assert_int_equal(begins, 0);
+  cafe_delivery_begin(mail.last);
+  assert_int_equal(begins, 1);
+  cafe_delivery_answer(mail.last, NULL);
+  letter_init(&nobodys, "1-1", "c", "m");
+  cafe_delivery_hold(&nobodys.base.delivery);
+  cafe_delivery_begin(&nobodys.base.delivery);
+  assert_int_equal(holds + begins, 2);
+}
+
 static void a_stopped_task_is_let_go_of(void **state) {
   job a, b;
   job_init(&a, "mail", 1);
@@ -466,6 +489,7 @@ int main(void) {
       EMPLOYED(the_worker_sends_by_the_channel_that_is_named),
       EMPLOYED(a_failure_that_may_pass_is_tried_again_and_any_other_is_final),
       EMPLOYED(a_channel_that_is_not_there_or_refuses_fails_the_attempt),
+      EMPLOYED(a_delivery_that_waits_for_its_turn_holds_its_task),
       EMPLOYED(a_stopped_task_is_let_go_of),
       EMPLOYED(who_gives_up_records_a_failure),
       EMPLOYED(a_worker_without_memory_says_so),

@@ -295,6 +295,7 @@ typedef struct kit {
   uint32_t attempts[KIT_TASKS];
   uint32_t running, started, stopped, given_up;
   bool start_fails;
+  bool start_holds;
   char lines[KIT_LINES][200];
   uint32_t line_count;
 } kit;
@@ -325,6 +326,8 @@ static inline int kit_task_start(cafe_task *task, cafe_err *err, void *user) {
   assert_true(k->running < KIT_TASKS);
   k->attempts[k->running] = task->attempt;
   k->tasks[k->running++] = task;
+  if (k->start_holds)
+    cafe_task_hold(task);
   return CAFE_OK;
 }
 
@@ -361,13 +364,16 @@ static inline void kit_answer(kit *k, uint32_t index, int64_t yes) {
   cafe_task_settle(task, &answer_type, &said, sizeof said);
 }
 
-static inline void kit_fail_task(kit *k, uint32_t index) {
+static inline void kit_fail_task_for(kit *k, uint32_t index, int32_t retry_after_ms) {
   cafe_err err;
   cafe_task *task = k->tasks[index];
   cafe_fail(&err, CAFE_UNAVAILABLE, "not now");
+  err.retry_after_ms = retry_after_ms;
   kit_forget(k, task);
   cafe_task_fail(task, &err);
 }
+
+static inline void kit_fail_task(kit *k, uint32_t index) { kit_fail_task_for(k, index, 0); }
 
 static inline void kit_log(const cafe_log_record *record, void *user) {
   kit *k = user;

@@ -79,6 +79,116 @@ static void a_failed_attempt_is_repeated_when_its_backoff_says(void **state) {
   kit_close(&k);
 }
 
+static void who_says_how_long_to_wait_is_not_asked_earlier(void **state) {
+  (void)state;
+  kit k;
+  kit_init(&k, true);
+  k.retry = (cafe_retry){1000, 1000, 0, 0};
+  assert_int_equal(kit_start(&k), CAFE_OK);
+  want_task(&k, 1);
+  /* Less than the backoff may be: the backoff says. */
+  static const int32_t asked_ms[] = {5000, 1, 60000};
+  for (size_t i = 0; i < sizeof asked_ms / sizeof asked_ms[0]; i++) {
+    int64_t most_ms = asked_ms[i] > 1000 ? asked_ms[i] : 1000;
+    assert_int_equal(k.running, 1);
+    kit_fail_task_for(&k, 0, asked_ms[i]);
+    int64_t from_us = cafe_sim_now_us(k.loop);
+    while (!k.running)
+      assert_true(cafe_sim_step(k.loop));
+    assert_in_range((cafe_sim_now_us(k.loop) - from_us) / 1000, asked_ms[i], most_ms + 10);
+  }
+  kit_answer(&k, 0, 1);
+  kit_run(&k, 10);
+  kit_close(&k);
+}
+
+static void the_time_of_an_attempt_counts_from_its_turn(void **state) {
+  (void)state;
+  kit k;
+  kit_init(&k, true);
+  k.retry = (cafe_retry){50, 50, 0, 300};
+  k.start_holds = true;
+  assert_int_equal(kit_start(&k), CAFE_OK);
+  want_task(&k, 1);
+  kit_run(&k, 100000);
+  assert_int_equal(k.stopped, 0);
+  assert_int_equal(k.running, 1);
+  k.start_holds = false;
+  cafe_task_begin(k.tasks[0]);
+  kit_run(&k, 280);
+  assert_int_equal(k.stopped, 0);
+  kit_run(&k, 100);
+  assert_int_equal(k.stopped, 1);
+  assert_int_equal(k.attempts[0], 2);
+  kit_answer(&k, 0, 1);
+  kit_run(&k, 10);
+  kit_close(&k);
+}
+
+static void count_drained(const cafe_err *err, void *user) {
+  assert_null(err);
+  ++*(int *)user;
+}
+
+/* After a restart nobody waits for the answer any more. */
+static void reopen_held(kit *k) {
+  kit_open(k, true);
+  k->start_holds = true;
+  want_task(k, 1);
+  kit_restart(k);
+  kit_run(k, 100);
+  assert_int_equal(k->running, 1);
+  assert_int_equal(k->attempts[0], 2);
+  k->stopped = 0;
+}
+
+static void a_drain_does_not_wait_for_what_waits_for_its_turn(void **state) {
+  (void)state;
+  kit k;
+  int drained = 0;
+  reopen_held(&k);
+  assert_int_equal(cafe_node_drain(k.node, count_drained, &drained, NULL), CAFE_OK);
+  assert_int_equal(k.stopped, 1);
+  kit_run(&k, 100);
+  assert_int_equal(drained, 1);
+  k.start_holds = false;
+  kit_restart(&k); /* nothing is lost */
+  kit_run(&k, 100);
+  assert_int_equal(k.running, 1);
+  assert_int_equal(k.attempts[0], 3);
+  kit_answer(&k, 0, 1);
+  kit_run(&k, 10);
+  kit_close(&k);
+}
+
+static void a_drain_waits_for_what_had_its_turn_and_for_what_somebody_waits_for(void **state) {
+  (void)state;
+  kit k;
+  int drained = 0;
+  reopen_held(&k);
+  cafe_task_begin(k.tasks[0]);
+  assert_int_equal(cafe_node_drain(k.node, count_drained, &drained, NULL), CAFE_OK);
+  kit_run(&k, 100);
+  assert_int_equal(k.stopped + (uint32_t)drained, 0);
+  kit_answer(&k, 0, 1);
+  kit_run(&k, 100);
+  assert_int_equal(drained, 1);
+  kit_close(&k);
+
+  drained = 0;
+  kit_open(&k, true);
+  k.start_holds = true;
+  want_task(&k, 1);
+  assert_int_equal(cafe_node_drain(k.node, count_drained, &drained, NULL), CAFE_OK);
+  kit_run(&k, 100);
+  assert_int_equal(k.stopped + (uint32_t)drained, 0);
+  cafe_task_begin(k.tasks[0]);
+  kit_answer(&k, 0, 1);
+  kit_run(&k, 100);
+  assert_int_equal(drained, 1);
+  kit_close(&k);
+}
+
 static void a_start_that_fails_counts_as_an_attempt(void **state) {
   (void)state;
   kit k;
@@ -341,6 +451,10 @@ int main(void) {
       cmocka_unit_test(a_task_starts_after_the_commit_and_not_before),
       cmocka_unit_test(a_task_whose_commit_failed_never_starts),
       cmocka_unit_test(a_failed_attempt_is_repeated_when_its_backoff_says),
+      cmocka_unit_test(who_says_how_long_to_wait_is_not_asked_earlier),
+      cmocka_unit_test(the_time_of_an_attempt_counts_from_its_turn),
+      cmocka_unit_test(a_drain_does_not_wait_for_what_waits_for_its_turn),
+      cmocka_unit_test(a_drain_waits_for_what_had_its_turn_and_for_what_somebody_waits_for),
       cmocka_unit_test(a_start_that_fails_counts_as_an_attempt),
       cmocka_unit_test(an_attempt_without_an_answer_is_stopped_and_repeated),
       cmocka_unit_test(after_the_last_attempt_the_worker_says_so),

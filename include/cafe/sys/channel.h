@@ -19,8 +19,13 @@ typedef struct cafe_delivery {
 } cafe_delivery;
 
 /* Answers a delivery, exactly once, on the loop thread, not inside send. err NULL: the receiver has it. A retryable
- * code: again later. Any other: never. Since 0.1. */
+ * code: again later, but not before its retry_after_ms. Any other: never. Since 0.1. */
 CAFE_EXPORT void cafe_delivery_answer(cafe_delivery *delivery, const cafe_err *err);
+
+/* The delivery waits for its turn (a rate, a place among those that are sent at once), then it begins: as
+ * cafe_task_hold and cafe_task_begin. Inside send too. Loop thread. Since 0.1. */
+CAFE_EXPORT void cafe_delivery_hold(cafe_delivery *delivery);
+CAFE_EXPORT void cafe_delivery_begin(cafe_delivery *delivery);
 
 typedef struct cafe_channel_ops {
   size_t size;
