@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "cafe/sys/channel.h"
 #include "cafe/sys/loop.h"
+#include "channel/json.h"
 
 typedef struct line_channel line_channel;
 
@@ -61,42 +62,9 @@ static void answer(cafe_timer *timer) {
 
 /* ---- lines ---- */
 
-/* The inside of a JSON string (RFC 8259, section 7). */
-static const char *json_escape(cafe_arena *arena, cafe_slice text) {
-  static const char hex[] = "0123456789abcdef";
-  char *out = cafe_arena_alloc(arena, text.size * 6 + 1);
-  char *to = out;
-  for (size_t i = 0; out && i < text.size; i++) {
-    char c = text.data[i];
-    bool is_control = (unsigned char)c < 0x20;
-    if (is_control || c == '"' || c == '\\') {
-      *to++ = '\\';
-    }
-    if (is_control) {
-      *to++ = 'u';
-      *to++ = '0';
-      *to++ = '0';
-      *to++ = hex[(unsigned char)c >> 4];
-      *to++ = hex[c & 15];
-    } else {
-      *to++ = c;
-    }
-  }
-  return out; /* the arena's memory is zeroed, so it ends with NUL */
-}
-
 static const char *json_line(cafe_arena *arena, const cafe_delivery *delivery, const char *before) {
-  const char *customer = json_escape(arena, delivery->customer_id);
-  const char *event = json_escape(arena, delivery->event);
-  const char *message = json_escape(arena, delivery->message);
-  if (!customer || !event || !message) {
-    return NULL;
-  }
-  return arena_printf(arena,
-                      "%s{\"notificationId\":\"%s\",\"orderId\":%llu,\"customerId\":\"%s\",\"event\":\"%s\","
-                      "\"message\":\"%s\",\"attempt\":%u}\n",
-                      before, delivery->notification_id, (unsigned long long)delivery->order_id, customer, event,
-                      message, (unsigned)delivery->attempt);
+  const char *object = json_delivery(arena, delivery);
+  return object ? arena_printf(arena, "%s%s\n", before, object) : NULL;
 }
 
 /* How many bytes at text[i] are a control character: U+0000 to U+001F, U+007F, U+0080 to U+009F. */

@@ -17,6 +17,7 @@ C_HEADERS = set(
 THIRD_PARTIES = {
     "uv.h": ("lib/loop/", "include/cafe/loop/uv.h"),
     "sqlite3.h": ("lib/store/sqlite", "lib/testing/"),
+    "curl/": ("lib/channel/",),
     "msgpack.h": ("lib/base/", "lib/schema/", "lib/testing/"),
     "msgpack/": ("lib/base/", "lib/schema/", "lib/testing/"),
     "uthash.h": ("lib/",),

@@ -18,9 +18,11 @@ libmsgpack-c-dev|libmsgpack-dev
 uthash-dev
 libsqlite3-dev
 sqlite3
+libcurl4-openssl-dev|libcurl4-gnutls-dev
 libcmocka-dev
 libmicrohttpd-dev
 curl
+openssl
 python3
 python3-hypothesis
 python3-jsonschema
