@@ -25,10 +25,10 @@ static const cafe_schema attempt_type = CAFE_SCHEMA_OF("attempt", attempt_row, a
 static const char *const wake_indexes[] = {"due_ms", NULL};
 
 const cafe_table engine_tables[OWN_TABLES] = {
-    [TABLE_IDS] = {"ids", "id", NULL, &id_type, NULL, false},
-    [TABLE_SAGAS] = {"sagas", "saga_key", "saga", &saga_row_type, NULL, true},
-    [TABLE_WAKES] = {"wakes", "wake_key", NULL, &wake_type, wake_indexes, true},
-    [TABLE_ATTEMPTS] = {"attempts", "attempt_key", "task_number", &attempt_type, NULL, true},
+    [TABLE_IDS] = {"ids", "id", NULL, &id_type, NULL, false, 0},
+    [TABLE_SAGAS] = {"sagas", "saga_key", "saga", &saga_row_type, NULL, true, 0},
+    [TABLE_WAKES] = {"wakes", "wake_key", NULL, &wake_type, wake_indexes, true, 0},
+    [TABLE_ATTEMPTS] = {"attempts", "attempt_key", "task_number", &attempt_type, NULL, true, 0},
 };
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to host a service"); }

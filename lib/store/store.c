@@ -34,8 +34,10 @@ bool store_key_is_free(const cafe_key_write *write, uint64_t holder, bool has_re
   return write->mode == CAFE_KEY_REPLY || (write->replaces != 0 && write->replaces == holder && !has_reply);
 }
 
+static bool is_key(uint64_t key) { return key != 0 && key <= CAFE_KEY_MAX; }
+
 static bool is_key_of(const cafe_unit *unit, uint64_t key) {
-  return key == unit->key || (key != 0 && key <= CAFE_KEY_MAX && cafe_partition(key) == cafe_partition(unit->key));
+  return key == unit->key || (is_key(key) && cafe_partition(key) == cafe_partition(unit->key));
 }
 
 static bool same_name(const char *a, const char *b) { return a == b || strcmp(a, b) == 0; }
@@ -69,7 +71,8 @@ static const char *check_rows(const cafe_unit *unit) {
     if (!write->table) {
       return "a row lacks its table";
     }
-    if (!is_key_of(unit, write->key)) {
+    bool is_anywhere = write->table->flags & CAFE_TABLE_ANYWHERE;
+    if (is_anywhere ? !is_key(write->key) : !is_key_of(unit, write->key)) {
       return "a row's key is out of range or of another partition";
     }
     if (!write->data && write->expected == 0) {

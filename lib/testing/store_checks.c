@@ -101,14 +101,14 @@ static const cafe_field line_fields[] = {
 };
 static const cafe_schema line_type = CAFE_SCHEMA_OF("CheckLine", check_line, line_fields);
 static const char *const line_indexes[] = {"number", "text", NULL};
-const cafe_table check_lines = {"check_lines", "order_id", "line", &line_type, line_indexes, true};
+const cafe_table check_lines = {"check_lines", "order_id", "line", &line_type, line_indexes, true, 0};
 
 static const cafe_field note_fields[] = {
     CAFE_FIELD_OF(1, TEXT, check_note, text),
     CAFE_FIELD_OF(2, I64, check_note, number),
 };
 static const cafe_schema note_type = CAFE_SCHEMA_OF("CheckNote", check_note, note_fields);
-const cafe_table check_notes = {"check_notes", "note_id", NULL, &note_type, NULL, false};
+const cafe_table check_notes = {"check_notes", "note_id", NULL, &note_type, NULL, false, CAFE_TABLE_ANYWHERE};
 
 static const cafe_table *const check_tables[] = {&check_lines, &check_notes, NULL};
 const cafe_store_setup check_setup = {sizeof(cafe_store_setup), "contract", check_tables};

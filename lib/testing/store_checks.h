@@ -101,7 +101,7 @@ typedef struct check_line {
 
 enum { LINE_FLAG, LINE_NUMBER, LINE_COUNT, LINE_STATE, LINE_TEXT, LINE_BLOB, LINE_AT_MS };
 
-/* check_notes(note_id): no second key, doesn't come with load. */
+/* check_notes(note_id): no second key, doesn't come with load, lies in units of any partition. */
 typedef struct check_note {
   cafe_slice text;
   int64_t number;

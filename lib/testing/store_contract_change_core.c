@@ -40,7 +40,7 @@ static const cafe_field newer_fields[] = {
 };
 static const cafe_schema newer_type = CAFE_SCHEMA_OF("CheckLine", newer_line, newer_fields);
 static const char *const newer_indexes[] = {"number", "added_number", NULL};
-static const cafe_table newer_lines = {"check_lines", "order_id", "line", &newer_type, newer_indexes, true};
+static const cafe_table newer_lines = {"check_lines", "order_id", "line", &newer_type, newer_indexes, true, 0};
 
 typedef struct older_line {
   int64_t number;
@@ -51,7 +51,7 @@ static const cafe_field older_fields[] = {
     CAFE_FIELD_OF(2, TEXT, older_line, text),
 };
 static const cafe_schema older_type = CAFE_SCHEMA_OF("CheckLine", older_line, older_fields);
-static const cafe_table older_lines = {"check_lines", "order_id", "line", &older_type, NULL, true};
+static const cafe_table older_lines = {"check_lines", "order_id", "line", &older_type, NULL, true, 0};
 
 static const cafe_table *const newer_tables[] = {&check_notes, &newer_lines, NULL};
 static const cafe_table *const older_tables[] = {&older_lines, NULL};
@@ -138,7 +138,7 @@ static const cafe_field moved_fields[] = {
     CAFE_FIELD_OF(7, TIME, moved_line, at_ms),
 };
 static const cafe_schema moved_type = CAFE_SCHEMA_OF("CheckLine", moved_line, moved_fields);
-static const cafe_table moved_lines = {"check_lines", "order_id", "line", &moved_type, NULL, true};
+static const cafe_table moved_lines = {"check_lines", "order_id", "line", &moved_type, NULL, true, 0};
 static const cafe_table *const moved_tables[] = {&moved_lines, NULL};
 static const cafe_store_setup moved_setup = {sizeof(cafe_store_setup), "moved", moved_tables};
 
@@ -150,7 +150,7 @@ static const cafe_field renumbered_fields[] = {
     CAFE_FIELD_OF(7, TIME, check_line, at_ms),
 };
 static const cafe_schema renumbered_type = CAFE_SCHEMA_OF("CheckLine", check_line, renumbered_fields);
-static const cafe_table renumbered_lines = {"check_lines", "order_id", "line", &renumbered_type, NULL, true};
+static const cafe_table renumbered_lines = {"check_lines", "order_id", "line", &renumbered_type, NULL, true, 0};
 static const cafe_table *const renumbered_tables[] = {&renumbered_lines, NULL};
 static const cafe_store_setup renumbered_setup = {sizeof(cafe_store_setup), "renumbered", renumbered_tables};
 

@@ -452,6 +452,37 @@ static void rows_far_apart_come_and_go(store_check *check) {
   }
 }
 
+static void rows_that_lie_anywhere_ride_in_units_of_other_partitions(store_check *check) {
+  check_begin(check);
+  uint64_t key = check_new_key(check), far = key;
+  while (cafe_partition(far) == cafe_partition(key)) {
+    far = check_new_key(check);
+  }
+  const check_note note = {cafe_text("far"), 1};
+  static const struct {
+    uint64_t expected;
+    bool is_removal;
+    cafe_unit_result wanted;
+    uint32_t events, rows; /* there afterwards */
+  } steps[] = {
+      {0, false, CAFE_UNIT_DONE, 1, 1},        {0, false, CAFE_UNIT_ROW_CONFLICT, 1, 1},
+      {2, true, CAFE_UNIT_ROW_CONFLICT, 1, 1}, {1, false, CAFE_UNIT_DONE, 2, 1},
+      {2, true, CAFE_UNIT_DONE, 3, 0},
+  };
+  for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+    check_unit *unit = unit_new(check, key);
+    unit_event(check, unit, i == 0 ? 1 : steps[i - 1].events + 1);
+    unit_row(check, unit, &check_notes, 0, steps[i].expected, steps[i].is_removal ? NULL : &note);
+    unit->rows[0].key = far;
+    check_one(check, unit, steps[i].wanted);
+    cafe_row_query query = {sizeof(query), &check_notes, NULL, 0, 0, 0, -1, 10};
+    const check_found *found = check_rows(check, &query);
+    CHECK(check, found->row_count == steps[i].rows && (!found->row_count || found->rows[0].key == far),
+          "step %u left %" PRIu32 " rows", i, found->row_count);
+    CHECK(check, check_load(check, key)->event_count == steps[i].events, "step %u left its event, or not", i);
+  }
+}
+
 const store_check_entry store_checks_rows[] = {
     {"rows_are_listed_in_pages_of_any_size", rows_are_listed_in_pages_of_any_size, false, false},
     {"rows_are_filtered_by_each_column", rows_are_filtered_by_each_column, false, false},
@@ -463,5 +494,7 @@ const store_check_entry store_checks_rows[] = {
     {"row_versions_count_each_write_and_begin_anew", row_versions_count_each_write_and_begin_anew, false, false},
     {"an_update_replaces_every_column", an_update_replaces_every_column, false, false},
     {"rows_far_apart_come_and_go", rows_far_apart_come_and_go, false, false},
+    {"rows_that_lie_anywhere_ride_in_units_of_other_partitions",
+     rows_that_lie_anywhere_ride_in_units_of_other_partitions, false, false},
     {NULL, NULL, false, false},
 };

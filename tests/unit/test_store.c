@@ -12,6 +12,7 @@
 
 static const cafe_table plain = {.name = "plain", .key_name = "id"};
 static const cafe_table nested = {.name = "nested", .key_name = "id", .sub_name = "line"};
+static const cafe_table anywhere = {.name = "anywhere", .key_name = "id", .flags = CAFE_TABLE_ANYWHERE};
 
 /* A unit of key 5 in which nothing is wrong. */
 typedef struct sample {
@@ -68,6 +69,15 @@ static void event_without_key(sample *s) { s->events[0].key = 0; }
 static void event_with_a_large_key(sample *s) { s->events[0].key = UINT64_MAX; }
 static void no_table(sample *s) { s->rows[0].table = NULL; }
 static void row_elsewhere(sample *s) { s->rows[2].key = neighbour(5, false); }
+static void row_anywhere(sample *s) {
+  row_elsewhere(s);
+  s->rows[2].table = &anywhere;
+  s->rows[2].sub = 0;
+}
+static void row_nowhere(sample *s) {
+  row_anywhere(s);
+  s->rows[2].key = CAFE_KEY_MAX + 1;
+}
 static void removal_of_nothing(sample *s) { s->rows[1].expected = 0; }
 static void sub_without_name(sample *s) { s->rows[0].sub = 1; }
 static void empty_client_key(sample *s) { s->key.key.size = 0; }
@@ -95,6 +105,8 @@ static const struct {
     {event_with_a_large_key, "out of range"},
     {no_table, "lacks its table"},
     {row_elsewhere, "another partition"},
+    {row_anywhere, NULL},
+    {row_nowhere, "out of range"},
     {removal_of_nothing, "to be removed"},
     {sub_without_name, "second key"},
     {empty_client_key, "client key"},

@@ -11,7 +11,8 @@ CAFE_BEGIN_DECLS
  * The store: one log of events, rows in tables, clients' keys, checkpoints; all that a unit writes is written together
  * or not at all. What every backend promises:
  *
- *  1. A unit is atomic. Its events and rows lie in one partition; a client's key and checkpoints may ride in it.
+ *  1. A unit is atomic. Its events and rows lie in one partition; a client's key, checkpoints and rows of a table that
+ *     is CAFE_TABLE_ANYWHERE may ride in it.
  *  2. An event names its version, a row the version it replaces. A unit that finds another one there conflicts, alone:
  *     the other units of its batch are not touched by it. Units of a batch see the units before them.
  *  3. Positions in a shard start at 1 and have no gaps; a reader sees a prefix of the log, whatever is being committed.
@@ -36,6 +37,10 @@ CAFE_BEGIN_DECLS
  * suite that says whether a backend is one.
  */
 
+typedef enum cafe_table_flag {
+  CAFE_TABLE_ANYWHERE = 1 /* its rows ride in units of any partition: what is checked of them is their version alone */
+} cafe_table_flag;
+
 /* One table. BORROW, with all that it points to: while methods other than open and destroy may be called. Neither of
  * those looks at the tables of the time before: who described them may be gone. Fields may be added at the end. */
 typedef struct cafe_table {
@@ -45,6 +50,7 @@ typedef struct cafe_table {
   const cafe_schema *row;     /* the other columns */
   const char *const *indexes; /* columns of row with an index, ended by NULL; or NULL */
   bool is_loaded;             /* its rows come with cafe_store_ops.load */
+  uint64_t flags;             /* cafe_table_flag */
 } cafe_table;
 
 typedef struct cafe_store_setup {
@@ -81,7 +87,7 @@ typedef struct cafe_stored_event {
 
 typedef struct cafe_row_write {
   const cafe_table *table;
-  uint64_t key; /* in the unit's partition */
+  uint64_t key; /* in the unit's partition, or the table is CAFE_TABLE_ANYWHERE */
   uint64_t sub;
   uint64_t expected; /* the row's version before: 0 there is none. It becomes expected + 1 */
   const void *data;  /* the struct of table->row; NULL removes the row, expected is then above 0 */
@@ -138,8 +144,8 @@ typedef enum cafe_unit_result {
   CAFE_UNIT_LEASE_LOST = 6
 } cafe_unit_result;
 
-/* What is written together. All events and rows have keys of one partition, that of `key`. BORROW: until the batch is
- * done. */
+/* What is written together. All events and rows have keys of one partition, that of `key`, but for rows of tables that
+ * are CAFE_TABLE_ANYWHERE. BORROW: until the batch is done. */
 typedef struct cafe_unit {
   size_t size;
   uint64_t key;
