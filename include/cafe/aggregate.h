@@ -15,7 +15,9 @@ CAFE_BEGIN_DECLS
  * handed. Each may fail: by the cafe_code that it returns, or, where it is handed a collector, by cafe_decision_fail
  * and its like. The unit then fails with that code, and with a text that names the definition and the event; nothing of
  * the unit is written, and what was in memory of it is forgotten. Whoever submitted the command gets the failure; what
- * comes from a log or is due is tried again, for as long as it fails, and nothing behind it is taken before it.
+ * is due is tried again, for as long as it fails. What comes from a log is tried again, too, and nothing behind it is
+ * taken before it; after some tries it is parked as a dead letter, and what is behind it goes on (letters.h), unless it
+ * fails by a code that is retryable (err.h).
  * CAFE_CONFLICT, CAFE_CANCELED and what is no code are told as CAFE_INVALID: the library says those two itself.
  *
  * user BORROW: until the node that hosts the definition is destroyed. NULL is allowed.

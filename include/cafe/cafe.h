@@ -9,6 +9,7 @@
 #include "cafe/err.h"
 #include "cafe/export.h"
 #include "cafe/fulfillment.h"
+#include "cafe/letters.h"
 #include "cafe/log.h"
 #include "cafe/metrics.h"
 #include "cafe/node.h"

@@ -56,10 +56,11 @@ typedef struct cafe_node_options {
   uint32_t max_cached;             /* keys kept in memory beside those in use. 0: 16,384 */
   uint32_t id_block;               /* new keys reserved at once; each end, in order or not, leaves a gap of at most so
                                       many. 0: 1,024 */
+  uint64_t max_record_attempts;    /* of a record that a subscription fails on; then it is parked (letters.h). 0: 5 */
 } cafe_node_options;
 
 #define CAFE_NODE_OPTIONS_INIT                                                                                         \
-  { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0 }
+  { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0, 0 }
 
 /*
  * The thread that makes a node is its loop thread, and everything below is for it alone. One node turns on one thread;
@@ -143,6 +144,7 @@ typedef struct cafe_node_stats {
   uint64_t tasks_running;  /* now */
   uint64_t parked;         /* tasks whose last attempt failed */
   int64_t commit_us_total; /* microseconds in batches: one took commit_us_total / batches */
+  uint64_t dead_letters;   /* records that are parked, with those that wait behind them, now */
 } cafe_node_stats;
 
 /* Fills *out, whose size is set, as far as it reaches. Since 0.1. */

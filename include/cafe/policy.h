@@ -20,6 +20,10 @@ CAFE_EXPORT void cafe_react(cafe_reaction *out, const cafe_schema *command, uint
 /* Fails the unit, also when commands were asked for. Since 0.1. */
 CAFE_EXPORT void cafe_reaction_fail(cafe_reaction *out, cafe_code code, const char *format, ...) CAFE_PRINTF(3, 4);
 
+typedef enum cafe_policy_flag {
+  CAFE_POLICY_SKIPS = 1 /* records of a key are taken also while an earlier one of it is parked (letters.h) */
+} cafe_policy_flag;
+
 /*
  * "Whenever this happened, ask for that." Pure. Where the event's service is hosted by the same node and the command
  * has the event's own key, it is decided in the unit of the event; otherwise through a subscription to the source's
@@ -40,6 +44,7 @@ typedef struct cafe_policy {
   void (*react)(cafe_reaction *out, const cafe_event *event, void *user);
   const cafe_schema *const *commands; /* all that react may ask for, ended by NULL; of aggregates of the same node */
   void *user;                         /* handed to react */
+  uint64_t flags;                     /* cafe_policy_flag */
 } cafe_policy;
 
 #define CAFE_POLICY sizeof(cafe_policy)

@@ -37,8 +37,9 @@ typedef struct cafe_view {
 
   /* REQUIRED. row is zeroed before its first event; *out is CAFE_FOLD_PUT before the call. Texts to keep are copied
    * into the arena. Over several sources the result mustn't depend on how their events interleave: keep columns per
-   * source. Returns CAFE_OK or a cafe_code. A view kept by a subscription stands still while this or sub fails: it is
-   * tried again, and no event is skipped. */
+   * source. Returns CAFE_OK or a cafe_code. Where this or sub fails in a view that a subscription keeps, the view
+   * stands still and tries again; then the event is parked (letters.h), the rows of its key stand still, and the others
+   * go on. No event is skipped. */
   int (*fold)(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user);
 
   void *user; /* handed to the callbacks */

@@ -9,10 +9,13 @@
  * undone one. Events without effect move nothing; the watermark, written now and then, keeps a restart from reading
  * them all again.
  *
+ * A record that fails again and again for a reason of its own is parked: its letter and the checkpoint are one unit
+ * (letter.c).
+ *
  * A policy that asks for several keys writes the checkpoint with the last of them: the others may be asked again after
  * a crash, and aggregates answer by their state.
  */
-#include "engine/consume.h"
+#include "engine/letter.h"
 
 #include "base/str.h"
 
@@ -192,10 +195,8 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
   if (!kept || !data || cafe_arena_copy(&bytes, consumer->arena, stored->data) ||
       cafe_arena_copy(&trace, consumer->arena, stored->trace))
     return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
-  int code = cafe_schema_decode(data, type->schema, bytes, err);
-  if (code)
-    return code;
   kept->type = type;
+  kept->data = bytes;
   kept->event.type = type->schema;
   kept->event.aggregate = consumer->node->registry.aggregates[type->aggregate].type->name;
   kept->event.key = stored->key;
@@ -205,12 +206,29 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
   kept->event.position.shard = consumer->shard;
   kept->event.position.n = stored->n;
   kept->event.trace = trace;
-  kept->event.data = data;
   consumer->batch_ms = stored->time_ms;
   if (stored->time_ms < consumer->complete_ms)
     consumer->complete_ms = stored->time_ms;
+  if (record_read(kept, data, consumer->arena))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
   *ends[partition] = kept;
   ends[partition] = &kept->next;
+  return CAFE_OK;
+}
+
+int record_read(batch_event *record, void *data, cafe_arena *arena) {
+  cafe_err why;
+  record->event.data = data;
+  int code = cafe_schema_decode(data, record->type->schema, record->data, &why);
+  if (!code)
+    return CAFE_OK;
+  cafe_err *kept = cafe_arena_alloc(arena, sizeof *kept);
+  if (!kept)
+    return CAFE_NOMEM;
+  cafe_fail(kept, (cafe_code)code, "%s of key %llu can't be read: %s", record->event.type->name,
+            (unsigned long long)record->event.key, why.text);
+  record->failure = kept;
+  record->event.data = NULL;
   return CAFE_OK;
 }
 
@@ -230,6 +248,7 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
   consumer->scanned = scanned;
   consumer->has_batch = true;
   consumer->has_failed = false;
+  consumer->is_parking = false;
   for (uint32_t i = 0; i < count && !code; i++)
     code = keep_event(consumer, &events[i], ends, &err);
   consumer->under_way = 1; /* until all is begun */
@@ -242,13 +261,32 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
   consumer_end(consumer);
 }
 
-void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
+static void begin_anew(struct consumer *consumer, int64_t after_us) {
   consumer->has_failed = true;
-  consumer->retry_at_us = node_now_us(consumer->node) + AGAIN_US;
-  if (code != CAFE_CONFLICT && code != CAFE_CANCELED)
+  consumer->retry_at_us = node_now_us(consumer->node) + after_us;
+  node_pump(consumer->node);
+}
+
+void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
+  if (consumer->letter) {
+    replay_failed(consumer, false, err);
+    return;
+  }
+  bool is_news = code != CAFE_CONFLICT && code != CAFE_CANCELED && !consumer->has_warned;
+  if (is_news)
     node_log(consumer->node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s: %s", consumer->name,
              consumer->source, err->text);
-  node_pump(consumer->node);
+  consumer->has_warned = consumer->has_warned || is_news;
+  begin_anew(consumer, AGAIN_US);
+}
+
+void consumer_failed_by(struct consumer *consumer, const batch_event *record, int code, const cafe_err *err) {
+  if (!record || !letter_is_deserved(code))
+    consumer_failed(consumer, code, err);
+  else if (consumer->letter)
+    replay_failed(consumer, true, err);
+  else
+    begin_anew(consumer, letter_try(consumer, record, err) ? AGAIN_US : 1);
 }
 
 void consumer_end(struct consumer *consumer) {
@@ -257,8 +295,13 @@ void consumer_end(struct consumer *consumer) {
   consumer->has_batch = false;
   if (consumer->kind == CONSUME_VIEW)
     project_end(consumer);
+  if (consumer->letter) {
+    replay_ended(consumer);
+    return;
+  }
   if (consumer->has_failed)
     return; /* begun anew from the checkpoints, by consume_turn */
+  consumer->has_warned = false;
   consumer->after = consumer->scanned;
   consumer->watermark = consumer->scanned;
   if (consumer->batch_ms > consumer->complete_ms)
@@ -274,7 +317,7 @@ void consumer_end(struct consumer *consumer) {
 struct effect {
   struct act act;
   struct consumer *consumer;
-  uint32_t partition;
+  const batch_event *record;
   const collected *at; /* the first of its commands for act.key; those for keys named before it are done */
 };
 
@@ -295,29 +338,40 @@ static const collected *next_key(const struct effect *effect) {
 static void effect_key(struct effect *effect) {
   struct act *act = &effect->act;
   act->key = effect->at ? effect->at->key : act->event->key;
-  act->has_checkpoint = !effect->at || !next_key(effect);
+  act->is_last = !effect->at || !next_key(effect);
 }
 
 static void effect_finished(cafe_node *node, struct act *done, int code, const cafe_err *err) {
   struct effect *effect = CONTAINER(done, struct effect, act);
   struct consumer *consumer = effect->consumer;
-  uint32_t partition = effect->partition;
-  if (code == CAFE_OK && !done->has_checkpoint) {
+  if (code == CAFE_OK && !done->is_last) {
     effect->at = next_key(effect);
     effect_key(effect);
     act_submit(node, done);
     return;
   }
-  if (code) {
-    consumer_failed(consumer, code, err);
-  } else {
-    consumer->applied[partition] = consumer->stored[partition] = done->checkpoint.n;
-    if (!node->is_consuming)
-      consumer->has_failed = true; /* what is left is the next start's */
-    else if (!consumer->has_failed)
-      next_of(consumer, partition);
-  }
+  if (code)
+    consumer_failed_by(consumer, done->is_at_fault ? effect->record : NULL, code, err);
+  else if (!consumer->letter)
+    consumer_done(consumer, (uint32_t)done->checkpoint.partition, done->checkpoint.n);
   consumer_end(consumer);
+}
+
+void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n) {
+  consumer->applied[partition] = consumer->stored[partition] = n;
+  if (!consumer->node->is_consuming)
+    consumer->has_failed = true; /* what is left is the next start's */
+  else if (!consumer->has_failed)
+    next_of(consumer, partition);
+}
+
+void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n) {
+  *out = (cafe_checkpoint){.subscription = consumer->name,
+                           .log_id = consumer->log_id,
+                           .shard = consumer->shard,
+                           .partition = (int32_t)partition,
+                           .expected = consumer->stored[partition],
+                           .n = n};
 }
 
 /* *begun tells whether it has one. */
@@ -325,6 +379,10 @@ static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partiti
                         cafe_err *err) {
   cafe_node *node = consumer->node;
   cafe_reaction reaction;
+  if (taken->failure) {
+    *err = *taken->failure;
+    return err->code;
+  }
   collector_init(&reaction.commands, consumer->arena);
   if (consumer->kind == CONSUME_POLICY) {
     const cafe_policy *policy = node->registry.policies[consumer->index];
@@ -343,7 +401,7 @@ static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partiti
   if (!made)
     return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
   made->consumer = consumer;
-  made->partition = partition;
+  made->record = taken;
   made->at = reaction.commands.first;
   made->act.kind = ACT_EVENT;
   made->act.consumer = consumer;
@@ -353,12 +411,8 @@ static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partiti
   made->act.commands = reaction.commands.first;
   made->act.trace = taken->event.trace;
   made->act.finish = effect_finished;
-  made->act.checkpoint.subscription = consumer->name;
-  made->act.checkpoint.log_id = consumer->log_id;
-  made->act.checkpoint.shard = consumer->shard;
-  made->act.checkpoint.partition = (int32_t)partition;
-  made->act.checkpoint.expected = consumer->stored[partition];
-  made->act.checkpoint.n = taken->event.position.n;
+  made->act.letter = consumer->letter;
+  consumer_move(&made->act.checkpoint, consumer, partition, taken->event.position.n);
   effect_key(made);
   consumer->under_way++;
   act_submit(node, &made->act);
@@ -371,14 +425,20 @@ static void next_of(struct consumer *consumer, uint32_t partition) {
   int code = CAFE_OK;
   bool begun = false;
   while (!code && !begun && consumer->queues[partition]) {
-    const batch_event *taken = consumer->queues[partition];
+    batch_event *taken = consumer->queues[partition];
     consumer->queues[partition] = taken->next;
-    code = begin_effect(&begun, consumer, partition, taken, &err);
-    if (!code && !begun)
+    taken->fate = letter_fate_of(consumer, taken);
+    if (taken->fate == FATE_TAKE)
+      code = begin_effect(&begun, consumer, partition, taken, &err);
+    else
+      code = letter_park(&begun, consumer, taken, &err);
+    if (!code && !begun && consumer->letter)
+      code = replay_without_effect(&begun, consumer, &err);
+    else if (!code && !begun)
       consumer->applied[partition] = taken->event.position.n;
+    if (code)
+      consumer_failed_by(consumer, taken, code, &err);
   }
-  if (code)
-    consumer_failed(consumer, code, &err);
 }
 
 void consumer_begin(struct consumer *consumer) {
@@ -650,7 +710,9 @@ static int start_views(cafe_node *node, cafe_err *err) {
 }
 
 int consume_start(cafe_node *node, cafe_err *err) {
-  int code = start_policies(node, err);
+  int code = letter_start(node, err);
+  if (!code)
+    code = start_policies(node, err);
   if (!code)
     code = start_sagas(node, err);
   if (!code)
@@ -670,8 +732,10 @@ void consume_close(cafe_node *node) {
 
 void consume_destroy(cafe_node *node) {
   struct consumer *consumer, *next;
+  letter_destroy(node);
   LL_FOREACH_SAFE(node->consumers, consumer, next) {
     project_destroy(consumer);
+    letter_forget_trials(consumer);
     cafe_arena_destroy(consumer->arena);
     node_free(node, consumer);
   }

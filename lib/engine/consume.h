@@ -4,22 +4,37 @@
 
 #include "engine/publish.h"
 
-typedef enum consumer_kind { CONSUME_POLICY = 1, CONSUME_SAGA = 2, CONSUME_VIEW = 3 } consumer_kind;
+typedef enum consumer_kind {
+  CONSUME_POLICY = CAFE_LETTER_POLICY,
+  CONSUME_SAGA = CAFE_LETTER_SAGA,
+  CONSUME_VIEW = CAFE_LETTER_VIEW
+} consumer_kind;
+
+/* What becomes of a record (letter.c). */
+typedef enum letter_fate {
+  FATE_TAKE = 0,
+  FATE_PARK = 1, /* it failed often enough */
+  FATE_WAIT = 2  /* an earlier one of its key is parked */
+} letter_fate;
 
 /* An event of the batch in hand. */
 typedef struct batch_event {
   struct batch_event *next; /* of its partition */
-  cafe_event event;
+  cafe_event event;         /* data NULL: it can't be read, and failure says why */
   const event_type *type;
+  cafe_slice data; /* as it came */
+  const cafe_err *failure;
+  letter_fate fate;
 } batch_event;
 
-/* One subscription: a policy's, a saga's or a view's, to one shard of one service's log. */
+/* One subscription: a policy's, a saga's or a view's, to one shard of one service's log. Or the replayer (replay.c),
+ * which is in no list and reads no log: its batch is a letter. */
 struct consumer {
   struct consumer *next;
   cafe_node *node;
   consumer_kind kind;
-  uint32_t index; /* of the policy, saga or view */
-  char *name;     /* the subscription's, kept for ever: "order_infos<pay", "order_infos<." of the node's own log */
+  uint32_t index;   /* of the policy, saga or view */
+  const char *name; /* the subscription's, kept for ever: "order_infos<pay", "order_infos<." of the node's own log */
   const char *source;
   bool is_local;
   uint32_t shard;
@@ -51,17 +66,29 @@ struct consumer {
   bool is_behind;                /* it doesn't hold all that is known of its log */
   int64_t complete_ms;           /* UTC: then it holds all of it up to here. For metrics */
   int64_t batch_ms;              /* of the last event in hand */
+  bool has_warned;               /* of a failure that isn't a record's; until a batch is done */
+  struct trial *trials;          /* of records that failed; at most one a partition */
+  bool is_parking;               /* the batch has a record that isn't taken */
+  const cafe_row_write *letter;  /* the replayer: the row that goes with the effect, in the checkpoint's place */
   struct projection *projection; /* views: shared by the subscriptions of one view */
   struct consumer *next_waiting; /* for its turn there */
 };
 
 /* Steps of the batch in hand. */
+/* Reads record->data, which stays where it is, into data, as wide as the type, or keeps why it can't be. CAFE_NOMEM. */
+int record_read(batch_event *record, void *data, cafe_arena *arena);
 void consumer_begin(struct consumer *consumer);
 void consumer_end(struct consumer *consumer);
 void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
+/* The same by what a record asks for; NULL: it isn't known, or not its fault. */
+void consumer_failed_by(struct consumer *consumer, const batch_event *record, int code, const cafe_err *err);
+/* The partition's records up to n are done, durably: policies and sagas take the next one. */
+void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n);
 uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
 /* The last position of its log that is known. */
 uint64_t consumer_head(const struct consumer *consumer);
+/* The move of the partition's checkpoint to n. */
+void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n);
 
 /* Monotonic; INT64_MAX: nothing is due. */
 int64_t consume_next_us(const cafe_node *node);

@@ -185,6 +185,9 @@ int definition_check_policy(const cafe_policy *policy, cafe_err *err) {
   const char *lacks = missing(parts);
   if (lacks)
     return cafe_fail(err, CAFE_INVALID, "the policy %s lacks %s", policy->name, lacks);
+  if (policy->flags & ~(uint64_t)CAFE_POLICY_SKIPS)
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the policy %s has flags that this library doesn't know: use a newer one",
+                     policy->name);
   return check_reads(policy->events, "the policy", policy->name, err);
 }
 

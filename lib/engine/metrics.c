@@ -131,7 +131,7 @@ static void tell_work(visit *v) {
   gauge(v, "cafe_cached_keys", "Keys in memory.", map_count(node->subjects));
   gauge(v, "cafe_tasks_running", "Calls to the outside world under way.", node->stats.tasks_running);
   counter(v, "cafe_tasks_given_up_total", "Tasks whose last attempt failed.", node->stats.parked);
-  gauge(v, "cafe_dead_letters", "What was given up and waits for an operator.", node->stats.parked);
+  gauge(v, "cafe_dead_letters", "Records that are parked, with those that wait behind them.", node->stats.dead_letters);
 }
 
 /* Now - since when the consumer doesn't hold all that is known of its log; 0: it does. */

@@ -19,6 +19,7 @@
 #include "engine/commit.h"
 #include "engine/consume.h"
 #include "engine/key.h"
+#include "engine/letter.h"
 #include "engine/metrics.h"
 #include "engine/timer.h"
 
@@ -264,6 +265,9 @@ static void set_pump(cafe_node *node) {
   int64_t consume_us = consume_next_us(node);
   if (consume_us < next)
     next = consume_us;
+  int64_t replay_us = replay_next_us(node);
+  if (replay_us < next)
+    next = replay_us;
   if (next != INT64_MAX)
     pump_at(node, next);
 }
@@ -285,6 +289,7 @@ static void turn(cafe_node *node) {
   take_acts(node);
   commit_turn(node);
   consume_turn(node, now_us);
+  replay_turn(node, now_us);
   publish_turn(node);
   read_turn(node);
   changes_turn(node);
@@ -334,6 +339,7 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *
   node->max_batch = options->max_batch ? options->max_batch : 512;
   node->max_cached = options->max_cached ? options->max_cached : 16384;
   node->id_block = options->id_block ? options->id_block : 1024;
+  node->max_record_attempts = options->max_record_attempts ? options->max_record_attempts : 5;
   node->small_arenas.block = SMALL_ARENA;
   node->large_arenas.block = LARGE_ARENA;
   node->pump.fire = pump_fired;

@@ -23,8 +23,8 @@
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
- * (subscriptions), read.c (lists), count.c (counts), changes.c (a view's changes), key.c (clients' keys), metrics.c
- * (what an operator sees), node.c (life cycle), registry.c (what is hosted).
+ * (subscriptions), letter.c and replay.c (their dead letters), read.c (lists), count.c (counts), changes.c (a view's
+ * changes), key.c (clients' keys), metrics.c (what an operator sees), node.c (life cycle), registry.c (what is hosted).
  */
 
 struct subject;
@@ -75,6 +75,8 @@ typedef struct command_type {
   uint64_t *decided; /* so often, by verdict: for metrics */
 } command_type;
 
+#define LETTER_TABLE "cafe_dead_letters"
+
 typedef struct registry {
   hosted_aggregate *aggregates;
   hosted_saga *sagas;
@@ -92,7 +94,7 @@ typedef struct registry {
   map *commands_by_name;
 } registry;
 
-enum { TABLE_IDS, TABLE_SAGAS, TABLE_WAKES, TABLE_ATTEMPTS, OWN_TABLES };
+enum { TABLE_IDS, TABLE_SAGAS, TABLE_WAKES, TABLE_ATTEMPTS, TABLE_LETTERS, OWN_TABLES };
 extern const cafe_table engine_tables[OWN_TABLES];
 
 typedef struct id_row {
@@ -175,8 +177,10 @@ struct act {
   /* ACT_EVENT */
   struct consumer *consumer;
   cafe_checkpoint checkpoint;
-  const collected *commands; /* what its policy asks; those of this key are for this act */
-  bool has_checkpoint;
+  const collected *commands;    /* what its policy asks; those of this key are for this act */
+  bool is_last;                 /* of the event's acts: the checkpoint, or … */
+  const cafe_row_write *letter; /* … what ends a letter, goes into its unit; NULL: it is no replay */
+  bool is_at_fault;             /* it failed by what it asks for, not by the store, nor by another writer */
 
   /* ACT_ROWS */
   cafe_row_write row;
@@ -433,6 +437,10 @@ void op_discard(cafe_op *op);
 void op_fail_waiters(struct subject *subject, const cafe_err *err);
 /* Decides its act once more. */
 void op_again(cafe_op *op);
+/* One that has no act: `served` is called when it is answered, by whoever serves it, or earlier by its deadline or its
+ * caller. NULL: no memory. */
+cafe_op *op_make(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
+                 void *user);
 int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
 void op_turn(cafe_node *node, int64_t now_us);
 void op_close(cafe_node *node);
@@ -442,9 +450,6 @@ void read_turn(cafe_node *node);
 void changes_turn(cafe_node *node);
 /* Whether it may be read from. */
 int read_check(const cafe_node *node, cafe_err *err);
-/* An op that has no act: it is answered by its job, or earlier by its deadline or its caller. NULL: no memory. */
-cafe_op *op_make(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
-                 void *user);
 
 /* ---- task.c ---- */
 
@@ -513,6 +518,7 @@ struct cafe_node {
   cafe_store *store;
   cafe_transport *transport;
   uint32_t max_queued, max_batch, max_cached, id_block;
+  uint64_t max_record_attempts;
   node_state state;
   registry registry;
   cafe_arena *registry_arena;
@@ -555,6 +561,7 @@ struct cafe_node {
   bool has_new_watches;  /* some weren't looked at yet */
   bool has_canceled;     /* some op is_canceled */
   struct consumer *consumers;
+  struct letters *letters;
   cafe_pull *pulls;
   struct pull_job *pull_jobs; /* being read */
   struct request_out *requests;

@@ -10,7 +10,7 @@
  * take turns: a batch begins when the one before it is written. Else each would fold into rows that the others have
  * changed.
  */
-#include "engine/consume.h"
+#include "engine/letter.h"
 
 enum {
   CACHED_ROWS = 8192,
@@ -54,22 +54,28 @@ static void forget(struct projection *projection) {
   projection->text_bytes = 0;
 }
 
-static struct projection *projection_of(struct consumer *consumer) {
-  struct consumer *other;
-  LL_FOREACH(consumer->node->consumers, other) {
-    if (other->kind == CONSUME_VIEW && other->index == consumer->index && other->projection)
-      return other->projection;
+/* The view's first subscription has it, for the others, and for the replayer. */
+static struct projection *projection_of(const struct consumer *consumer) {
+  struct consumer *first;
+  LL_FOREACH(consumer->node->consumers, first) {
+    if (first->kind == CONSUME_VIEW && first->index == consumer->index)
+      break;
   }
-  return node_alloc(consumer->node, sizeof *other->projection);
+  if (first && !first->projection) {
+    first->projection = node_alloc(consumer->node, sizeof *first->projection);
+    if (first->projection)
+      first->projection->users = 1;
+  }
+  return first ? first->projection : NULL;
 }
 
 static int share(struct consumer *consumer, cafe_err *err) {
-  if (consumer->projection)
-    return CAFE_OK;
-  consumer->projection = projection_of(consumer);
-  if (!consumer->projection)
+  struct projection *shared = projection_of(consumer);
+  if (!shared)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a view");
-  consumer->projection->users++;
+  if (consumer->projection != shared)
+    shared->users++;
+  consumer->projection = shared;
   return CAFE_OK;
 }
 
@@ -127,14 +133,17 @@ static int row_of(view_row **out, struct consumer *consumer, const cafe_event *e
 
 static void partition_finished(struct unit *unit, int code, const cafe_err *err) {
   struct consumer *consumer = unit->consumer;
-  const cafe_checkpoint *moved = &unit->store.checkpoints[0];
+  const cafe_checkpoint *moved = unit->store.checkpoint_count ? &unit->store.checkpoints[0] : NULL;
   if (code) {
     forget(consumer->projection);
     consumer_failed(consumer, code, err);
   } else {
-    consumer->applied[moved->partition] = consumer->stored[moved->partition] = moved->n;
-    if (unit->store.checkpoints[0].n > consumer->stored_watermark)
-      node_pump(consumer->node);
+    letter_written(consumer, unit);
+    if (moved) {
+      consumer->applied[moved->partition] = consumer->stored[moved->partition] = moved->n;
+      if (moved->n > consumer->stored_watermark)
+        node_pump(consumer->node);
+    }
   }
   consumer_end(consumer);
 }
@@ -147,11 +156,17 @@ static size_t bytes_of(const cafe_schema *type, const void *row) {
   return bytes;
 }
 
-static int fold_events(struct consumer *consumer, batch_event *queue, view_row **dirty, uint32_t *count, uint64_t *n,
-                       cafe_err *err) {
+/* *last is the last one that was looked at: on failure the one at fault. *count is how many rows are to be written,
+ * letters too. */
+static int fold_events(struct consumer *consumer, const batch_event *queue, view_row **dirty, uint32_t *count,
+                       const batch_event **last, cafe_err *err) {
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
-  for (batch_event *at = queue; at; at = at->next) {
-    *n = at->event.position.n;
+  for (const batch_event *at = queue; at; at = at->next) {
+    *last = at;
+    if (at->fate != FATE_TAKE) {
+      ++*count;
+      continue;
+    }
     view_row *row;
     cafe_fold fold;
     int code = row_of(&row, consumer, &at->event, err);
@@ -172,22 +187,24 @@ static int fold_events(struct consumer *consumer, batch_event *queue, view_row *
   return CAFE_OK;
 }
 
-static int write_partition(struct consumer *consumer, uint32_t partition, cafe_err *err) {
+/* *last: as in fold_events; NULL where no event is at fault. */
+static int write_partition(struct consumer *consumer, uint32_t partition, const batch_event **last, cafe_err *err) {
   cafe_node *node = consumer->node;
   const cafe_table *table = &node->registry.views[consumer->index].table;
   view_row *dirty = NULL;
   uint32_t count = 0;
-  uint64_t n = 0;
-  int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, &n, err);
+  int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, last, err);
   if (code)
     return code;
-  if (!dirty) {
+  uint64_t n = (*last)->event.position.n;
+  *last = NULL;
+  if (!count && !consumer->letter) {
     consumer->applied[partition] = n;
     return CAFE_OK;
   }
   cafe_arena *arena = node_arena(node);
   struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
-  cafe_row_write *rows = made ? cafe_arena_alloc(arena, count * sizeof *rows) : NULL;
+  cafe_row_write *rows = made ? cafe_arena_alloc(arena, (count + 1) * sizeof *rows) : NULL;
   cafe_checkpoint *checkpoint = rows ? cafe_arena_alloc(arena, sizeof *checkpoint) : NULL;
   if (!checkpoint)
     goto no_memory;
@@ -203,17 +220,21 @@ static int write_partition(struct consumer *consumer, uint32_t partition, cafe_e
     write->data = copy;
     row->is_dirty = false;
   }
-  checkpoint->subscription = consumer->name;
-  checkpoint->log_id = consumer->log_id;
-  checkpoint->shard = consumer->shard;
-  checkpoint->partition = (int32_t)partition;
-  checkpoint->expected = consumer->stored[partition];
-  checkpoint->n = n;
+  for (const batch_event *at = consumer->queues[partition]; at && !code; at = at->next)
+    if (at->fate != FATE_TAKE)
+      code = letter_write(&rows[made->store.row_count++], consumer, at, arena, err);
+  if (code) {
+    node_arena_free(node, arena);
+    return code;
+  }
+  if (consumer->letter)
+    rows[made->store.row_count++] = *consumer->letter;
+  consumer_move(checkpoint, consumer, partition, n);
   made->store.size = sizeof made->store;
-  made->store.key = dirty->key;
+  made->store.key = consumer->queues[partition]->event.key;
   made->store.rows = rows;
   made->store.checkpoints = checkpoint;
-  made->store.checkpoint_count = 1;
+  made->store.checkpoint_count = !consumer->letter;
   made->arena = arena;
   made->consumer = consumer;
   made->finished = partition_finished;
@@ -231,11 +252,12 @@ static void fold_batch(struct consumer *consumer) {
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     if (!consumer->queues[p])
       continue;
-    int code = write_partition(consumer, p, &err);
+    const batch_event *at_fault = NULL;
+    int code = write_partition(consumer, p, &at_fault, &err);
     if (!code)
       continue;
     forget(consumer->projection);
-    consumer_failed(consumer, code, &err);
+    consumer_failed_by(consumer, at_fault, code, &err);
     return;
   }
 }
@@ -288,13 +310,21 @@ static void read_done(storage_job *base) {
   consumer_end(consumer);
 }
 
-static int find_rows(struct consumer *consumer, read_job *job, cafe_err *err) {
+/* And what becomes of each event. *at_fault: the one that fails. */
+static int find_rows(struct consumer *consumer, read_job *job, const batch_event **at_fault, cafe_err *err) {
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     for (batch_event *at = consumer->queues[p]; at; at = at->next) {
       view_row *row;
-      int code = row_of(&row, consumer, &at->event, err);
-      if (code)
+      at->fate = letter_fate_of(consumer, at);
+      if (at->fate != FATE_TAKE)
+        continue;
+      if (at->failure)
+        *err = *at->failure;
+      int code = at->failure ? at->failure->code : row_of(&row, consumer, &at->event, err);
+      if (code) {
+        *at_fault = at;
         return code;
+      }
       if (!row)
         continue;
       bool is_listed = row->is_read;
@@ -317,16 +347,17 @@ static void begin_batch(struct consumer *consumer) {
   if (events == 0)
     return;
   read_job *job = node_alloc(node, sizeof *job);
+  const batch_event *at_fault = NULL;
   int code = job ? prepare(consumer, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
   if (!code) {
     job->consumer = consumer;
     job->rows = cafe_arena_alloc(consumer->arena, events * sizeof(view_row *));
-    code = job->rows ? find_rows(consumer, job, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
+    code = job->rows ? find_rows(consumer, job, &at_fault, &err) : cafe_fail(&err, CAFE_NOMEM, "no memory for a view");
   }
   if (code) {
     node_free(node, job);
     forget(consumer->projection);
-    consumer_failed(consumer, code, &err);
+    consumer_failed_by(consumer, at_fault, code, &err);
     return;
   }
   consumer->under_way++;

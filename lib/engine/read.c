@@ -196,6 +196,17 @@ static int read_filter(cafe_condition *out, const cafe_view *view, const cafe_fi
   }
 }
 
+/* One of the engine's own tables, made from no log. */
+static bool is_own(const cafe_view *view) { return view == &cafe_dead_letters_view; }
+
+static int note_positions(read_job *job, const cafe_view *view, const hosted_view *hosted) {
+  if (is_own(view))
+    return CAFE_OK;
+  if (view->is_inline)
+    return note_shards(job, 0, job->job.node->shards);
+  return note_subscriptions(job, (uint32_t)(hosted - job->job.node->registry.views));
+}
+
 static int run_nothing(storage_job *base, cafe_err *err) {
   (void)base, (void)err;
   return CAFE_OK;
@@ -234,7 +245,7 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   if (code)
     return code;
   const hosted_view *view = registry_view(node, list.view);
-  if (!view)
+  if (!view && !(list.view && is_own(list.view)))
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
   if (list.limit < 1 || list.limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list.limit);
@@ -245,13 +256,12 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   if (!job)
     return cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->rows = cafe_arena_alloc(job->arena, list.limit * sizeof *job->rows);
-  bool has_positions = list.view->is_inline ? !note_shards(job, 0, node->shards)
-                                            : !note_subscriptions(job, (uint32_t)(view - node->registry.views));
+  bool has_positions = !note_positions(job, list.view, view);
   job->job.run = run_list;
   code = job->rows && has_positions ? read_conditions(job, &list, err)
                                     : cafe_fail(err, CAFE_NOMEM, "no memory for a read");
   job->query.size = sizeof job->query;
-  job->query.table = &view->table;
+  job->query.table = view ? &view->table : &engine_tables[TABLE_LETTERS];
   job->query.after_key = list.after_key;
   job->query.after_sub = list.after_sub;
   job->query.order_by = -1;

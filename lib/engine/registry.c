@@ -28,6 +28,7 @@ const cafe_table engine_tables[OWN_TABLES] = {
     [TABLE_IDS] = {"ids", "id", NULL, &id_type, NULL, false, 0},
     [TABLE_SAGAS] = {"sagas", "saga_key", "saga", &saga_row_type, NULL, true, 0},
     [TABLE_WAKES] = {"wakes", "wake_key", NULL, &wake_type, wake_indexes, true, 0},
+    [TABLE_LETTERS] = {LETTER_TABLE, "record_key", "letter", &cafe_dead_letter_type, NULL, false, CAFE_TABLE_ANYWHERE},
     [TABLE_ATTEMPTS] = {"attempts", "attempt_key", "task_number", &attempt_type, NULL, true, 0},
 };
 

@@ -340,10 +340,11 @@ static int take_rows(struct subject *subject, const load_job *job, cafe_err *err
   return CAFE_OK;
 }
 
-static void fail_queue(struct subject *subject, int code, const cafe_err *err) {
+static void fail_queue(struct subject *subject, bool is_by_store, int code, const cafe_err *err) {
   while (subject->queue) {
     struct act *act = subject->queue;
     DL_DELETE(subject->queue, act);
+    act->is_at_fault = !is_by_store;
     act->finish(subject->node, act, code, err);
   }
 }
@@ -354,6 +355,7 @@ static void load_done(storage_job *base) {
   struct subject *subject = subject_find(node, job->key);
   cafe_err err = base->err;
   int code = base->code;
+  bool is_by_store = code != CAFE_OK;
   subject->holds++;
   if (!code)
     code = fold_events(subject, job, &err);
@@ -364,7 +366,7 @@ static void load_done(storage_job *base) {
     if (code == CAFE_CORRUPT || code == CAFE_UNSUPPORTED)
       node_log(node, CAFE_LOG_ERROR, subject->key, (cafe_slice){NULL, 0}, "%s", err.text);
     subject->state = SUBJECT_STALE;
-    fail_queue(subject, code, &err);
+    fail_queue(subject, is_by_store, code, &err);
     if (!cafe_code_is_retryable(code))
       op_fail_waiters(subject, &err);
     timer_retry(subject);
@@ -386,7 +388,7 @@ void subject_load(struct subject *subject) {
     node_arena_free(node, arena);
     cafe_fail(&err, CAFE_NOMEM, "no memory to read a key");
     subject->state = SUBJECT_STALE;
-    fail_queue(subject, CAFE_NOMEM, &err);
+    fail_queue(subject, false, CAFE_NOMEM, &err);
     return;
   }
   subject->state = SUBJECT_LOADING;

@@ -546,7 +546,7 @@ static int seal_wake(execution *x, cafe_row_write *rows, bool is_exact) {
 }
 
 static int seal_rows(execution *x, struct act *act) {
-  uint32_t room = 2;
+  uint32_t room = 3;
   for (view_slot *slot = x->subject->views; slot; slot = slot->next)
     room += slot->is_dirty;
   for (uint64_t left = x->changed_sagas; left; left &= left - 1)
@@ -561,6 +561,8 @@ static int seal_rows(execution *x, struct act *act) {
     code = seal_wake(x, rows, act->kind == ACT_TICK);
   if (act->kind == ACT_ROWS)
     rows[x->unit->store.row_count++] = act->row;
+  if (act->is_last && act->letter)
+    rows[x->unit->store.row_count++] = *act->letter;
   x->unit->store.rows = rows;
   return code;
 }
@@ -597,7 +599,7 @@ static int seal(execution *x, struct act *act) {
   }
   unit->store.events = x->stored;
   unit->store.event_count = x->stored_count;
-  if (act->has_checkpoint) {
+  if (act->is_last && !act->letter) {
     unit->store.checkpoints = &act->checkpoint;
     unit->store.checkpoint_count = 1;
   }
@@ -658,6 +660,7 @@ void unit_execute(struct subject *subject, struct act *act) {
     unit_free(node, unit);
     if (!is_as_before)
       subject_make_stale(subject);
+    act->is_at_fault = true;
     act->finish(node, act, code, &err);
     return;
   }

@@ -118,7 +118,7 @@ static void what_is_not_of_this_versions_size_is_refused(void **state) {
   w.aggregate.size = 0;
   refuses(&k, &w, "set it by CAFE_AGGREGATE");
   wrong_init(&w);
-  w.policy.size--;
+  w.policy.size = offsetof(cafe_policy, user);
   refuses(&k, &w, "set it by CAFE_POLICY");
   wrong_init(&w);
   w.view.size = 0;

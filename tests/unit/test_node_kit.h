@@ -175,6 +175,7 @@ typedef struct kitchen {
   uint32_t attempts[512]; /* the same by key */
   bool has_cause;         /* that one had */
   uint32_t max_cached;
+  uint64_t max_record_attempts;
   const cafe_allocator *allocator;
   int (*on_start)(struct kitchen *self); /* OPTIONAL. CAFE_OK: it runs */
   const cafe_schema *gives_up_by;
@@ -221,6 +222,7 @@ static inline void kitchen_up(kitchen *self) {
   options.loop = self->loop;
   options.store = self->store;
   options.max_cached = self->max_cached;
+  options.max_record_attempts = self->max_record_attempts;
   options.allocator = self->allocator;
   options.log = (cafe_log){kitchen_log, self, CAFE_LOG_WARN};
   if (cafe_node_create(&self->node, &options, &err) || cafe_node_host(self->node, &self->service, &err) ||

@@ -223,6 +223,10 @@ static int remember(void *data, const cafe_event *event, const cafe_command *cau
   return CAFE_OK;
 }
 
+static int use_replay(const void *given, cafe_err *err) {
+  return cafe_node_replay_letter(NULL, sized_kit.node, given, NULL, NULL, err);
+}
+
 static void options_and_definitions_may_be_shorter_or_longer_within_bounds(void **state) {
 #define TRY(type, good, last, use)  try_sizes(#type, (good), sizeof(type), SIZED_UNTIL(type, last), use)
 #define TRY_FROZEN(type, good, use) try_sizes(#type, (good), sizeof(type), sizeof(type), use)
@@ -241,6 +245,7 @@ static void options_and_definitions_may_be_shorter_or_longer_within_bounds(void 
   cafe_worker worker = {.size = CAFE_WORKER, .task = &question_type, .start = kit_task_start, .stop = kit_task_stop};
   cafe_submit submit = CAFE_SUBMIT_INIT;
   cafe_list list = CAFE_LIST_INIT;
+  cafe_replay replay = CAFE_REPLAY_INIT;
   cafe_node_options node_options = CAFE_NODE_OPTIONS_INIT;
   cafe_shop_options shop_options = CAFE_SHOP_OPTIONS_INIT;
   cafe_memory_options memory_options = CAFE_MEMORY_OPTIONS_INIT;
@@ -252,6 +257,7 @@ static void options_and_definitions_may_be_shorter_or_longer_within_bounds(void 
   submit.data = &data;
   submit.data_size = sizeof data;
   list.view = &boxes_view;
+  replay.key = replay.letter = 1;
   node_options.loop = k->loop;
   node_options.store = k->store;
   shop_options.services = CAFE_SHOP_APP;
@@ -264,6 +270,7 @@ static void options_and_definitions_may_be_shorter_or_longer_within_bounds(void 
   TRY_FROZEN(cafe_saga, &saga, use_saga);
   TRY(cafe_submit, &submit, reply_user, use_submit);
   TRY(cafe_list, &list, limit, use_list);
+  TRY(cafe_replay, &replay, data_size, use_replay);
   TRY(cafe_shop_options, &shop_options, channel_retry, use_shop_options);
   TRY(cafe_memory_options, &memory_options, is_threaded, use_memory_options);
   TRY(cafe_sqlite_options, &sqlite_options, vfs, use_sqlite_options);
