@@ -21,11 +21,12 @@ EXAMPLES = 400 if os.environ.get("CAFE_FULL") else 25
 with open(os.path.join(ROOT, "docs", "openapi.json"), encoding="utf-8") as file:
     DOCUMENT = json.load(file)
 
+# A stream never ends, so that it isn't asked here: test_stream.py is about it.
 OPERATIONS = [
     (method, path, described)
     for path, item in DOCUMENT["paths"].items()
     for method, described in item.items()
-    if method in ("get", "post", "put")
+    if method in ("get", "post", "put") and path != "/orderInfos/stream"
 ]
 
 ANYTHING = st.recursive(

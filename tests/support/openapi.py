@@ -274,6 +274,11 @@ def paths(everything):
         {404: ["not-found"], 409: ["cancel-rejected"], 422: ["idempotency-key-reused"]}, [PATH_ID, KEY, WAIT], "Reason", True,
         POSITION)
     sandbox = operation("How the payment gateway behaves, for drills: fields not given stay", {200: ("Sandbox", "as it is now")}, body="SandboxSettings")
+    stream = operation("Every change, as server-sent events (`id`, `event`, `data`)", {}, {422: ["invalid"]},
+                       [header("Last-Event-ID", "goes on after that change; an unknown one: from the start")])
+    stream["responses"]["200"] = {"description": "a stream that doesn't end: `data` is an OrderInfo", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    metrics = operation("Prometheus text format", {})
+    metrics["responses"]["200"] = {"description": "the samples", "content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
         "app": {
             "/orders": {"post": place, **listing("A page of orders", "Orders", customer, status_of("Order", everything), order)},
@@ -295,10 +300,12 @@ def paths(everything):
         "dashboard": {
             "/orderInfos": listing("A page of orders, as all services see them", "OrderInfos", order, customer, shop, status_of("OrderInfo", everything), dashboard=True),
             "/orderInfos/{id}": one("An order, as all services see it", "OrderInfo", dashboard=True),
+            "/orderInfos/stream": {"get": stream},
         },
         "": {
             "/livez": {"get": operation("The loop turns", {200: ("Live", "it does")})},
             "/readyz": {"get": operation("The service can be used", {200: ("Ready", "it can; `degraded` lists peers that are down")})},
+            "/metrics": {"get": metrics},
         },
     }
 
