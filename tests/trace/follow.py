@@ -43,7 +43,11 @@ def check_stops():
 def check_links():
     pages = [ROOT / "README.md", FOLLOW, *sorted((ROOT / "docs").rglob("*.md"))]
     for page in pages:
+        is_code = False
         for number, line in enumerate(page.read_text().splitlines(), 1):
+            is_code ^= line.startswith("```")
+            if is_code:
+                continue
             for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", line):
                 if "://" not in target and not (page.parent / target).exists():
                     findings.append(f"{page.relative_to(ROOT)}:{number}: leads to {target}, which isn't there")
