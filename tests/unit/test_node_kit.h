@@ -176,11 +176,14 @@ typedef struct kitchen {
   bool has_cause;         /* that one had */
   uint32_t max_cached;
   uint64_t max_record_attempts;
+  bool is_file; /* test_letters_kit.h */
   const cafe_allocator *allocator;
   int (*on_start)(struct kitchen *self); /* OPTIONAL. CAFE_OK: it runs */
   const cafe_schema *gives_up_by;
   uint32_t warnings;
   char warning[256]; /* the last one */
+  uint32_t errors;   /* of them */
+  char error[512];   /* the last one, with its key and trace in front */
 } kitchen;
 
 static inline int kitchen_start(cafe_task *task, cafe_err *err, void *user) {
@@ -214,6 +217,11 @@ static inline void kitchen_log(const cafe_log_record *record, void *user) {
   kitchen *self = user;
   self->warnings++;
   snprintf(self->warning, sizeof self->warning, "%s", record->text);
+  if (record->level != CAFE_LOG_ERROR)
+    return;
+  self->errors++;
+  snprintf(self->error, sizeof self->error, "%llu %.*s %s", (unsigned long long)record->key, (int)record->trace.size,
+           record->trace.data ? record->trace.data : "", record->text);
 }
 
 static inline void kitchen_up(kitchen *self) {
