@@ -14,6 +14,8 @@
  *  - without such a thread it would look names up in ours: that is refused;
  *  - a socket callback that fails makes the whole multi handle unusable: so it never fails, and the request is given up
  *    afterwards;
+ *  - a multi handle that had no memory once may divide by zero when it meets the same socket again: it is thrown away,
+ *    with all that runs on it, and the next request makes another;
  *  - proxies and the names that need none come from the environment: both are set.
  */
 #include <assert.h>
@@ -46,19 +48,38 @@ static const char bearer[] = "Authorization: Bearer ";
 
 /* ---- sockets ---- */
 
-static void on_ready(cafe_watch *watch, unsigned events) {
-  http_channel *self = ((http_watch *)watch->user)->channel;
-  int ready = ((events & CAFE_READABLE) ? CURL_CSELECT_IN : 0) | ((events & CAFE_WRITABLE) ? CURL_CSELECT_OUT : 0);
-  int running;
-  (void)curl_multi_socket_action(self->multi, watch->fd, ready, &running);
-  http_advance(self);
-}
-
 static void watch_destroy(http_watch *watch) {
   http_channel *self = watch->channel;
   self->loop->ops->watch_stop(self->loop, &watch->watch);
   DL_DELETE(self->watches, watch);
   (void)self->allocator.resize(watch, 0, self->allocator.user);
+}
+
+static void close_multi(http_channel *self) {
+  (void)curl_multi_cleanup(self->multi); /* takes its watches off, as far as it knows them */
+  self->multi = NULL;
+  while (self->watches) {
+    watch_destroy(self->watches);
+  }
+}
+
+static void act(http_channel *self, curl_socket_t fd, int ready) {
+  int running;
+  if (curl_multi_socket_action(self->multi, fd, ready, &running) == CURLM_OK) {
+    return;
+  }
+  wire_collect(self);
+  while (self->running) {
+    http_finish(self->running, http_no_memory(self, &self->running->err), NULL);
+  }
+  close_multi(self);
+}
+
+static void on_ready(cafe_watch *watch, unsigned events) {
+  http_channel *self = ((http_watch *)watch->user)->channel;
+  int ready = ((events & CAFE_READABLE) ? CURL_CSELECT_IN : 0) | ((events & CAFE_WRITABLE) ? CURL_CSELECT_OUT : 0);
+  act(self, watch->fd, ready);
+  http_advance(self);
 }
 
 static http_watch *watch_make(http_channel *self, curl_socket_t fd) {
@@ -93,6 +114,29 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *o
     DL_FOREACH(self->running, send) { send->has_lost_socket = send->has_lost_socket || send->easy == easy; }
   }
   return 0;
+}
+
+static CURLMcode set_multi(http_channel *self) {
+  CURLMcode code = curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  if (code == CURLM_OK) {
+    code = curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, (void *)self);
+  }
+  if (code == CURLM_OK) {
+    code = curl_multi_setopt(self->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)self->in_flight_max);
+  }
+  if (code == CURLM_OK) {
+    code = curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, (long)self->in_flight_max);
+  }
+  return code;
+}
+
+static int open_multi(http_channel *self, cafe_err *err) {
+  self->multi = curl_multi_init();
+  if (self->multi && set_multi(self) == CURLM_OK) {
+    return CAFE_OK;
+  }
+  close_multi(self);
+  return http_no_memory(self, err);
 }
 
 /* ---- what comes back ---- */
@@ -193,7 +237,7 @@ static bool is_answered(const http_send *send, CURLcode result) {
 void wire_collect(http_channel *self) {
   CURLMsg *message;
   int left;
-  while ((message = curl_multi_info_read(self->multi, &left))) {
+  while (self->multi && (message = curl_multi_info_read(self->multi, &left))) {
     CURLcode result = message->data.result;
     char *private = NULL;
     (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
@@ -340,9 +384,12 @@ static int prepare(http_send *send, const http_request *request, cafe_err *err) 
 int wire_begin(http_send *send, cafe_err *err) {
   http_channel *self = send->channel;
   http_request request = {0};
-  send->arena = cafe_arena_create(&self->allocator);
-  int code =
-      send->arena ? self->kind->write(&request, self, send->delivery, send->arena, err) : http_no_memory(self, err);
+  int code = self->multi ? CAFE_OK : open_multi(self, err);
+  if (code == CAFE_OK) {
+    send->arena = cafe_arena_create(&self->allocator);
+    code =
+        send->arena ? self->kind->write(&request, self, send->delivery, send->arena, err) : http_no_memory(self, err);
+  }
   if (code == CAFE_OK) {
     code = prepare(send, &request, err);
   }
@@ -376,32 +423,15 @@ void wire_end(http_send *send) {
 
 int64_t wire_due_us(const http_channel *self) {
   long wait_ms = -1;
-  if (curl_multi_timeout(self->multi, &wait_ms) != CURLM_OK || wait_ms < 0) {
+  if (!self->multi || curl_multi_timeout(self->multi, &wait_ms) != CURLM_OK || wait_ms < 0) {
     return INT64_MAX;
   }
   return self->loop->ops->now_us(self->loop) + (int64_t)wait_ms * 1000;
 }
 
-void wire_turn(http_channel *self) {
-  int running;
-  (void)curl_multi_socket_action(self->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-}
+void wire_turn(http_channel *self) { act(self, CURL_SOCKET_TIMEOUT, 0); }
 
 /* ---- the handle ---- */
-
-static CURLMcode set_multi(http_channel *self) {
-  CURLMcode code = curl_multi_setopt(self->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-  if (code == CURLM_OK) {
-    code = curl_multi_setopt(self->multi, CURLMOPT_SOCKETDATA, (void *)self);
-  }
-  if (code == CURLM_OK) {
-    code = curl_multi_setopt(self->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)self->in_flight_max);
-  }
-  if (code == CURLM_OK) {
-    code = curl_multi_setopt(self->multi, CURLMOPT_MAXCONNECTS, (long)self->in_flight_max);
-  }
-  return code;
-}
 
 int wire_open(http_channel *self, cafe_err *err) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
@@ -414,17 +444,11 @@ int wire_open(http_channel *self, cafe_err *err) {
                      "channel %s: libcurl %s can't look names up beside the loop, or has no TLS: use another build",
                      self->base.name, curl->version);
   }
-  self->multi = curl_multi_init();
-  return self->multi && set_multi(self) == CURLM_OK ? CAFE_OK : http_no_memory(self, err);
+  return open_multi(self, err);
 }
 
 void wire_close(http_channel *self) {
-  if (self->multi) {
-    (void)curl_multi_cleanup(self->multi); /* takes its watches off, and back from us */
-  }
-  while (self->watches) {
-    watch_destroy(self->watches);
-  }
+  close_multi(self);
   if (self->has_curl) {
     curl_global_cleanup();
   }

@@ -41,13 +41,13 @@ static void fire(cafe_timer *inner) {
   timer->fire(timer);
 }
 
-static void arm(still_timer *entry) {
+static int arm(still_timer *entry, cafe_err *err) {
   still_loop *self = entry->loop;
   if (entry->due_us > self->now_us) {
     self->uv->ops->timer_stop(self->uv, &entry->inner);
-  } else if (self->uv->ops->timer_start(self->uv, &entry->inner, 0, NULL) != CAFE_OK) {
-    abort();
+    return CAFE_OK;
   }
+  return self->uv->ops->timer_start(self->uv, &entry->inner, 0, err);
 }
 
 static int64_t now_us(cafe_loop *base) { return ((still_loop *)base)->now_us; }
@@ -68,12 +68,16 @@ static int timer_start(cafe_loop *base, cafe_timer *timer, int64_t due_us, cafe_
     return cafe_fail(err, CAFE_NOMEM, "the test has no timers left");
   }
   still_timer *entry = find(self, timer);
-  entry = entry ? entry : find(self, NULL);
+  bool is_new = !entry;
+  entry = is_new ? find(self, NULL) : entry;
   assert(entry && "too many timers");
   entry->timer = timer;
   entry->due_us = due_us;
-  arm(entry);
-  return CAFE_OK;
+  int code = arm(entry, err);
+  if (code != CAFE_OK && is_new) {
+    entry->timer = NULL;
+  }
+  return code;
 }
 
 static void timer_stop(cafe_loop *base, cafe_timer *timer) {
@@ -140,8 +144,8 @@ cafe_loop *still_loop_base(still_loop *self) { return &self->base; }
 void still_loop_advance(still_loop *self, int64_t us) {
   self->now_us += us;
   for (int i = 0; i < TIMERS; i++) {
-    if (self->timers[i].timer) {
-      arm(&self->timers[i]);
+    if (self->timers[i].timer && arm(&self->timers[i], NULL) != CAFE_OK) {
+      abort();
     }
   }
 }
