@@ -57,10 +57,16 @@ typedef struct cafe_node_options {
   uint32_t id_block;               /* new keys reserved at once; each end, in order or not, leaves a gap of at most so
                                       many. 0: 1,024 */
   uint64_t max_record_attempts;    /* of a record that a subscription fails on; then it is parked (letters.h). 0: 5 */
+  /* OPTIONAL. The store refuses everything from now on, since a write failed in a way that leaves open whether it is
+   * durable: only opening it anew can tell. Nothing that was answered is lost. The program ends its process, for a
+   * supervisor to start it again, or closes the node and makes another. Once, in a turn; err BORROW, until it returns.
+   */
+  void (*store_lost)(const cafe_err *err, void *user);
+  void *store_lost_user;
 } cafe_node_options;
 
 #define CAFE_NODE_OPTIONS_INIT                                                                                         \
-  { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0, 0 }
+  { sizeof(cafe_node_options), NULL, NULL, NULL, NULL, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0, 0, 0, 0, 0, NULL, NULL }
 
 /*
  * The thread that makes a node is its loop thread, and everything below is for it alone. One node turns on one thread;
@@ -128,6 +134,12 @@ CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *er
  * long as the store has something in hand. Its loop, store and transport stay the caller's. NULL is allowed. Must not
  * be called from a completion, which is asserted. Since 0.1. */
 CAFE_EXPORT void cafe_node_destroy(cafe_node *node);
+
+/* Whether it can be asked to do anything: it runs, and its store took the last write. After one that failed the node
+ * writes a row of its own once a second, so that this becomes true by itself. CAFE_INVALID: it isn't started.
+ * CAFE_UNAVAILABLE: it is draining, closing or closed. Else the store's, with what is wrong; reads may work all the
+ * same. Since 0.1. */
+CAFE_EXPORT int cafe_node_ready(const cafe_node *node, cafe_err *err);
 
 /* What the node has done since it was made, and what it holds, for metrics. Fields may be added at the end. */
 typedef struct cafe_node_stats {

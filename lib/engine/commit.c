@@ -20,6 +20,7 @@
 #include "engine/commit.h"
 
 #include "base/log.h"
+#include "engine/health.h"
 #include "engine/metrics.h"
 #include "engine/timer.h"
 
@@ -308,8 +309,11 @@ static void commit_done(storage_job *base) {
       unit_free(node, unit);
     }
   }
+  cafe_err err = base->err;
+  int code = base->code;
   cafe_arena_reset(job->arena);
   job->batch.unit_count = 0; /* it may be filled again */
+  health_written(node, code, &err);
 }
 
 /* Somebody is still to be told of a batch whose outcome is known. The turn after that takes up what waits for it. */

@@ -18,6 +18,7 @@
 #include "engine/letter.h"
 
 #include "base/str.h"
+#include "engine/health.h"
 
 enum {
   BATCH_EVENTS = 512,
@@ -466,6 +467,7 @@ static void mark_done(storage_job *base) {
   mark_job *job = CONTAINER(base, mark_job, job);
   struct consumer *consumer = job->consumer;
   consumer->is_marking = false;
+  health_written(base->node, base->code, &base->err);
   bool is_done = base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE;
   if (is_done)
     consumer->stored_watermark = job->checkpoint.n;

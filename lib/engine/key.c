@@ -10,6 +10,8 @@
  */
 #include "engine/key.h"
 
+#include "engine/health.h"
+
 static int add_write(cafe_op *op, struct unit *unit, cafe_key_mode mode, cafe_slice reply, cafe_key_write **out,
                      cafe_err *err) {
   if (*out)
@@ -68,6 +70,7 @@ enum { ID_ROW = 1 }; /* the only row of the table */
 typedef struct id_job {
   storage_job job;
   bool is_read;
+  uint32_t block; /* so many more keys */
   int64_t next;
   uint64_t version;
   cafe_unit unit;
@@ -97,7 +100,7 @@ static int run_job(storage_job *base, cafe_err *err) {
   return store->ops->read_rows(store, &query, see_row, job, err);
 }
 
-static void reserve(cafe_node *node, bool is_read);
+static void write_row(cafe_node *node, bool is_read, uint32_t block);
 
 static void fail_waiting(cafe_node *node, int code, const cafe_err *err) {
   while (node->waiting_for_id) {
@@ -126,13 +129,16 @@ static void job_done(storage_job *base) {
     node->id_version++;
   }
   bool is_lost = code == CAFE_OK && !was_read && job->unit.result != CAFE_UNIT_DONE;
+  uint32_t block = job->block;
   node_arena_free(node, job->batch.arena); /* the job lies in it */
+  if (!was_read)
+    health_written(node, code, &err);
   if (code) {
     fail_waiting(node, code, &err);
   } else if (is_lost) {
-    reserve(node, true);
+    write_row(node, true, block);
   } else if (was_read) {
-    reserve(node, false);
+    write_row(node, false, block);
   } else {
     while (node->waiting_for_id) {
       struct act *act = node->waiting_for_id;
@@ -142,11 +148,12 @@ static void job_done(storage_job *base) {
   }
 }
 
-static void reserve(cafe_node *node, bool is_read) {
+/* block 0: written as it is. */
+static void write_row(cafe_node *node, bool is_read, uint32_t block) {
   cafe_err err;
   if (node->state > NODE_DRAINING)
     return;
-  if (!is_read && (uint64_t)node->id_stored > CAFE_KEY_MAX) {
+  if (!is_read && block && (uint64_t)node->id_stored > CAFE_KEY_MAX) {
     cafe_fail(&err, CAFE_UNSUPPORTED, "no keys are left: 2^53 - 1 was given out");
     fail_waiting(node, err.code, &err);
     return;
@@ -160,10 +167,11 @@ static void reserve(cafe_node *node, bool is_read) {
     return;
   }
   job->is_read = is_read;
+  job->block = block;
   job->job.run = run_job;
   job->job.done = job_done;
   job->job.lane = is_read ? CAFE_LANE_READ : CAFE_LANE_WRITE;
-  job->data.next = node->id_stored + node->id_block;
+  job->data.next = node->id_stored + block;
   if ((uint64_t)job->data.next > CAFE_KEY_MAX + 1)
     job->data.next = (int64_t)(CAFE_KEY_MAX + 1);
   job->row.table = &engine_tables[TABLE_IDS];
@@ -181,6 +189,13 @@ static void reserve(cafe_node *node, bool is_read) {
   job->batch.arena = arena;
   node->id_job = job;
   storage_submit(node, &job->job);
+}
+
+static void reserve(cafe_node *node, bool is_read) { write_row(node, is_read, node->id_block); }
+
+void key_rewrite(cafe_node *node) {
+  if (!node->id_job)
+    write_row(node, node->id_stored == 0, 0);
 }
 
 int key_take(cafe_node *node, uint64_t *out, struct act *act) {

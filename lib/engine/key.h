@@ -10,6 +10,8 @@ int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe
 
 /* A key for a new stream. CAFE_OK with *out; CAFE_UNAVAILABLE: the act waits and is submitted again. */
 int key_take(cafe_node *node, uint64_t *out, struct act *act);
+/* Writes the row of keys as it is, unless a block is being reserved: health.c is told how that ends. */
+void key_rewrite(cafe_node *node);
 void key_close(cafe_node *node);
 
 #endif

@@ -127,6 +127,8 @@ static void tell_work(visit *v) {
   counter(v, "cafe_batches_failed_total", "Durable writes that failed, whole.", node->batches_failed);
   distribution(v, "cafe_commit_seconds", "How long a durable write took.", second_buckets, &node->commit_us, 1e-6);
   distribution(v, "cafe_commit_units", "Units in one durable write.", unit_buckets, &node->commit_units, 1);
+  gauge(v, "cafe_ready", "1: it runs, and the store took the last write; else 0.",
+        cafe_node_ready(node, NULL) == CAFE_OK);
   gauge(v, "cafe_queue_depth", "Operations not answered yet.", node->op_count);
   gauge(v, "cafe_cached_keys", "Keys in memory.", map_count(node->subjects));
   gauge(v, "cafe_tasks_running", "Calls to the outside world under way.", node->stats.tasks_running);

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "engine/commit.h"
 #include "engine/consume.h"
+#include "engine/health.h"
 #include "engine/key.h"
 #include "engine/letter.h"
 #include "engine/metrics.h"
@@ -262,6 +263,9 @@ static void set_pump(cafe_node *node) {
   heap_item *retry = heap_peek(node->retries);
   if (retry && retry->due < next)
     next = retry->due;
+  int64_t health_us = health_next_us(node);
+  if (health_us < next)
+    next = health_us;
   int64_t consume_us = consume_next_us(node);
   if (consume_us < next)
     next = consume_us;
@@ -286,6 +290,7 @@ static void turn(cafe_node *node) {
   op_turn(node, now_us);
   task_turn(node, now_us);
   timer_turn(node, now_us);
+  health_turn(node, now_us);
   take_acts(node);
   commit_turn(node);
   consume_turn(node, now_us);
@@ -340,6 +345,8 @@ int cafe_node_create(cafe_node **out, const cafe_node_options *given, cafe_err *
   node->max_cached = options->max_cached ? options->max_cached : 16384;
   node->id_block = options->id_block ? options->id_block : 1024;
   node->max_record_attempts = options->max_record_attempts ? options->max_record_attempts : 5;
+  node->store_lost = options->store_lost;
+  node->store_lost_user = options->store_lost_user;
   node->small_arenas.block = SMALL_ARENA;
   node->large_arenas.block = LARGE_ARENA;
   node->pump.fire = pump_fired;

@@ -24,7 +24,8 @@
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
  * (subscriptions), letter.c and replay.c (their dead letters), read.c (lists), count.c (counts), changes.c (a view's
- * changes), key.c (clients' keys), metrics.c (what an operator sees), node.c (life cycle), registry.c (what is hosted).
+ * changes), key.c (clients' keys), metrics.c and health.c (what an operator sees), node.c (life cycle), registry.c
+ * (what is hosted).
  */
 
 struct subject;
@@ -583,6 +584,11 @@ struct cafe_node {
   cafe_node_stats stats;
   histogram commit_us, commit_units;
   uint64_t batches_failed;
+  cafe_err write_err;  /* of the last write; code CAFE_OK: it succeeded */
+  int64_t probe_at_us; /* the next write of the library's own, while they fail */
+  bool is_store_lost;  /* it has to be opened anew */
+  void (*store_lost)(const cafe_err *err, void *user);
+  void *store_lost_user;
   struct saga_census *census; /* the last look at the sagas; NULL: none yet */
   int64_t census_at_us;       /* the next one not before */
 };

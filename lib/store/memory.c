@@ -287,7 +287,7 @@ static void destroy(cafe_store *store) {
 #define MEMORY_OPS(is_inline_)                                                                                         \
   {                                                                                                                    \
     sizeof(cafe_store_ops), "memory", (is_inline_), open_store, commit, load, read_log, read_rows, read_key,           \
-        read_checkpoints, destroy, read_changes                                                                        \
+        read_checkpoints, destroy, read_changes, NULL                                                                  \
   }
 static const cafe_store_ops inline_ops = MEMORY_OPS(true);
 static const cafe_store_ops threaded_ops = MEMORY_OPS(false);

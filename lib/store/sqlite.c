@@ -442,6 +442,8 @@ static void sqlite_destroy(cafe_store *self) {
   sqlite_free(store, store);
 }
 
+static bool sqlite_is_lost(const cafe_store *self) { return atomic_load(&((const sqlite_store *)self)->refuses); }
+
 static const cafe_store_ops sqlite_ops = {
     .size = sizeof(cafe_store_ops),
     .name = "sqlite",
@@ -455,6 +457,7 @@ static const cafe_store_ops sqlite_ops = {
     .read_checkpoints = sqlite_read_checkpoints,
     .destroy = sqlite_destroy,
     .read_changes = sqlite_read_changes,
+    .is_lost = sqlite_is_lost,
 };
 
 int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {

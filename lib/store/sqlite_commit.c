@@ -17,7 +17,7 @@
  * which recovery drops, or with one, which it keeps: then a unit is there that nobody was told of, and its client asks
  * again by its key. After it: the batch. An error before COMMIT is rolled back and known to be nothing. An error of
  * COMMIT itself is not known, but for a full disk, which leaves the commit frame incomplete: the store refuses
- * everything from there on, and only recovery at the next open tells.
+ * everything from there on, and only recovery at the next open tells. So it does where the file isn't at its place.
  */
 #include "store/sqlite_batch.h"
 
@@ -383,6 +383,21 @@ static int fail_unknown(cafe_err *err) {
   return CAFE_UNAVAILABLE;
 }
 
+/* A file that somebody has moved or removed while it is open takes writes as before, and nobody will find them. */
+static int check_there(sqlite_store *store, cafe_err *err) {
+  int is_gone = 0;
+  sqlite3_file_control(store->writer, "main", SQLITE_FCNTL_HAS_MOVED, &is_gone);
+  if (!is_gone) {
+    return CAFE_OK;
+  }
+  atomic_store(&store->refuses, true);
+  return cafe_fail(
+      err, CAFE_UNAVAILABLE,
+      "%s was moved or removed while it was open: put it back, then open it anew: what was acknowledged is "
+      "in it and in the files beside it.",
+      sqlite_short(store->path));
+}
+
 static int try_batch(batch_run *r) {
   sqlite_store *store = r->store;
   r->first = r->last = NULL;
@@ -407,7 +422,7 @@ static int try_batch(batch_run *r) {
       code = fail_unknown(r->err);
     }
   }
-  return code;
+  return code == CAFE_OK ? check_there(store, r->err) : code;
 }
 
 static void settle_pending(const batch_run *r) {

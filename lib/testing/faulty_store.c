@@ -154,6 +154,13 @@ static int read_checkpoints(cafe_store *store, const char *subscription, cafe_ch
   return code;
 }
 
+/* One that was killed is a process that ended: nobody in it is told of anything. */
+static bool is_lost(const cafe_store *store) {
+  const cafe_store *inner = ((const faulty_store *)(const void *)store)->inner;
+  bool knows = inner->ops->size >= offsetof(cafe_store_ops, is_lost) + sizeof(inner->ops->is_lost);
+  return knows && inner->ops->is_lost && inner->ops->is_lost(inner);
+}
+
 static void destroy(cafe_store *store) {
   faulty_store *self = self_of(store);
   cafe_allocator allocator = self->allocator;
@@ -185,6 +192,7 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .read_checkpoints = read_checkpoints,
       .destroy = destroy,
       .read_changes = SIZED_HAS(inner->ops, cafe_store_ops, read_changes) ? read_changes : NULL,
+      .is_lost = is_lost,
   };
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);

@@ -275,6 +275,14 @@ static void recovery_that_is_cut_short_loses_nothing(store_check *check) {
 
 /* ---- faults ---- */
 
+/* A store that says whether it is lost says so exactly while it refuses. */
+static void check_lost(store_check *check, bool refuses) {
+  const cafe_store_ops *ops = check->store->ops;
+  bool says = ops->size >= offsetof(cafe_store_ops, is_lost) + sizeof(ops->is_lost) && ops->is_lost;
+  CHECK(check, !says || ops->is_lost(check->store) == refuses, "it is%s lost, and says the contrary",
+        refuses ? "" : "n't");
+}
+
 /* A commit failed, and the fault is gone. Either the store knows that nothing was written, and goes on; or it doesn't,
  * and refuses until it is opened anew. Returns the steps that are there, with the store open and at work. */
 static unsigned go_on(store_check *check, const script *s, unsigned steps, bool ends) {
@@ -282,11 +290,14 @@ static unsigned go_on(store_check *check, const script *s, unsigned steps, bool 
   int code = check->store->ops->read_log(check->store, &query, check_event_sink, found_new(check), &check->err);
   if (code != CAFE_OK) {
     check_code(check, __LINE__, "read_log after a commit that failed", code, CAFE_UNAVAILABLE);
+    check_lost(check, true);
     check_code(check, __LINE__, "commit after one that failed", take_step(check, s, steps), CAFE_UNAVAILABLE);
     check_restart(check, ends ? CAFE_STORE_KILLED : CAFE_STORE_CLOSED, 0);
+    check_lost(check, false);
     return find_step(check, s, steps);
   }
   CHECK_SAME(check, s->after[steps], check_dump(check), "a commit that failed left something");
+  check_lost(check, false);
   if (ends) {
     check_restart(check, CAFE_STORE_KILLED, 0);
     CHECK_SAME(check, s->after[steps], check_dump(check), "a commit that failed came back");

@@ -324,6 +324,28 @@ static void a_kill_loses_nothing_without_syncs_either(void **state) {
   }
 }
 
+/* X8: it isn't the disk that fails, but somebody who tidies up. */
+static void a_file_that_is_moved_away_is_noticed_before_anything_is_acknowledged(void **state) {
+  static const char elsewhere[] = "elsewhere.db";
+  cafe_store *store = must_open();
+  cafe_err err;
+  uint64_t units;
+  must_commit(store, 1, 3);
+  assert_false(store->ops->is_lost(store));
+  assert_int_equal(rename(path, elsewhere), 0);
+  assert_int_equal(kit_commit(store, 4, 1, 100, &err), CAFE_UNAVAILABLE);
+  assert_non_null(strstr(err.text, "beside.db was moved or removed"));
+  assert_true(store->ops->is_lost(store));
+  assert_int_equal(kit_commit(store, 4, 1, 100, &err), CAFE_UNAVAILABLE);
+  cafe_store_destroy(store);
+  assert_int_equal(kit_open(&store, path, DISK_VFS, CAFE_SQLITE_FULL, &err), CAFE_CORRUPT); /* no new one is begun */
+  assert_int_equal(rename(elsewhere, path), 0);
+  if (kit_read_path(path, &units, &err)) {
+    fail_msg("%s", err.text);
+  }
+  assert_in_range(units, 3, 4); /* the last one was written, only nobody was told */
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_another_program_wrote_is_seen, set_up, tear_down),
@@ -336,6 +358,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_row_that_comes_and_goes_in_a_batch_is_still_checked, set_up, tear_down),
       cmocka_unit_test_setup_teardown(keys_go_up_to_two_to_the_53, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_kill_loses_nothing_without_syncs_either, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_file_that_is_moved_away_is_noticed_before_anything_is_acknowledged, set_up,
+                                      tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

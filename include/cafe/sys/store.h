@@ -257,6 +257,10 @@ typedef struct cafe_store_ops {
    * ascending by key and sub. Without it the node reads the log, and after it the rows, key by key. */
   int (*read_changes)(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
                       void *user, cafe_err *err);
+
+  /* OPTIONAL: who calls it has looked at `size`. Whether it refuses all calls until it is opened anew, as commit says.
+   * The loop thread, also while other methods run; doesn't block. Without it nobody is told that waiting is in vain. */
+  bool (*is_lost)(const cafe_store *self);
 } cafe_store_ops;
 
 /* A backend embeds this first, and zeroes it when it is made. */
