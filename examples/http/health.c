@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two questions that mustn't be mixed: a supervisor that restarts a process because its store is slow makes an outage
- * of a hiccup, so /livez tests nothing but that the loop turns. Peers that are down are named and change nothing: to
- * answer without them is each service's job.
+ * of a hiccup, so /livez tests nothing but that the loop turns. A store is used by reading and by writing: /readyz
+ * reads, and asks the node how the last write went, which finds out by itself when it can write again. Peers that are
+ * down are named and change nothing: to answer without them is each service's job.
  */
 #include "http/health.h"
 #include "http/metrics.h"
@@ -37,8 +38,12 @@ static void readyz(http_request *request) {
     http_problem(request, HTTP_NOT_READY, "The service is draining");
     return;
   }
-  cafe_list list = CAFE_LIST_INIT;
   cafe_err err = {0};
+  if (cafe_node_ready(request->node, &err) != CAFE_OK) {
+    http_problem(request, HTTP_NOT_READY, "The store can't be written: %s", err.text);
+    return;
+  }
+  cafe_list list = CAFE_LIST_INIT;
   list.view = request->service->view;
   list.limit = 1;
   cafe_op *op;

@@ -27,6 +27,8 @@ static void say(const host *self, cafe_log_level level, const char *text) {
   http_log(&self->log, level, self->name, 0, (cafe_slice){NULL, 0}, "%s", text);
 }
 
+static void on_store_lost(const cafe_err *err, void *user);
+
 /* ---- opening ---- */
 
 static uint32_t raise_limits(int services) {
@@ -89,6 +91,8 @@ int host_open(host *self, const option *options, const char *name, int services,
     node.loop = self->loop;
     node.store = self->store;
     node.log = self->log;
+    node.store_lost = on_store_lost;
+    node.store_lost_user = self;
     code = cafe_node_create(&self->node, &node, err);
   }
   return code;
@@ -123,6 +127,17 @@ static void close_node(host *self) {
   }
 }
 
+/* Nothing can be answered here any more, and only a new process opens the store anew. */
+static void on_store_lost(const cafe_err *err, void *user) {
+  (void)err; /* the node has said it */
+  host *self = user;
+  self->is_lost = true;
+  say(self, CAFE_LOG_ERROR, "ending with status 3, to be started anew");
+  close_node(self);
+}
+
+int host_status(const host *self, int code) { return code != CAFE_OK ? 2 : self->is_lost ? 3 : 0; }
+
 static void on_node_drained(const cafe_err *err, void *user) {
   (void)err; /* canceled: it is closing already */
   close_node(user);
@@ -154,6 +169,7 @@ static void on_signal(uv_signal_t *handle, int number) {
   }
   self->is_draining = true;
   say(self, CAFE_LOG_INFO, "draining");
+  notify_stopping(&self->supervisor);
   (void)uv_timer_start(&self->patience, on_impatient, (uint64_t)self->drain_timeout_ms, 0);
   self->undrained = self->server_count;
   for (int i = 0; i < self->server_count; i++) {
@@ -166,6 +182,7 @@ int host_run(host *self, cafe_err *err) {
   (void)uv_signal_init(&self->uv, &self->term);
   (void)uv_signal_init(&self->uv, &self->interrupt);
   (void)uv_timer_init(&self->uv, &self->patience);
+  notify_open(&self->supervisor, &self->uv, &self->log);
   self->term.data = self->interrupt.data = self->patience.data = self;
   if (uv_signal_start(&self->term, on_signal, SIGTERM) != 0 ||
       uv_signal_start(&self->interrupt, on_signal, SIGINT) != 0) {
@@ -175,12 +192,14 @@ int host_run(host *self, cafe_err *err) {
       http_server_start(self->servers[i]);
     }
     say(self, CAFE_LOG_INFO, "serving");
+    notify_ready(&self->supervisor);
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
     say(self, CAFE_LOG_INFO, "ended");
   }
   uv_close((uv_handle_t *)&self->term, NULL);
   uv_close((uv_handle_t *)&self->interrupt, NULL);
   uv_close((uv_handle_t *)&self->patience, NULL);
+  notify_close(&self->supervisor);
   /* Who asks again while it ends gets what he asked for, and the exit status it has earned. */
   (void)signal(SIGTERM, SIG_IGN);
   (void)signal(SIGINT, SIG_IGN);

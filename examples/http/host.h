@@ -3,6 +3,7 @@
 #define HTTP_HOST_H
 
 #include "http/http.h"
+#include "http/notify.h"
 #include "http/options.h"
 
 /* What every server process has: a loop, a store, a node, and HTTP servers; from its start to the end of its drain. */
@@ -26,6 +27,8 @@ typedef struct host {
   bool has_uv;
   bool is_draining;
   bool is_closing;
+  bool is_lost; /* the store has to be opened anew: by the next process */
+  notifier supervisor;
   char *ledger; /* a file beside the store's for what isn't in it, or NULL */
 } host;
 
@@ -51,6 +54,10 @@ int host_listen(host *self, const char *address, int port, const http_service *s
 
 /* The node is started. Serves until SIGTERM or SIGINT; then drains. */
 int host_run(host *self, cafe_err *err);
+
+/* The process's exit status, before host_close. code: of what it did last. 0: it ended as it was asked to; 2: it couldn't
+ * start, and nothing was changed; 3: its store was lost while it ran, which a new start mends or explains. */
+int host_status(const host *self, int code);
 
 /* The node is gone after the first, so that what it borrowed can be destroyed before the second. */
 void host_close_node(host *self);

@@ -150,6 +150,7 @@ int main(int argc, char **argv) {
     cafe_channel_destroy(self.channels[i]);
   }
   cafe_gateway_destroy(self.sandbox);
+  int status = host_status(&self.host, code);
   host_close(&self.host);
-  return code == CAFE_OK ? 0 : 2;
+  return status;
 }

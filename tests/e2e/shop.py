@@ -68,6 +68,7 @@ class Shop:
         self.options = list(options)
         self.base = free_base()
         self.process = None
+        self.environment = {}
 
     def command(self, *options):
         return [self.binary, "--listen", f"127.0.0.1:{self.base}", "--store", f"sqlite:{self.folder}/shop.db",
@@ -77,6 +78,7 @@ class Shop:
         self.log = open(os.path.join(self.folder, "log.txt"), "ab")
         self.console = open(os.path.join(self.folder, "console.txt"), "ab")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
+        environment.update(self.environment)
         self.process = subprocess.Popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
         soon(self.is_ready, "the shop is ready")
         return self

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an operator sees: GET /metrics."""
 
+import os
+import re
+import shutil
 import signal
+import subprocess
 import unittest
 
 from prometheus import Malformed, Metrics
 from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, STORE, Case, binary, soon
 
 BINARY = binary()
+ALERTS = os.path.join(os.path.dirname(__file__), "../../examples/deploy/alerts.yml")
 
 
 class Counting(Case):
@@ -78,6 +83,23 @@ class Counting(Case):
         answer = self.shop.call("HEAD", APP, "/metrics")
         self.assertEqual((answer.status, answer.bytes), (200, b""))
         self.assertEqual(answer.headers["Content-Type"], "text/plain; version=0.0.4; charset=utf-8")
+
+    # C13: alert rules ask for nothing that nobody tells.
+    def test_alerts_are_about_metrics_that_there_are(self):
+        self.shop.order()
+        soon(lambda: "cafe_sagas" in self.metrics().names(), "the sagas were counted")
+        names = self.metrics().names()
+        with open(ALERTS, encoding="utf-8") as rules:
+            expressions = re.findall(r"^ +expr: (?:>-\n)?((?:.|\n)*?)(?=^ +(?:for|labels):)", rules.read(), re.M)
+        self.assertGreater(len(expressions), 8)
+        for expression in expressions:
+            asked = re.findall(r"\bcafe_[a-z_]+", expression)
+            self.assertTrue(asked, expression)
+            for name in asked:
+                self.assertIn(name.removesuffix("_bucket"), names)
+        if shutil.which("promtool"):
+            run = subprocess.run(["promtool", "check", "rules", ALERTS], capture_output=True, text=True, timeout=60)
+            self.assertEqual(run.returncode, 0, run)
 
     def test_the_reader_of_this_test_takes_nothing_else(self):
         good = "# HELP a_total A.\n# TYPE a_total counter\na_total{x=\"1\"} 1\n"
