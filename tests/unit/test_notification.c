@@ -10,39 +10,21 @@
 #include <cmocka.h>
 
 #include "cafe/notification.h"
-#include "decider.h"
+#include "given_kit.h"
 
 #define QUEUED(number_, event_, channel_)                                                                              \
-  {                                                                                                                    \
-    &cafe_notification_queued_type, &(cafe_notification_queued) {                                                      \
-      number_, {event_, 1}, {channel_, 1}, {"c", 1}, { "m", 1 }                                                        \
-    }                                                                                                                  \
-  }
-#define SENT(number_)                                                                                                  \
-  {                                                                                                                    \
-    &cafe_notification_sent_type, &(cafe_notification_sent) { number_, 1 }                                             \
-  }
-#define FAILED(number_)                                                                                                \
-  {                                                                                                                    \
-    &cafe_notification_failed_type, &(cafe_notification_failed) {                                                      \
-      number_, 9, { "gone", 4 }                                                                                        \
-    }                                                                                                                  \
-  }
+  CAFE_FACT(cafe_notification_queued_type, cafe_notification_queued, number_, {event_, 1}, {channel_, 1}, {"c", 1},    \
+            {"m", 1})
+#define SENT(number_)   CAFE_FACT(cafe_notification_sent_type, cafe_notification_sent, number_, 1)
+#define FAILED(number_) CAFE_FACT(cafe_notification_failed_type, cafe_notification_failed, number_, 9, {"gone", 4})
 
 #define NOTIFY(event_, channels_)                                                                                      \
-  {                                                                                                                    \
-    &cafe_notify_customer_type, &(cafe_notify_customer) {                                                              \
-      {event_, sizeof(event_) - 1}, {"c", 1}, {channels_, sizeof(channels_) - 1}, { "m", 1 }                           \
-    }                                                                                                                  \
-  }
+  CAFE_FACT(cafe_notify_customer_type, cafe_notify_customer, {event_, sizeof(event_) - 1}, {"c", 1},                   \
+            {channels_, sizeof(channels_) - 1}, {"m", 1})
 #define DELIVERED(number_, status_)                                                                                    \
-  {                                                                                                                    \
-    &cafe_record_delivery_type, &(cafe_record_delivery) {                                                              \
-      number_, status_, 3, { "t", 1 }                                                                                  \
-    }                                                                                                                  \
-  }
+  CAFE_FACT(cafe_record_delivery_type, cafe_record_delivery, number_, status_, 3, {"t", 1})
 
-static const decider_step commands[] = {
+static const cafe_fact commands[] = {
     NOTIFY("A", "x"),
     NOTIFY("A", "x y"),
     NOTIFY("B", "x y x"),
@@ -51,93 +33,89 @@ static const decider_step commands[] = {
     DELIVERED(1, CAFE_NOTIFICATION_SENT),
     DELIVERED(1, CAFE_NOTIFICATION_FAILED),
     DELIVERED(1, CAFE_NOTIFICATION_QUEUED),
-    {NULL, NULL},
+    {NULL, NULL, 0},
 };
 
 #define Q "NotificationQueued"
 
 /* In this order: A on x | A on x and y | B on x, y and x again | A nowhere | nothing on x | 1 sent | 1 failed | 1
  * neither. */
-static const decider_row rows[] = {
-    {"nothing", {{NULL, NULL}}, Q " | " Q " " Q " | " Q " " Q " | - | !invalid | !not-found | !not-found | !not-found"},
-    {"A queued on x",
-     {QUEUED(1, "A", "x")},
+static const cafe_given_case rows[] = {
+    {"nothing", NULL, Q " | " Q " " Q " | " Q " " Q " | - | !invalid | !not-found | !not-found | !not-found"},
+    {"A queued on x", CAFE_FACTS(QUEUED(1, "A", "x")),
      "- | " Q " | " Q " " Q " | - | !invalid | NotificationSent | NotificationFailed | !invalid"},
-    {"A sent on x", {QUEUED(1, "A", "x"), SENT(1)}, "- | " Q " | " Q " " Q " | - | !invalid | - | - | -"},
-    {"A failed on x", {QUEUED(1, "A", "x"), FAILED(1)}, "- | " Q " | " Q " " Q " | - | !invalid | - | - | -"},
-    {"A on x, B on y",
-     {QUEUED(1, "A", "x"), QUEUED(2, "B", "y")},
+    {"A sent on x", CAFE_FACTS(QUEUED(1, "A", "x"), SENT(1)), "- | " Q " | " Q " " Q " | - | !invalid | - | - | -"},
+    {"A failed on x", CAFE_FACTS(QUEUED(1, "A", "x"), FAILED(1)), "- | " Q " | " Q " " Q " | - | !invalid | - | - | -"},
+    {"A on x, B on y", CAFE_FACTS(QUEUED(1, "A", "x"), QUEUED(2, "B", "y")),
      "- | " Q " | " Q " | - | !invalid | NotificationSent | NotificationFailed | !invalid"},
-    {NULL, {{NULL, NULL}}, NULL},
+    {NULL, NULL, NULL, {NULL, NULL}},
 };
 
 static void every_command_is_answered_in_every_state(void **unused) {
-  decider_table(&cafe_notification_aggregate, commands, rows);
+  given_table(&cafe_notification_aggregate, commands, rows);
 }
 
-static decider it;
+static cafe_given *it;
 
 static int begin(void **unused) {
-  decider_init(&it, &cafe_notification_aggregate);
+  it = given_begin(&cafe_notification_aggregate);
   return 0;
 }
 
 static int end(void **unused) {
-  decider_deinit(&it);
+  given_end(it);
   return 0;
 }
 
 static void notify(const char *event, const char *customer_id, const char *channels) {
   cafe_notify_customer ask = {cafe_text(event), cafe_text(customer_id), cafe_text(channels), cafe_text("message")};
-  decider_do(&it, &cafe_notify_customer_type, &ask);
+  cafe_given_command(it, &cafe_notify_customer_type, &ask, sizeof(ask));
 }
 
 static void numbers_rise_through_the_order(void **unused) {
   notify("Ordered", "cdgri", "console file");
   notify("OrderAccepted", "", "console file");
-  const cafe_notification_queued *last = it.last_data;
+  const cafe_notification_queued *last = cafe_given_data(it, &cafe_notification_queued_type);
   assert_int_equal(last->number, 4);
   assert_true(cafe_slice_equal(last->event, cafe_text("OrderAccepted")));
   assert_true(cafe_slice_equal(last->channel, cafe_text("file")));
   assert_true(cafe_slice_equal(last->customer_id, cafe_text("cdgri")));
   assert_true(cafe_slice_equal(last->message, cafe_text("message")));
-  assert_int_equal(((const cafe_notifications *)it.state)->count, 4);
+  assert_int_equal(((const cafe_notifications *)cafe_given_state(it))->count, 4);
 }
 
 static void channels_are_named_with_any_number_of_spaces(void **unused) {
   notify("Ordered", "c", "  console   file ");
-  assert_string_equal(decider_said(&it), "accepted NotificationQueued NotificationQueued");
-  assert_true(cafe_slice_equal(((const cafe_notification_queued *)it.last_data)->channel, cafe_text("file")));
+  assert_string_equal(cafe_given_said(it), "accepted NotificationQueued NotificationQueued");
+  assert_true(
+      cafe_slice_equal(((const cafe_notification_queued *)cafe_given_data(it, &cafe_notification_queued_type))->channel,
+                       cafe_text("file")));
   notify("Ordered", "c", "   ");
-  assert_string_equal(decider_said(&it), "unchanged");
+  assert_string_equal(cafe_given_said(it), "unchanged");
 }
+
+#define TASK(number_, event_, channel_)                                                                                \
+  CAFE_FACT_TASK(number_, cafe_delivery_task_type, cafe_delivery_task, .number = number_, .event = cafe_text(event_),  \
+                 .channel = cafe_text(channel_), .customer_id = {"c", 1}, .message = cafe_text("message"))
 
 static void on_each_channel_only_the_first_unsent_is_wanted(void **unused) {
   notify("Ordered", "c", "x y");
   notify("OrderAccepted", "c", "x y");
-  assert_string_equal(decider_wants(&it), "1 DeliveryTask 2 DeliveryTask");
-  decider_given(&it, &cafe_notification_sent_type, &(cafe_notification_sent){2, 1});
-  assert_string_equal(decider_wants(&it), "1 DeliveryTask 4 DeliveryTask");
-  decider_given(&it, &cafe_notification_failed_type, &(cafe_notification_failed){.number = 1, .attempts = 20});
-  assert_string_equal(decider_wants(&it), "3 DeliveryTask 4 DeliveryTask");
-  cafe_tasks tasks = {.wanted = {.arena = it.arena}};
-  cafe_notification_aggregate.tasks(&tasks, it.state, NULL);
-  const cafe_delivery_task *task = tasks.wanted.first->data;
-  assert_int_equal(task->number, 3);
-  assert_true(cafe_slice_equal(task->event, cafe_text("OrderAccepted")));
-  assert_true(cafe_slice_equal(task->channel, cafe_text("x")));
-  assert_true(cafe_slice_equal(task->customer_id, cafe_text("c")));
-  assert_true(cafe_slice_equal(task->message, cafe_text("message")));
+  cafe_then_wants(it, CAFE_FACTS(TASK(1, "Ordered", "x"), TASK(2, "Ordered", "y")));
+  cafe_given_event(it, CAFE_DATA(cafe_notification_sent_type, cafe_notification_sent, 2, 1));
+  cafe_then_wants(it, CAFE_FACTS(TASK(1, "Ordered", "x"), TASK(4, "OrderAccepted", "y")));
+  cafe_given_event(it, CAFE_DATA(cafe_notification_failed_type, cafe_notification_failed, .number = 1, .attempts = 20));
+  cafe_then_wants(it, CAFE_FACTS(TASK(3, "OrderAccepted", "x"), TASK(4, "OrderAccepted", "y")));
 }
 
 static void a_delivery_tells_its_attempts_and_why_it_failed(void **unused) {
   notify("Ordered", "c", "x y");
   cafe_record_delivery record = {1, CAFE_NOTIFICATION_SENT, 2, {NULL, 0}};
-  decider_do(&it, &cafe_record_delivery_type, &record);
-  assert_int_equal(((const cafe_notification_sent *)it.last_data)->attempts, 2);
+  cafe_given_command(it, &cafe_record_delivery_type, &record, sizeof(record));
+  assert_int_equal(((const cafe_notification_sent *)cafe_given_data(it, &cafe_notification_sent_type))->attempts, 2);
   record = (cafe_record_delivery){2, CAFE_NOTIFICATION_FAILED, 20, cafe_text("no such person")};
-  decider_do(&it, &cafe_record_delivery_type, &record);
-  const cafe_notification_failed *failed = it.last_data;
+  cafe_given_command(it, &cafe_record_delivery_type, &record, sizeof(record));
+  const cafe_notification_failed *failed = cafe_given_data(it, &cafe_notification_failed_type);
   assert_int_equal(failed->number, 2);
   assert_int_equal(failed->attempts, 20);
   assert_true(cafe_slice_equal(failed->text, cafe_text("no such person")));
@@ -147,18 +125,20 @@ static void a_customer_who_becomes_known_later_is_known_from_then_on(void **unus
   notify("PaymentCanceled", "", "x");
   notify("Ordered", "cdgri", "x");
   notify("OrderAccepted", "", "x");
-  assert_true(cafe_slice_equal(((const cafe_notification_queued *)it.last_data)->customer_id, cafe_text("cdgri")));
+  assert_true(cafe_slice_equal(
+      ((const cafe_notification_queued *)cafe_given_data(it, &cafe_notification_queued_type))->customer_id,
+      cafe_text("cdgri")));
 }
 
 static void commands_and_events_it_does_not_know_change_nothing(void **unused) {
-  decider_when(&it, &cafe_notification_sent_type, &(cafe_notification_sent){1, 1});
-  assert_string_equal(decider_said(&it), "refused:unsupported");
-  decider_given(&it, &cafe_notification_sent_type, &(cafe_notification_sent){7, 1});
-  assert_int_equal(((const cafe_notifications *)it.state)->count, 0);
+  given_refuses_unlisted(&cafe_notification_aggregate, &cafe_notification_sent_type, &(cafe_notification_sent){1, 1},
+                         "unsupported");
+  cafe_given_event(it, CAFE_DATA(cafe_notification_sent_type, cafe_notification_sent, 7, 1));
+  assert_int_equal(((const cafe_notifications *)cafe_given_state(it))->count, 0);
 }
 
 static void every_table_is_sound_and_no_event_holds_a_secret(void **unused) {
-  decider_check_schemas(&cafe_notification_aggregate);
+  given_end(given_begin(&cafe_notification_aggregate));
   assert_int_equal(cafe_schema_check(&cafe_delivery_task_type, NULL), CAFE_OK);
 }
 
@@ -169,9 +149,10 @@ static void without_memory_it_says_so(void **unused) {
   cafe_slice big = {text, sizeof(text)};
   cafe_notification_queued queued = {1, big, big, big, big};
   cafe_notification_queued next = {2, big, big, big, big};
-  decider_starve(&cafe_notification_aggregate, (const decider_step[]){{&cafe_notification_queued_type, &queued},
-                                                                      {&cafe_notification_queued_type, &next},
-                                                                      {NULL, NULL}});
+  given_starve(&cafe_notification_aggregate,
+               (const cafe_fact[]){{&cafe_notification_queued_type, &queued, sizeof(queued)},
+                                   {&cafe_notification_queued_type, &next, sizeof(next)},
+                                   {NULL, NULL}});
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)

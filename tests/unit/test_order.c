@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "cafe/order.h"
-#include "decider.h"
+#include "given_kit.h"
 
 #define ROOM    "0123456789abcdef"
 #define TEXT_64 ROOM ROOM ROOM ROOM
@@ -42,50 +42,50 @@ static const cafe_order_canceled canceled = {.by = CAFE_CANCEL_BY_CUSTOMER};
 static const cafe_order_rejected rejected = {.by = CAFE_REJECT_REFUSED};
 
 #define DRAFTED                                                                                                        \
-  { &cafe_order_drafted_type, &drafted }
+  { &cafe_order_drafted_type, &drafted, sizeof(drafted) }
 #define UNCLAIMED                                                                                                      \
-  { &cafe_draft_unclaimed_type, &unclaimed }
+  { &cafe_draft_unclaimed_type, &unclaimed, sizeof(unclaimed) }
 #define ORDERED                                                                                                        \
-  DRAFTED, { &cafe_ordered_type, &ordered }
+  DRAFTED, { &cafe_ordered_type, &ordered, sizeof(ordered) }
 #define ACCEPTED                                                                                                       \
-  { &cafe_order_accepted_type, &accepted }
+  { &cafe_order_accepted_type, &accepted, sizeof(accepted) }
 #define STARTED                                                                                                        \
-  { &cafe_preparation_started_type, &started }
+  { &cafe_preparation_started_type, &started, sizeof(started) }
 #define DONE                                                                                                           \
-  { &cafe_coffee_done_type, &done }
+  { &cafe_coffee_done_type, &done, sizeof(done) }
 #define PICKED_UP                                                                                                      \
-  { &cafe_order_picked_up_type, &picked_up }
+  { &cafe_order_picked_up_type, &picked_up, sizeof(picked_up) }
 #define CUSTOMER                                                                                                       \
-  { &cafe_cancel_requested_type, &asked_customer }
+  { &cafe_cancel_requested_type, &asked_customer, sizeof(asked_customer) }
 #define DEADLINE                                                                                                       \
-  { &cafe_cancel_requested_type, &asked_deadline }
+  { &cafe_cancel_requested_type, &asked_deadline, sizeof(asked_deadline) }
 #define REFUSED(how)                                                                                                   \
-  { &cafe_cancel_rejected_type, &(how) }
+  { &cafe_cancel_rejected_type, &(how), sizeof(how) }
 
 /* ---- what is asked for ---- */
 
 static const cafe_place_order place = {LINES};
-static const decider_step commands[] = {
-    {&cafe_place_order_type, &place},
-    {&cafe_establish_order_type, &(cafe_establish_order){9000}},
-    {&cafe_establish_order_type, &(cafe_establish_order){8999}},
-    {&cafe_unclaim_draft_type, &(cafe_unclaim_draft){1600}},
-    {&cafe_unclaim_draft_type, &(cafe_unclaim_draft){1599}},
-    {&cafe_drop_draft_type, &(cafe_drop_draft){CAFE_DROP_ABANDONED, 0}},
-    {&cafe_drop_draft_type, &(cafe_drop_draft){CAFE_DROP_UNKNOWN, 1600}},
-    {&cafe_drop_draft_type, &(cafe_drop_draft){CAFE_DROP_UNKNOWN, 1599}},
-    {&cafe_request_cancel_type, &(cafe_request_cancel){.by = CAFE_CANCEL_BY_CUSTOMER}},
-    {&cafe_request_cancel_type, &(cafe_request_cancel){.by = CAFE_CANCEL_BY_DEADLINE}},
-    {&cafe_confirm_cancel_type, &(cafe_confirm_cancel){CAFE_CANCEL_BY_CUSTOMER}},
-    {&cafe_confirm_cancel_type, &(cafe_confirm_cancel){CAFE_CANCEL_BY_DEADLINE}},
-    {&cafe_refuse_cancel_type, &(cafe_refuse_cancel){CAFE_CANCEL_BY_CUSTOMER}},
-    {&cafe_refuse_cancel_type, &(cafe_refuse_cancel){CAFE_CANCEL_BY_DEADLINE}},
-    {&cafe_reject_order_type, &(cafe_reject_order){.by = CAFE_REJECT_REFUSED}},
-    {&cafe_mark_order_type, &(cafe_mark_order){CAFE_MARK_ACCEPTED}},
-    {&cafe_mark_order_type, &(cafe_mark_order){CAFE_MARK_STARTED}},
-    {&cafe_mark_order_type, &(cafe_mark_order){CAFE_MARK_DONE}},
-    {&cafe_mark_order_type, &(cafe_mark_order){CAFE_MARK_PICKED_UP}},
-    {NULL, NULL},
+static const cafe_fact commands[] = {
+    {&cafe_place_order_type, &place, sizeof(place)},
+    CAFE_FACT(cafe_establish_order_type, cafe_establish_order, 9000),
+    CAFE_FACT(cafe_establish_order_type, cafe_establish_order, 8999),
+    CAFE_FACT(cafe_unclaim_draft_type, cafe_unclaim_draft, 1600),
+    CAFE_FACT(cafe_unclaim_draft_type, cafe_unclaim_draft, 1599),
+    CAFE_FACT(cafe_drop_draft_type, cafe_drop_draft, CAFE_DROP_ABANDONED, 0),
+    CAFE_FACT(cafe_drop_draft_type, cafe_drop_draft, CAFE_DROP_UNKNOWN, 1600),
+    CAFE_FACT(cafe_drop_draft_type, cafe_drop_draft, CAFE_DROP_UNKNOWN, 1599),
+    CAFE_FACT(cafe_request_cancel_type, cafe_request_cancel, .by = CAFE_CANCEL_BY_CUSTOMER),
+    CAFE_FACT(cafe_request_cancel_type, cafe_request_cancel, .by = CAFE_CANCEL_BY_DEADLINE),
+    CAFE_FACT(cafe_confirm_cancel_type, cafe_confirm_cancel, CAFE_CANCEL_BY_CUSTOMER),
+    CAFE_FACT(cafe_confirm_cancel_type, cafe_confirm_cancel, CAFE_CANCEL_BY_DEADLINE),
+    CAFE_FACT(cafe_refuse_cancel_type, cafe_refuse_cancel, CAFE_CANCEL_BY_CUSTOMER),
+    CAFE_FACT(cafe_refuse_cancel_type, cafe_refuse_cancel, CAFE_CANCEL_BY_DEADLINE),
+    CAFE_FACT(cafe_reject_order_type, cafe_reject_order, .by = CAFE_REJECT_REFUSED),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, CAFE_MARK_ACCEPTED),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, CAFE_MARK_STARTED),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, CAFE_MARK_DONE),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, CAFE_MARK_PICKED_UP),
+    {NULL, NULL, 0},
 };
 
 /* What the eight about drafts say once it is an order, and the eleven about orders while it is none. */
@@ -97,107 +97,86 @@ static const decider_step commands[] = {
 /* In this order: place | establish | establish another amount | unclaim | unclaim an earlier wait | drop | drop this
  * wait | drop an earlier wait | customer's cancel | deadline's | confirm customer's | confirm deadline's | refuse
  * customer's | refuse deadline's | reject | mark accepted | started | done | picked up. */
-static const decider_row rows[] = {
-    {"nothing", {{NULL, NULL}}, "?OrderDrafted | !not-found | !not-found | - | - | - | - | - | " NO_ORDER},
-    {"a claimed draft",
-     {DRAFTED},
+static const cafe_given_case rows[] = {
+    {"nothing", NULL, "?OrderDrafted | !not-found | !not-found | - | - | - | - | - | " NO_ORDER},
+    {"a claimed draft", CAFE_FACTS(DRAFTED),
      "?DraftClaimed | Ordered | !wrong-amount | DraftUnclaimed | - | DraftDropped | DraftDropped | - | " NO_ORDER},
-    {"an unclaimed draft",
-     {DRAFTED, UNCLAIMED},
+    {"an unclaimed draft", CAFE_FACTS(DRAFTED, UNCLAIMED),
      "?DraftClaimed | - | - | - | - | DraftDropped | DraftDropped | - | " NO_ORDER},
-    {"a draft claimed again",
-     {DRAFTED, UNCLAIMED, {&cafe_draft_claimed_type, &claimed}},
+    {"a draft claimed again", CAFE_FACTS(DRAFTED, UNCLAIMED, {&cafe_draft_claimed_type, &claimed, sizeof(claimed)}),
      "?DraftClaimed | Ordered | !wrong-amount | - | - | DraftDropped | - | - | " NO_ORDER},
-    {"a draft dropped as declined",
-     {DRAFTED, {&cafe_draft_dropped_type, &declined}},
+    {"a draft dropped as declined", CAFE_FACTS(DRAFTED, {&cafe_draft_dropped_type, &declined, sizeof(declined)}),
      "!payment-declined | !draft-dropped | !draft-dropped | - | - | - | - | - | " NO_ORDER},
     {"a draft dropped as expired",
-     {DRAFTED, UNCLAIMED, {&cafe_draft_dropped_type, &expired}},
+     CAFE_FACTS(DRAFTED, UNCLAIMED, {&cafe_draft_dropped_type, &expired, sizeof(expired)}),
      "!payment-unavailable | !draft-dropped | !draft-dropped | - | - | - | - | - | " NO_ORDER},
-    {"Ordered",
-     {ORDERED},
+    {"Ordered", CAFE_FACTS(ORDERED),
      ORDER "?CancelRequested | ?CancelRequested | OrderCanceled | OrderCanceled | - | - | OrderRejected | "
            "OrderAccepted | - | - | -"},
-    {"Accepted",
-     {ORDERED, ACCEPTED},
+    {"Accepted", CAFE_FACTS(ORDERED, ACCEPTED),
      ORDER
      "?CancelRequested | - | OrderCanceled | OrderCanceled | - | - | OrderRejected | - | PreparationStarted | - | -"},
-    {"Preparing",
-     {ORDERED, ACCEPTED, STARTED},
+    {"Preparing", CAFE_FACTS(ORDERED, ACCEPTED, STARTED),
      ORDER "!cancel-rejected CancelRejected | - | !wrong-state | !wrong-state | - | - | OrderRejected | - | - | "
            "CoffeeDone | -"},
-    {"CoffeeDone",
-     {ORDERED, ACCEPTED, STARTED, DONE},
+    {"CoffeeDone", CAFE_FACTS(ORDERED, ACCEPTED, STARTED, DONE),
      ORDER "!cancel-rejected CancelRejected | - | !wrong-state | !wrong-state | - | - | OrderRejected | - | - | - | "
            "OrderPickedUp"},
-    {"PickedUp",
-     {ORDERED, ACCEPTED, STARTED, DONE, PICKED_UP},
+    {"PickedUp", CAFE_FACTS(ORDERED, ACCEPTED, STARTED, DONE, PICKED_UP),
      ORDER "!cancel-rejected CancelRejected | - | !wrong-state | !wrong-state | - | - | - | - | - | - | -"},
-    {"Canceling, the customer asked",
-     {ORDERED, CUSTOMER},
+    {"Canceling, the customer asked", CAFE_FACTS(ORDERED, CUSTOMER),
      ORDER "? | - | OrderCanceled | OrderCanceled | CancelRejected | - | OrderRejected | OrderAccepted | - | - | -"},
-    {"Canceling, the deadline asked",
-     {ORDERED, DEADLINE},
+    {"Canceling, the deadline asked", CAFE_FACTS(ORDERED, DEADLINE),
      ORDER "?CancelRequested | ? | OrderCanceled | OrderCanceled | - | CancelRejected | OrderRejected | OrderAccepted "
            "| - | - | -"},
-    {"Canceling, both asked",
-     {ORDERED, DEADLINE, CUSTOMER},
+    {"Canceling, both asked", CAFE_FACTS(ORDERED, DEADLINE, CUSTOMER),
      ORDER "? | ? | OrderCanceled | OrderCanceled | CancelRejected | - | OrderRejected | OrderAccepted | - | - | -"},
-    {"Canceling, the customer asked, accepted meanwhile",
-     {ORDERED, CUSTOMER, ACCEPTED},
+    {"Canceling, the customer asked, accepted meanwhile", CAFE_FACTS(ORDERED, CUSTOMER, ACCEPTED),
      ORDER
      "? | - | OrderCanceled | OrderCanceled | CancelRejected | - | OrderRejected | - | PreparationStarted | - | -"},
-    {"Canceling, the deadline asked, accepted meanwhile",
-     {ORDERED, DEADLINE, ACCEPTED},
+    {"Canceling, the deadline asked, accepted meanwhile", CAFE_FACTS(ORDERED, DEADLINE, ACCEPTED),
      ORDER "?CancelRequested | ? | OrderCanceled | OrderCanceled | - | CancelRejected | OrderRejected | - | "
            "PreparationStarted | - | -"},
-    {"Canceling, the customer asked, started meanwhile",
-     {ORDERED, CUSTOMER, ACCEPTED, STARTED},
+    {"Canceling, the customer asked, started meanwhile", CAFE_FACTS(ORDERED, CUSTOMER, ACCEPTED, STARTED),
      ORDER "? | - | !wrong-state | !wrong-state | CancelRejected | - | OrderRejected | - | - | CoffeeDone | -"},
-    {"Canceling, the deadline asked, started meanwhile",
-     {ORDERED, DEADLINE, ACCEPTED, STARTED},
+    {"Canceling, the deadline asked, started meanwhile", CAFE_FACTS(ORDERED, DEADLINE, ACCEPTED, STARTED),
      ORDER "!cancel-rejected CancelRejected | ? | !wrong-state | !wrong-state | - | CancelRejected | OrderRejected | - "
            "| - | CoffeeDone | -"},
-    {"Canceling, both asked, started meanwhile",
-     {ORDERED, DEADLINE, CUSTOMER, ACCEPTED, STARTED},
+    {"Canceling, both asked, started meanwhile", CAFE_FACTS(ORDERED, DEADLINE, CUSTOMER, ACCEPTED, STARTED),
      ORDER "? | ? | !wrong-state | !wrong-state | CancelRejected | - | OrderRejected | - | - | CoffeeDone | -"},
     {"Accepted, and the customer's cancel refused",
-     {ORDERED, ACCEPTED, CUSTOMER, REFUSED(refused_in_accepted)},
+     CAFE_FACTS(ORDERED, ACCEPTED, CUSTOMER, REFUSED(refused_in_accepted)),
      ORDER
      "!cancel-rejected | - | OrderCanceled | OrderCanceled | - | - | OrderRejected | - | PreparationStarted | - | -"},
     {"Preparing, and the customer's cancel refused",
-     {ORDERED, ACCEPTED, CUSTOMER, STARTED, REFUSED(refused_in_preparing)},
+     CAFE_FACTS(ORDERED, ACCEPTED, CUSTOMER, STARTED, REFUSED(refused_in_preparing)),
      ORDER "!cancel-rejected | - | !wrong-state | !wrong-state | - | - | OrderRejected | - | - | CoffeeDone | -"},
-    {"Accepted, and the deadline's cancel refused",
-     {ORDERED, DEADLINE, ACCEPTED, REFUSED(refused_deadline)},
+    {"Accepted, and the deadline's cancel refused", CAFE_FACTS(ORDERED, DEADLINE, ACCEPTED, REFUSED(refused_deadline)),
      ORDER
      "?CancelRequested | - | OrderCanceled | OrderCanceled | - | - | OrderRejected | - | PreparationStarted | - | -"},
-    {"Canceled",
-     {ORDERED, CUSTOMER, {&cafe_order_canceled_type, &canceled}},
+    {"Canceled", CAFE_FACTS(ORDERED, CUSTOMER, {&cafe_order_canceled_type, &canceled, sizeof(canceled)}),
      ORDER "- | - | - | - | - | - | - | - | - | - | -"},
-    {"Rejected",
-     {ORDERED, {&cafe_order_rejected_type, &rejected}},
+    {"Rejected", CAFE_FACTS(ORDERED, {&cafe_order_rejected_type, &rejected, sizeof(rejected)}),
      ORDER "!cancel-rejected | - | - | - | - | - | - | - | - | - | -"},
     {"Rejected while canceling",
-     {ORDERED, CUSTOMER, {&cafe_order_rejected_type, &rejected}},
+     CAFE_FACTS(ORDERED, CUSTOMER, {&cafe_order_rejected_type, &rejected, sizeof(rejected)}),
      ORDER "!cancel-rejected | - | - | - | - | - | - | - | - | - | -"},
-    {NULL, {{NULL, NULL}}, NULL},
+    {NULL, NULL, NULL, {NULL, NULL}},
 };
 
 static void every_command_is_answered_in_every_state(void **unused) {
-  decider_table(&cafe_order_aggregate, commands, rows);
+  given_table(&cafe_order_aggregate, commands, rows);
 }
 
 /* ---- placing ---- */
 
 static const char *placed(const cafe_place_order *with) {
   static char said[128];
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_when(&it, &cafe_place_order_type, with);
-  const char *text = it.verdict == CAFE_REFUSED ? it.decision.text : decider_said(&it);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_when(it, &cafe_place_order_type, with, sizeof(*with));
+  const char *text = cafe_given_text(it)[0] ? cafe_given_text(it) : cafe_given_said(it);
   snprintf(said, sizeof(said), "%s", text);
-  decider_deinit(&it);
+  given_end(it);
   return said;
 }
 
@@ -205,11 +184,10 @@ static void a_draft_holds_the_lines_and_what_was_left_out(void **unused) {
   cafe_place_order bare = {LINES, .pickup_time_ms = 5, .client_reference = {"r1", 2}};
   bare.currency = bare.store_id = (cafe_slice){NULL, 0};
   bare.payment_token = cafe_text("secret");
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_do(&it, &cafe_place_order_type, &bare);
-  assert_string_equal(decider_said(&it), "pending OrderDrafted");
-  const cafe_order_drafted *made = it.last_data;
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_given_command(it, &cafe_place_order_type, &bare, sizeof(bare));
+  assert_string_equal(cafe_given_said(it), "pending OrderDrafted");
+  const cafe_order_drafted *made = cafe_given_data(it, &cafe_order_drafted_type);
   assert_true(cafe_slice_equal(made->product_id, cafe_text("latte")));
   assert_int_equal(made->qty, 2);
   assert_true(cafe_slice_equal(made->customer_id, cafe_text("cdgri")));
@@ -221,26 +199,25 @@ static void a_draft_holds_the_lines_and_what_was_left_out(void **unused) {
   assert_int_equal(made->wait_until_ms, 1600);
   assert_int_equal(made->pay_timeout_ms, 600);
   assert_int_equal(made->accept_timeout_ms, 900000);
-  const cafe_order *order = it.state;
+  const cafe_order *order = cafe_given_state(it);
   assert_int_equal(order->draft, CAFE_DRAFT_CLAIMED);
   assert_int_equal(order->status, CAFE_ORDER_NONE);
-  decider_deinit(&it);
+  given_end(it);
 }
 
 static void timeouts_that_are_given_are_taken(void **unused) {
   cafe_place_order own = {LINES, .pay_timeout_ms = 50, .accept_timeout_ms = 70};
   own.currency = cafe_text("USD");
   own.store_id = cafe_text("9");
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_when(&it, &cafe_place_order_type, &own);
-  const cafe_order_drafted *made = it.last_data;
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_when(it, &cafe_place_order_type, &own, sizeof(own));
+  const cafe_order_drafted *made = cafe_given_data(it, &cafe_order_drafted_type);
   assert_int_equal(made->wait_until_ms, 1050);
   assert_int_equal(made->pay_timeout_ms, 50);
   assert_int_equal(made->accept_timeout_ms, 70);
   assert_true(cafe_slice_equal(made->currency, cafe_text("USD")));
   assert_true(cafe_slice_equal(made->store_id, cafe_text("9")));
-  decider_deinit(&it);
+  given_end(it);
 }
 
 static void expect_text(const char *field, size_t offset, bool may_be_empty) {
@@ -321,80 +298,78 @@ static void every_wrong_field_is_named_at_once(void **unused) {
                             .client_reference = {"\n", 1},
                             .pay_timeout_ms = -1,
                             .accept_timeout_ms = -1};
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_when(&it, &cafe_place_order_type, &order);
-  assert_string_equal(decider_said(&it), "refused:invalid");
-  assert_string_equal(it.decision.text, "product_id: must have 1 to 64 characters, and no control characters\n"
-                                        "qty: must be from 1 to 1000\n"
-                                        "customer_id: must have 1 to 64 characters, and no control characters\n"
-                                        "amount_minor: must be from 0 to 1000000000000\n"
-                                        "currency: must be an ISO 4217 code, such as KRW\n"
-                                        "store_id: must have 1 to 64 characters, and no control characters\n"
-                                        "pickup_time_ms: must be a time from 1970 to 9999\n"
-                                        "client_reference: must have at most 64 characters, and no control characters\n"
-                                        "pay_timeout_ms: must be from 0 to 86400000\n"
-                                        "accept_timeout_ms: must be from 0 to 31536000000");
-  decider_given(&it, &cafe_order_drafted_type, &drafted);
-  decider_when(&it, &cafe_place_order_type, &order);
-  assert_string_equal(decider_said(&it), "refused:invalid");
-  decider_given(&it, &cafe_ordered_type, &ordered);
-  decider_when(&it, &cafe_place_order_type, &order);
-  assert_string_equal(decider_said(&it), "unchanged");
-  decider_deinit(&it);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_when(it, &cafe_place_order_type, &order, sizeof(order));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
+  assert_string_equal(cafe_given_text(it),
+                      "product_id: must have 1 to 64 characters, and no control characters\n"
+                      "qty: must be from 1 to 1000\n"
+                      "customer_id: must have 1 to 64 characters, and no control characters\n"
+                      "amount_minor: must be from 0 to 1000000000000\n"
+                      "currency: must be an ISO 4217 code, such as KRW\n"
+                      "store_id: must have 1 to 64 characters, and no control characters\n"
+                      "pickup_time_ms: must be a time from 1970 to 9999\n"
+                      "client_reference: must have at most 64 characters, and no control characters\n"
+                      "pay_timeout_ms: must be from 0 to 86400000\n"
+                      "accept_timeout_ms: must be from 0 to 31536000000");
+  cafe_given_event(it, &cafe_order_drafted_type, &drafted, sizeof(drafted));
+  cafe_when(it, &cafe_place_order_type, &order, sizeof(order));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
+  cafe_given_event(it, &cafe_ordered_type, &ordered, sizeof(ordered));
+  cafe_when(it, &cafe_place_order_type, &order, sizeof(order));
+  assert_string_equal(cafe_given_said(it), "unchanged");
+  given_end(it);
 }
 
 static void a_retry_moves_the_wait_on_and_never_back(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_do(&it, &cafe_place_order_type, &place);
-  it.now_ms = 1300;
-  decider_do(&it, &cafe_place_order_type, &place);
-  assert_int_equal(((const cafe_draft_claimed *)it.last_data)->wait_until_ms, 1900);
-  decider_do(&it, &cafe_place_order_type, &(cafe_place_order){LINES, .pay_timeout_ms = 1});
-  assert_int_equal(((const cafe_draft_claimed *)it.last_data)->wait_until_ms, 1900);
-  decider_do(&it, &cafe_unclaim_draft_type, &(cafe_unclaim_draft){1600});
-  assert_string_equal(decider_said(&it), "unchanged");
-  decider_do(&it, &cafe_unclaim_draft_type, &(cafe_unclaim_draft){2000});
-  assert_string_equal(decider_said(&it), "accepted DraftUnclaimed");
-  assert_int_equal(((const cafe_draft_unclaimed *)it.last_data)->wait_until_ms, 1900);
-  it.now_ms = 20000;
-  decider_do(&it, &cafe_place_order_type, &place);
-  assert_string_equal(decider_said(&it), "pending DraftClaimed");
-  decider_do(&it, &cafe_establish_order_type, &(cafe_establish_order){9000});
-  assert_string_equal(decider_said(&it), "accepted Ordered");
-  decider_deinit(&it);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_given_command(it, &cafe_place_order_type, &place, sizeof(place));
+  cafe_given_time(it, 1300);
+  cafe_given_command(it, &cafe_place_order_type, &place, sizeof(place));
+  assert_int_equal(((const cafe_draft_claimed *)cafe_given_data(it, &cafe_draft_claimed_type))->wait_until_ms, 1900);
+  cafe_given_command(it, CAFE_DATA(cafe_place_order_type, cafe_place_order, LINES, .pay_timeout_ms = 1));
+  assert_int_equal(((const cafe_draft_claimed *)cafe_given_data(it, &cafe_draft_claimed_type))->wait_until_ms, 1900);
+  cafe_given_command(it, CAFE_DATA(cafe_unclaim_draft_type, cafe_unclaim_draft, 1600));
+  assert_string_equal(cafe_given_said(it), "unchanged");
+  cafe_given_command(it, CAFE_DATA(cafe_unclaim_draft_type, cafe_unclaim_draft, 2000));
+  assert_string_equal(cafe_given_said(it), "accepted DraftUnclaimed");
+  assert_int_equal(((const cafe_draft_unclaimed *)cafe_given_data(it, &cafe_draft_unclaimed_type))->wait_until_ms,
+                   1900);
+  cafe_given_time(it, 20000);
+  cafe_given_command(it, &cafe_place_order_type, &place, sizeof(place));
+  assert_string_equal(cafe_given_said(it), "pending DraftClaimed");
+  cafe_given_command(it, CAFE_DATA(cafe_establish_order_type, cafe_establish_order, 9000));
+  assert_string_equal(cafe_given_said(it), "accepted Ordered");
+  given_end(it);
 }
 
 static void a_dropped_draft_tells_payment_what_to_cancel(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_given(&it, &cafe_order_drafted_type, &drafted);
-  decider_do(&it, &cafe_drop_draft_type, &(cafe_drop_draft){CAFE_DROP_EXPIRED, 1600});
-  const cafe_draft_dropped *dropped = it.last_data;
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_given_event(it, &cafe_order_drafted_type, &drafted, sizeof(drafted));
+  cafe_given_command(it, CAFE_DATA(cafe_drop_draft_type, cafe_drop_draft, CAFE_DROP_EXPIRED, 1600));
+  const cafe_draft_dropped *dropped = cafe_given_data(it, &cafe_draft_dropped_type);
   assert_int_equal(dropped->reason, CAFE_DROP_EXPIRED);
   assert_int_equal(dropped->amount_minor, 9000);
   assert_true(cafe_slice_equal(dropped->currency, cafe_text("KRW")));
   assert_true(cafe_slice_equal(dropped->customer_id, cafe_text("cdgri")));
-  assert_int_equal(((const cafe_order *)it.state)->dropped, CAFE_DROP_EXPIRED);
-  decider_deinit(&it);
+  assert_int_equal(((const cafe_order *)cafe_given_state(it))->dropped, CAFE_DROP_EXPIRED);
+  given_end(it);
 }
 
 /* ---- statuses ---- */
 
-static void expect_status(const decider_step *given, cafe_order_status progress, cafe_order_status status) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
+static void expect_status(const cafe_fact *given, cafe_order_status progress, cafe_order_status status) {
+  cafe_given *it = given_begin(&cafe_order_aggregate);
   for (; given->type; given++) {
-    decider_given(&it, given->type, given->data);
+    cafe_given_event(it, given->type, given->data, given->size);
   }
-  assert_int_equal(((const cafe_order *)it.state)->progress, progress);
-  assert_int_equal(((const cafe_order *)it.state)->status, status);
-  decider_deinit(&it);
+  assert_int_equal(((const cafe_order *)cafe_given_state(it))->progress, progress);
+  assert_int_equal(((const cafe_order *)cafe_given_state(it))->status, status);
+  given_end(it);
 }
 
 #define GIVEN(...)                                                                                                     \
-  (const decider_step[]) {                                                                                             \
+  (const cafe_fact[]) {                                                                                                \
     __VA_ARGS__, { NULL, NULL }                                                                                        \
   }
 
@@ -410,113 +385,109 @@ static void the_status_is_what_the_events_say(void **unused) {
   expect_status(GIVEN(ORDERED, CUSTOMER), ordered_, canceling);
   expect_status(GIVEN(ORDERED, CUSTOMER, ACCEPTED), accepted_, canceling);
   expect_status(GIVEN(ORDERED, CUSTOMER, ACCEPTED, REFUSED(refused_in_accepted)), accepted_, accepted_);
-  expect_status(GIVEN(ORDERED, CUSTOMER, {&cafe_order_canceled_type, &canceled}), ordered_, CAFE_ORDER_CANCELED);
-  expect_status(GIVEN(ORDERED, CUSTOMER, {&cafe_order_rejected_type, &rejected}), ordered_, CAFE_ORDER_REJECTED);
+  expect_status(GIVEN(ORDERED, CUSTOMER, {&cafe_order_canceled_type, &canceled, sizeof(canceled)}), ordered_,
+                CAFE_ORDER_CANCELED);
+  expect_status(GIVEN(ORDERED, CUSTOMER, {&cafe_order_rejected_type, &rejected, sizeof(rejected)}), ordered_,
+                CAFE_ORDER_REJECTED);
 }
 
 static void a_refused_cancel_names_the_status_that_stands_again(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  const decider_step *step = GIVEN(ORDERED, DEADLINE, ACCEPTED);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  const cafe_fact *step = GIVEN(ORDERED, DEADLINE, ACCEPTED);
   for (; step->type; step++) {
-    decider_given(&it, step->type, step->data);
+    cafe_given_event(it, step->type, step->data, step->size);
   }
-  decider_when(&it, &cafe_refuse_cancel_type, &(cafe_refuse_cancel){CAFE_CANCEL_BY_DEADLINE});
-  assert_int_equal(((const cafe_cancel_rejected *)it.last_data)->by, CAFE_CANCEL_BY_DEADLINE);
-  assert_int_equal(((const cafe_cancel_rejected *)it.last_data)->status, CAFE_ORDER_ACCEPTED);
-  decider_given(&it, &cafe_preparation_started_type, &started);
-  decider_do(&it, &cafe_request_cancel_type, &(cafe_request_cancel){.by = CAFE_CANCEL_BY_CUSTOMER});
-  assert_int_equal(((const cafe_cancel_rejected *)it.last_data)->by, CAFE_CANCEL_BY_CUSTOMER);
-  assert_int_equal(((const cafe_cancel_rejected *)it.last_data)->status, CAFE_ORDER_PREPARING);
-  const cafe_order *order = it.state;
+  cafe_when(it, CAFE_DATA(cafe_refuse_cancel_type, cafe_refuse_cancel, CAFE_CANCEL_BY_DEADLINE));
+  assert_int_equal(((const cafe_cancel_rejected *)cafe_given_data(it, &cafe_cancel_rejected_type))->by,
+                   CAFE_CANCEL_BY_DEADLINE);
+  assert_int_equal(((const cafe_cancel_rejected *)cafe_given_data(it, &cafe_cancel_rejected_type))->status,
+                   CAFE_ORDER_ACCEPTED);
+  cafe_given_event(it, &cafe_preparation_started_type, &started, sizeof(started));
+  cafe_given_command(it, CAFE_DATA(cafe_request_cancel_type, cafe_request_cancel, .by = CAFE_CANCEL_BY_CUSTOMER));
+  assert_int_equal(((const cafe_cancel_rejected *)cafe_given_data(it, &cafe_cancel_rejected_type))->by,
+                   CAFE_CANCEL_BY_CUSTOMER);
+  assert_int_equal(((const cafe_cancel_rejected *)cafe_given_data(it, &cafe_cancel_rejected_type))->status,
+                   CAFE_ORDER_PREPARING);
+  const cafe_order *order = cafe_given_state(it);
   assert_int_equal(order->status, CAFE_ORDER_PREPARING);
   assert_false(order->cancel_by_deadline);
   assert_true(order->cancel_refused);
-  decider_deinit(&it);
+  given_end(it);
 }
 
 /* The customer waits for his own answer, so the deadline's must not look like it. */
 static void the_deadlines_refusal_is_no_answer_to_a_customer_who_waits(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  const decider_step *step = GIVEN(ORDERED, DEADLINE, CUSTOMER, ACCEPTED);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  const cafe_fact *step = GIVEN(ORDERED, DEADLINE, CUSTOMER, ACCEPTED);
   for (; step->type; step++) {
-    decider_given(&it, step->type, step->data);
+    cafe_given_event(it, step->type, step->data, step->size);
   }
-  decider_do(&it, &cafe_refuse_cancel_type, &(cafe_refuse_cancel){CAFE_CANCEL_BY_DEADLINE});
-  assert_string_equal(decider_said(&it), "unchanged");
-  decider_do(&it, &cafe_confirm_cancel_type, &(cafe_confirm_cancel){CAFE_CANCEL_BY_CUSTOMER});
-  assert_string_equal(decider_said(&it), "accepted OrderCanceled");
-  decider_deinit(&it);
+  cafe_given_command(it, CAFE_DATA(cafe_refuse_cancel_type, cafe_refuse_cancel, CAFE_CANCEL_BY_DEADLINE));
+  assert_string_equal(cafe_given_said(it), "unchanged");
+  cafe_given_command(it, CAFE_DATA(cafe_confirm_cancel_type, cafe_confirm_cancel, CAFE_CANCEL_BY_CUSTOMER));
+  assert_string_equal(cafe_given_said(it), "accepted OrderCanceled");
+  given_end(it);
 }
 
 static void a_cancel_request_is_whole_for_a_store_without_the_ticket(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_given(&it, &cafe_order_drafted_type, &drafted);
-  decider_given(&it, &cafe_ordered_type, &ordered);
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_given_event(it, &cafe_order_drafted_type, &drafted, sizeof(drafted));
+  cafe_given_event(it, &cafe_ordered_type, &ordered, sizeof(ordered));
   cafe_request_cancel request = {CAFE_CANCEL_BY_CUSTOMER, cafe_text("too slow")};
-  decider_when(&it, &cafe_request_cancel_type, &request);
-  const cafe_cancel_requested *made = it.last_data;
+  cafe_when(it, &cafe_request_cancel_type, &request, sizeof(request));
+  const cafe_cancel_requested *made = cafe_given_data(it, &cafe_cancel_requested_type);
   assert_int_equal(made->by, CAFE_CANCEL_BY_CUSTOMER);
   assert_true(cafe_slice_equal(made->reason, cafe_text("too slow")));
   assert_true(cafe_slice_equal(made->product_id, cafe_text("latte")));
   assert_int_equal(made->amount_minor, 9000);
   cafe_reject_order reject = {CAFE_REJECT_GAVE_UP, cafe_text("no beans")};
-  decider_when(&it, &cafe_reject_order_type, &reject);
-  const cafe_order_rejected *end = it.last_data;
+  cafe_when(it, &cafe_reject_order_type, &reject, sizeof(reject));
+  const cafe_order_rejected *end = cafe_given_data(it, &cafe_order_rejected_type);
   assert_int_equal(end->by, CAFE_REJECT_GAVE_UP);
   assert_true(cafe_slice_equal(end->reason, cafe_text("no beans")));
   assert_int_equal(end->amount_minor, 9000);
   assert_true(cafe_slice_equal(end->customer_id, cafe_text("cdgri")));
-  decider_deinit(&it);
+  given_end(it);
 }
 
 /* ---- what can't be asked ---- */
 
-static const decider_step wrong[] = {
-    {&cafe_request_cancel_type, &(cafe_request_cancel){.by = (cafe_cancel_by)0}},
-    {&cafe_request_cancel_type, &(cafe_request_cancel){.by = (cafe_cancel_by)3}},
-    {&cafe_request_cancel_type, &(cafe_request_cancel){CAFE_CANCEL_BY_CUSTOMER, {"\n", 1}}},
-    {&cafe_confirm_cancel_type, &(cafe_confirm_cancel){(cafe_cancel_by)0}},
-    {&cafe_refuse_cancel_type, &(cafe_refuse_cancel){(cafe_cancel_by)0}},
-    {&cafe_reject_order_type, &(cafe_reject_order){.by = (cafe_reject_by)0}},
-    {&cafe_mark_order_type, &(cafe_mark_order){(cafe_order_mark)0}},
-    {&cafe_mark_order_type, &(cafe_mark_order){(cafe_order_mark)5}},
-    {&cafe_drop_draft_type, &(cafe_drop_draft){(cafe_drop_reason)0, 0}},
-    {&cafe_drop_draft_type, &(cafe_drop_draft){(cafe_drop_reason)6, 0}},
-    {NULL, NULL},
+static const cafe_fact wrong[] = {
+    CAFE_FACT(cafe_request_cancel_type, cafe_request_cancel, .by = (cafe_cancel_by)0),
+    CAFE_FACT(cafe_request_cancel_type, cafe_request_cancel, .by = (cafe_cancel_by)3),
+    CAFE_FACT(cafe_request_cancel_type, cafe_request_cancel, CAFE_CANCEL_BY_CUSTOMER, {"\n", 1}),
+    CAFE_FACT(cafe_confirm_cancel_type, cafe_confirm_cancel, (cafe_cancel_by)0),
+    CAFE_FACT(cafe_refuse_cancel_type, cafe_refuse_cancel, (cafe_cancel_by)0),
+    CAFE_FACT(cafe_reject_order_type, cafe_reject_order, .by = (cafe_reject_by)0),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, (cafe_order_mark)0),
+    CAFE_FACT(cafe_mark_order_type, cafe_mark_order, (cafe_order_mark)5),
+    CAFE_FACT(cafe_drop_draft_type, cafe_drop_draft, (cafe_drop_reason)0, 0),
+    CAFE_FACT(cafe_drop_draft_type, cafe_drop_draft, (cafe_drop_reason)6, 0),
+    {NULL, NULL, 0},
 };
 
 static void commands_with_values_that_are_none_are_invalid(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_given(&it, &cafe_order_drafted_type, &drafted);
-  decider_given(&it, &cafe_ordered_type, &ordered);
-  for (const decider_step *step = wrong; step->type; step++) {
-    decider_when(&it, step->type, step->data);
-    assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_given *it = given_begin(&cafe_order_aggregate);
+  cafe_given_event(it, &cafe_order_drafted_type, &drafted, sizeof(drafted));
+  cafe_given_event(it, &cafe_ordered_type, &ordered, sizeof(ordered));
+  for (const cafe_fact *step = wrong; step->type; step++) {
+    cafe_when(it, step->type, step->data, step->size);
+    assert_string_equal(cafe_given_said(it), "refused:invalid");
   }
   char reason[202];
   memset(reason, 'x', sizeof(reason));
   cafe_request_cancel request = {CAFE_CANCEL_BY_CUSTOMER, {reason, 201}};
-  decider_when(&it, &cafe_request_cancel_type, &request);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_request_cancel_type, &request, sizeof(request));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   request.reason.size = 200;
-  decider_when(&it, &cafe_request_cancel_type, &request);
-  assert_string_equal(decider_said(&it), "pending CancelRequested");
-  decider_deinit(&it);
+  cafe_when(it, &cafe_request_cancel_type, &request, sizeof(request));
+  assert_string_equal(cafe_given_said(it), "pending CancelRequested");
+  given_end(it);
 }
 
 static void commands_and_events_of_others_change_nothing(void **unused) {
-  decider it;
-  decider_init(&it, &cafe_order_aggregate);
-  decider_when(&it, &cafe_ordered_type, &ordered);
-  assert_string_equal(decider_said(&it), "refused:unsupported");
-  cafe_event event = {.type = &cafe_place_order_type, .data = &place};
-  assert_int_equal(cafe_order_aggregate.evolve(it.state, &event, it.arena, NULL), CAFE_OK);
-  assert_int_equal(((const cafe_order *)it.state)->draft, CAFE_DRAFT_NONE);
-  decider_deinit(&it);
+  given_refuses_unlisted(&cafe_order_aggregate, &cafe_ordered_type, &ordered, "unsupported");
+  given_ignores(&cafe_order_aggregate, &cafe_place_order_type, &place);
 }
 
 static void statuses_have_names(void **unused) {
@@ -528,12 +499,10 @@ static void statuses_have_names(void **unused) {
 }
 
 static void every_table_is_sound_and_no_event_holds_a_secret(void **unused) {
-  decider_check_schemas(&cafe_order_aggregate);
+  given_end(given_begin(&cafe_order_aggregate));
 }
 
-static void without_memory_it_says_so(void **unused) {
-  decider_starve(&cafe_order_aggregate, GIVEN(ORDERED, CUSTOMER));
-}
+static void without_memory_it_says_so(void **unused) { given_starve(&cafe_order_aggregate, GIVEN(ORDERED, CUSTOMER)); }
 
 int main(void) {
   const struct CMUnitTest tests[] = {

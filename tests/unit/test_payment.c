@@ -11,7 +11,7 @@
 
 #include "cafe/payment.h"
 #include "cafe/sys/gateway.h"
-#include "decider.h"
+#include "given_kit.h"
 
 /* ---- what has happened ---- */
 
@@ -35,7 +35,7 @@ static const cafe_payment_failed failed_void = {.operation = CAFE_PAYMENT_VOID};
 static const cafe_payment_failed failed_refund = {.operation = CAFE_PAYMENT_REFUND};
 
 #define IS(stem, data)                                                                                                 \
-  { &cafe_##stem##_type, &(data) }
+  { &cafe_##stem##_type, &(data), sizeof(data) }
 #define AUTHORIZING IS(authorization_started, authorizing)
 #define APPROVED    AUTHORIZING, IS(payment_approved, approved)
 #define CAPTURING   APPROVED, IS(capture_started, capturing)
@@ -48,16 +48,12 @@ static const cafe_authorize_payment authorize = {WHOSE, .payment_token = {"t", 1
 static const cafe_cancel_payment cancel = {.reason = CAFE_PAYMENT_ORDER_CANCELED, WHOSE};
 
 #define SAID(operation, result)                                                                                        \
-  {                                                                                                                    \
-    &cafe_record_gateway_type, &(cafe_record_gateway) {                                                                \
-      operation, result, {"r", 1}, { "t", 1 }                                                                          \
-    }                                                                                                                  \
-  }
+  CAFE_FACT(cafe_record_gateway_type, cafe_record_gateway, operation, result, {"r", 1}, {"t", 1})
 
-static const decider_step commands[] = {
-    {&cafe_authorize_payment_type, &authorize},
-    {&cafe_capture_payment_type, &(cafe_capture_payment){9000}},
-    {&cafe_cancel_payment_type, &cancel},
+static const cafe_fact commands[] = {
+    {&cafe_authorize_payment_type, &authorize, sizeof(authorize)},
+    CAFE_FACT(cafe_capture_payment_type, cafe_capture_payment, 9000),
+    {&cafe_cancel_payment_type, &cancel, sizeof(cancel)},
     SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE),
     SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DECLINED),
     SAID(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_REFUSED),
@@ -73,7 +69,7 @@ static const decider_step commands[] = {
     SAID(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_REFUSED),
     SAID(CAFE_PAYMENT_REFUND, 0),
     SAID(CAFE_PAYMENT_NO_OPERATION, CAFE_GATEWAY_DONE),
-    {NULL, NULL},
+    {NULL, NULL, 0},
 };
 
 /* What a gateway says of operations that aren't running. */
@@ -85,108 +81,88 @@ static const decider_step commands[] = {
 
 /* In this order: authorize | capture | cancel | authorize: done, declined, refused, can't be had | capture: the same |
  * void: done, refused, can't be had | refund: the same | done, of nothing. */
-static const decider_row rows[] = {
-    {"nothing", {{NULL, NULL}}, "?AuthorizationStarted | !wrong-state | PaymentCanceled | " IDLE},
-    {"authorizing",
-     {AUTHORIZING},
+static const cafe_given_case rows[] = {
+    {"nothing", NULL, "?AuthorizationStarted | !wrong-state | PaymentCanceled | " IDLE},
+    {"authorizing", CAFE_FACTS(AUTHORIZING),
      "? | !wrong-state | PaymentCancelKept | PaymentApproved | PaymentDeclined | AuthorizationFailed | PaymentFailed "
      "| " NOT_2 NOT_3 NOT_4 "-"},
-    {"authorizing, to be canceled",
-     {AUTHORIZING, KEPT},
+    {"authorizing, to be canceled", CAFE_FACTS(AUTHORIZING, KEPT),
      "!payment-canceled | - | - | PaymentApproved VoidStarted | PaymentDeclined | AuthorizationFailed | PaymentFailed "
      "| " NOT_2 NOT_3 NOT_4 "-"},
-    {"approved", {APPROVED}, "- | CaptureStarted | VoidStarted | " IDLE},
-    {"declined", {AUTHORIZING, IS(payment_declined, declined)}, "!payment-declined | !wrong-state | - | " IDLE},
-    {"declined, was to be canceled",
-     {AUTHORIZING, KEPT, IS(payment_declined, declined)},
+    {"approved", CAFE_FACTS(APPROVED), "- | CaptureStarted | VoidStarted | " IDLE},
+    {"declined", CAFE_FACTS(AUTHORIZING, IS(payment_declined, declined)),
      "!payment-declined | !wrong-state | - | " IDLE},
-    {"surely not authorized",
-     {AUTHORIZING, IS(authorization_failed, unauthorized)},
+    {"declined, was to be canceled", CAFE_FACTS(AUTHORIZING, KEPT, IS(payment_declined, declined)),
+     "!payment-declined | !wrong-state | - | " IDLE},
+    {"surely not authorized", CAFE_FACTS(AUTHORIZING, IS(authorization_failed, unauthorized)),
      "!payment-unavailable | !wrong-state | - | " IDLE},
-    {"surely not authorized, was to be canceled",
-     {AUTHORIZING, KEPT, IS(authorization_failed, unauthorized)},
+    {"surely not authorized, was to be canceled", CAFE_FACTS(AUTHORIZING, KEPT, IS(authorization_failed, unauthorized)),
      "!payment-unavailable | !wrong-state | - | " IDLE},
-    {"authorized or not, nobody knows",
-     {AUTHORIZING, IS(payment_failed, failed_authorize)},
+    {"authorized or not, nobody knows", CAFE_FACTS(AUTHORIZING, IS(payment_failed, failed_authorize)),
      "!payment-unavailable | - | - | " IDLE},
-    {"authorized or not, was to be canceled",
-     {AUTHORIZING, KEPT, IS(payment_failed, failed_authorize)},
+    {"authorized or not, was to be canceled", CAFE_FACTS(AUTHORIZING, KEPT, IS(payment_failed, failed_authorize)),
      "!payment-unavailable | - | - | " IDLE},
-    {"capturing",
-     {CAPTURING},
+    {"capturing", CAFE_FACTS(CAPTURING),
      "- | - | PaymentCancelKept | " NOT_1
      "PaymentCaptured | PaymentFailed | PaymentFailed | PaymentFailed | " NOT_3 NOT_4 "-"},
-    {"capturing, to be canceled",
-     {CAPTURING, KEPT},
+    {"capturing, to be canceled", CAFE_FACTS(CAPTURING, KEPT),
      "!payment-canceled | - | - | " NOT_1
      "PaymentCaptured RefundStarted | VoidStarted | VoidStarted | PaymentFailed | " NOT_3 NOT_4 "-"},
-    {"captured", {CAPTURED}, "- | - | RefundStarted | " IDLE},
-    {"captured or not, nobody knows",
-     {CAPTURING, IS(payment_failed, failed_capture)},
+    {"captured", CAFE_FACTS(CAPTURED), "- | - | RefundStarted | " IDLE},
+    {"captured or not, nobody knows", CAFE_FACTS(CAPTURING, IS(payment_failed, failed_capture)),
      "!payment-unavailable | - | - | " IDLE},
-    {"voiding",
-     {APPROVED, IS(void_started, voiding)},
+    {"voiding", CAFE_FACTS(APPROVED, IS(void_started, voiding)),
      "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 "-"},
-    {"void",
-     {APPROVED, IS(void_started, voiding), IS(payment_canceled, canceled)},
+    {"void", CAFE_FACTS(APPROVED, IS(void_started, voiding), IS(payment_canceled, canceled)),
      "!payment-canceled | - | - | " IDLE},
-    {"void or not, nobody knows",
-     {APPROVED, IS(void_started, voiding), IS(payment_failed, failed_void)},
+    {"void or not, nobody knows", CAFE_FACTS(APPROVED, IS(void_started, voiding), IS(payment_failed, failed_void)),
      "!payment-unavailable | - | - | " IDLE},
-    {"refunding",
-     {CAPTURED, IS(refund_started, refunding)},
+    {"refunding", CAFE_FACTS(CAPTURED, IS(refund_started, refunding)),
      "!payment-canceled | - | - | " NOT_1 NOT_2 NOT_3 "PaymentRefunded | PaymentFailed | PaymentFailed | -"},
-    {"refunded",
-     {CAPTURED, IS(refund_started, refunding), IS(payment_refunded, refunded)},
+    {"refunded", CAFE_FACTS(CAPTURED, IS(refund_started, refunding), IS(payment_refunded, refunded)),
      "!payment-canceled | - | - | " IDLE},
     {"refunded or not, nobody knows",
-     {CAPTURED, IS(refund_started, refunding), IS(payment_failed, failed_refund)},
+     CAFE_FACTS(CAPTURED, IS(refund_started, refunding), IS(payment_failed, failed_refund)),
      "!payment-unavailable | - | - | " IDLE},
-    {"a tombstone", {IS(payment_canceled, tombstone)}, "!payment-canceled | - | - | " IDLE},
-    {NULL, {{NULL, NULL}}, NULL},
+    {"a tombstone", CAFE_FACTS(IS(payment_canceled, tombstone)), "!payment-canceled | - | - | " IDLE},
+    {NULL, NULL, NULL, {NULL, NULL}},
 };
 
 static void every_command_is_answered_in_every_state(void **unused) {
-  decider_table(&cafe_payment_aggregate, commands, rows);
+  given_table(&cafe_payment_aggregate, commands, rows);
 }
 
 /* ---- what is said ---- */
 
-static decider it;
+static cafe_given *it;
 
 static int begin(void **unused) {
-  decider_init(&it, &cafe_payment_aggregate);
+  it = given_begin(&cafe_payment_aggregate);
   return 0;
 }
 
 static int end(void **unused) {
-  decider_deinit(&it);
+  given_end(it);
   return 0;
 }
 
-static void given(const decider_step *step) {
-  for (; step->type; step++) {
-    decider_given(&it, step->type, step->data);
-  }
-}
-
-#define GIVEN(...) given((const decider_step[]){__VA_ARGS__, {NULL, NULL}})
+#define GIVEN(...) cafe_given_events(it, CAFE_FACTS(__VA_ARGS__))
 
 static void record(cafe_payment_operation operation, int32_t result) {
   cafe_record_gateway said = {operation, result, cafe_text("ref"), cafe_text("why")};
-  decider_do(&it, &cafe_record_gateway_type, &said);
+  cafe_given_command(it, &cafe_record_gateway_type, &said, sizeof(said));
 }
 
-static const cafe_payment *payment(void) { return it.state; }
+static const cafe_payment *payment(void) { return cafe_given_state(it); }
 
 static void an_authorization_names_who_pays_what_and_no_token(void **unused) {
-  decider_do(&it, &cafe_authorize_payment_type, &authorize);
-  const cafe_authorization_started *started = it.last_data;
+  cafe_given_command(it, &cafe_authorize_payment_type, &authorize, sizeof(authorize));
+  const cafe_authorization_started *started = cafe_given_data(it, &cafe_authorization_started_type);
   assert_int_equal(started->amount_minor, 9000);
   assert_true(cafe_slice_equal(started->currency, cafe_text("KRW")));
   assert_true(cafe_slice_equal(started->customer_id, cafe_text("cdgri")));
   record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE);
-  const cafe_payment_approved *said = it.last_data;
+  const cafe_payment_approved *said = cafe_given_data(it, &cafe_payment_approved_type);
   assert_int_equal(said->amount_minor, 9000);
   assert_true(cafe_slice_equal(said->reference, cafe_text("ref")));
   assert_int_equal(payment()->status, CAFE_PAYMENT_APPROVED);
@@ -196,17 +172,19 @@ static void an_authorization_names_who_pays_what_and_no_token(void **unused) {
 static void a_decline_and_a_failure_say_why(void **unused) {
   GIVEN(AUTHORIZING);
   cafe_record_gateway said = {CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DECLINED, {NULL, 0}, cafe_text("no money")};
-  decider_when(&it, &cafe_record_gateway_type, &said);
-  const cafe_payment_declined *no = it.last_data;
+  cafe_when(it, &cafe_record_gateway_type, &said, sizeof(said));
+  const cafe_payment_declined *no = cafe_given_data(it, &cafe_payment_declined_type);
   assert_true(cafe_slice_equal(no->text, cafe_text("no money")));
   assert_int_equal(no->amount_minor, 9000);
   assert_true(cafe_slice_equal(no->currency, cafe_text("KRW")));
   said.result = CAFE_GATEWAY_REFUSED;
-  decider_when(&it, &cafe_record_gateway_type, &said);
-  assert_true(cafe_slice_equal(((const cafe_authorization_failed *)it.last_data)->text, cafe_text("no money")));
+  cafe_when(it, &cafe_record_gateway_type, &said, sizeof(said));
+  assert_true(
+      cafe_slice_equal(((const cafe_authorization_failed *)cafe_given_data(it, &cafe_authorization_failed_type))->text,
+                       cafe_text("no money")));
   said.result = 0;
-  decider_do(&it, &cafe_record_gateway_type, &said);
-  const cafe_payment_failed *unknown = it.last_data;
+  cafe_given_command(it, &cafe_record_gateway_type, &said, sizeof(said));
+  const cafe_payment_failed *unknown = cafe_given_data(it, &cafe_payment_failed_type);
   assert_int_equal(unknown->operation, CAFE_PAYMENT_AUTHORIZE);
   assert_int_equal(unknown->amount_minor, 9000);
   assert_true(cafe_slice_equal(unknown->text, cafe_text("no money")));
@@ -215,20 +193,21 @@ static void a_decline_and_a_failure_say_why(void **unused) {
 
 static void what_is_captured_can_be_refunded_and_no_more(void **unused) {
   GIVEN(APPROVED);
-  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){9001});
-  assert_string_equal(decider_said(&it), "refused:wrong-amount");
-  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){8999});
-  assert_string_equal(decider_said(&it), "refused:wrong-amount");
-  decider_do(&it, &cafe_capture_payment_type, &(cafe_capture_payment){9000});
+  cafe_given_command(it, CAFE_DATA(cafe_capture_payment_type, cafe_capture_payment, 9001));
+  assert_string_equal(cafe_given_said(it), "refused:wrong-amount");
+  cafe_given_command(it, CAFE_DATA(cafe_capture_payment_type, cafe_capture_payment, 8999));
+  assert_string_equal(cafe_given_said(it), "refused:wrong-amount");
+  cafe_given_command(it, CAFE_DATA(cafe_capture_payment_type, cafe_capture_payment, 9000));
   record(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_DONE);
-  assert_int_equal(((const cafe_payment_captured *)it.last_data)->amount_minor, 9000);
+  assert_int_equal(((const cafe_payment_captured *)cafe_given_data(it, &cafe_payment_captured_type))->amount_minor,
+                   9000);
   assert_int_equal(payment()->captured_minor, 9000);
-  decider_do(&it, &cafe_cancel_payment_type, &cancel);
-  const cafe_refund_started *refund = it.last_data;
+  cafe_given_command(it, &cafe_cancel_payment_type, &cancel, sizeof(cancel));
+  const cafe_refund_started *refund = cafe_given_data(it, &cafe_refund_started_type);
   assert_int_equal(refund->amount_minor, 9000);
   assert_int_equal(refund->reason, CAFE_PAYMENT_ORDER_CANCELED);
   record(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_DONE);
-  const cafe_payment_refunded *back = it.last_data;
+  const cafe_payment_refunded *back = cafe_given_data(it, &cafe_payment_refunded_type);
   assert_int_equal(back->amount_minor, 9000);
   assert_int_equal(back->reason, CAFE_PAYMENT_ORDER_CANCELED);
   assert_true(cafe_slice_equal(back->customer_id, cafe_text("cdgri")));
@@ -239,13 +218,14 @@ static void what_is_captured_can_be_refunded_and_no_more(void **unused) {
 static void a_kept_cancel_is_carried_out_with_its_own_reason(void **unused) {
   GIVEN(AUTHORIZING);
   cafe_cancel_payment dropped = {.reason = CAFE_PAYMENT_DRAFT_DROPPED, WHOSE};
-  decider_do(&it, &cafe_cancel_payment_type, &dropped);
-  assert_string_equal(decider_said(&it), "accepted PaymentCancelKept");
+  cafe_given_command(it, &cafe_cancel_payment_type, &dropped, sizeof(dropped));
+  assert_string_equal(cafe_given_said(it), "accepted PaymentCancelKept");
   record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_DONE);
-  assert_string_equal(decider_said(&it), "accepted PaymentApproved VoidStarted");
-  assert_int_equal(((const cafe_void_started *)it.last_data)->reason, CAFE_PAYMENT_DRAFT_DROPPED);
+  assert_string_equal(cafe_given_said(it), "accepted PaymentApproved VoidStarted");
+  assert_int_equal(((const cafe_void_started *)cafe_given_data(it, &cafe_void_started_type))->reason,
+                   CAFE_PAYMENT_DRAFT_DROPPED);
   record(CAFE_PAYMENT_VOID, CAFE_GATEWAY_DONE);
-  const cafe_payment_canceled *said = it.last_data;
+  const cafe_payment_canceled *said = cafe_given_data(it, &cafe_payment_canceled_type);
   assert_int_equal(said->reason, CAFE_PAYMENT_DRAFT_DROPPED);
   assert_false(said->is_tombstone);
   assert_int_equal(said->amount_minor, 9000);
@@ -256,15 +236,15 @@ static void a_kept_cancel_is_carried_out_with_its_own_reason(void **unused) {
 static void a_capture_that_surely_failed_leaves_something_to_void(void **unused) {
   GIVEN(CAPTURING, KEPT);
   record(CAFE_PAYMENT_CAPTURE, CAFE_GATEWAY_REFUSED);
-  assert_string_equal(decider_said(&it), "accepted VoidStarted");
+  assert_string_equal(cafe_given_said(it), "accepted VoidStarted");
   record(CAFE_PAYMENT_VOID, CAFE_GATEWAY_DONE);
   assert_int_equal(payment()->status, CAFE_PAYMENT_CANCELED);
   assert_int_equal(payment()->captured_minor, 0);
 }
 
 static void a_tombstone_is_whole_and_never_listed_as_canceled(void **unused) {
-  decider_do(&it, &cafe_cancel_payment_type, &cancel);
-  const cafe_payment_canceled *said = it.last_data;
+  cafe_given_command(it, &cafe_cancel_payment_type, &cancel, sizeof(cancel));
+  const cafe_payment_canceled *said = cafe_given_data(it, &cafe_payment_canceled_type);
   assert_true(said->is_tombstone);
   assert_int_equal(said->reason, CAFE_PAYMENT_ORDER_CANCELED);
   assert_int_equal(said->amount_minor, 9000);
@@ -275,69 +255,65 @@ static void a_tombstone_is_whole_and_never_listed_as_canceled(void **unused) {
   assert_int_equal(payment()->amount_minor, 9000);
 }
 
+#define TASK(operation_)                                                                                               \
+  CAFE_FACTS(CAFE_FACT_TASK(operation_, cafe_payment_task_type, cafe_payment_task, .operation = operation_,            \
+                            .amount_minor = 9000, .currency = {"KRW", 3}))
+
 static void the_running_operation_is_the_only_task(void **unused) {
-  assert_string_equal(decider_wants(&it), "");
+  cafe_then_wants(it, NULL);
   GIVEN(AUTHORIZING);
-  assert_string_equal(decider_wants(&it), "1 PaymentTask");
-  decider_given(&it, &cafe_payment_approved_type, &approved);
-  assert_string_equal(decider_wants(&it), "");
-  decider_given(&it, &cafe_capture_started_type, &capturing);
-  assert_string_equal(decider_wants(&it), "2 PaymentTask");
-  decider_given(&it, &cafe_payment_cancel_kept_type, &kept);
-  assert_string_equal(decider_wants(&it), "2 PaymentTask");
-  decider_given(&it, &cafe_payment_captured_type, &captured);
-  decider_given(&it, &cafe_refund_started_type, &refunding);
-  assert_string_equal(decider_wants(&it), "4 PaymentTask");
-  cafe_tasks tasks = {.wanted = {.arena = it.arena}};
-  cafe_payment_aggregate.tasks(&tasks, it.state, NULL);
-  const cafe_payment_task *task = tasks.wanted.first->data;
-  assert_int_equal(task->operation, CAFE_PAYMENT_REFUND);
-  assert_int_equal(task->amount_minor, 9000);
-  assert_true(cafe_slice_equal(task->currency, cafe_text("KRW")));
-  assert_int_equal(tasks.wanted.first->not_before_ms, 0);
+  cafe_then_wants(it, TASK(CAFE_PAYMENT_AUTHORIZE));
+  cafe_given_event(it, &cafe_payment_approved_type, &approved, sizeof(approved));
+  cafe_then_wants(it, NULL);
+  cafe_given_event(it, &cafe_capture_started_type, &capturing, sizeof(capturing));
+  cafe_then_wants(it, TASK(CAFE_PAYMENT_CAPTURE));
+  cafe_given_event(it, &cafe_payment_cancel_kept_type, &kept, sizeof(kept));
+  cafe_then_wants(it, TASK(CAFE_PAYMENT_CAPTURE));
+  cafe_given_event(it, &cafe_payment_captured_type, &captured, sizeof(captured));
+  cafe_given_event(it, &cafe_refund_started_type, &refunding, sizeof(refunding));
+  cafe_then_wants(it, TASK(CAFE_PAYMENT_REFUND));
 }
 
 static void commands_with_values_that_are_none_are_invalid(void **unused) {
   cafe_authorize_payment wrong = authorize;
   wrong.amount_minor = -1;
-  decider_when(&it, &cafe_authorize_payment_type, &wrong);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_authorize_payment_type, &wrong, sizeof(wrong));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   wrong.amount_minor = INT64_C(1000000000001);
-  decider_when(&it, &cafe_authorize_payment_type, &wrong);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_authorize_payment_type, &wrong, sizeof(wrong));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   wrong.amount_minor = 0;
-  decider_when(&it, &cafe_authorize_payment_type, &wrong);
-  assert_string_equal(decider_said(&it), "pending AuthorizationStarted");
+  cafe_when(it, &cafe_authorize_payment_type, &wrong, sizeof(wrong));
+  assert_string_equal(cafe_given_said(it), "pending AuthorizationStarted");
   wrong.currency = cafe_text("beans");
-  decider_when(&it, &cafe_authorize_payment_type, &wrong);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_authorize_payment_type, &wrong, sizeof(wrong));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   cafe_cancel_payment why = cancel;
   why.reason = (cafe_payment_cancel_reason)0;
-  decider_when(&it, &cafe_cancel_payment_type, &why);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_cancel_payment_type, &why, sizeof(why));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   why.reason = (cafe_payment_cancel_reason)4;
-  decider_when(&it, &cafe_cancel_payment_type, &why);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  cafe_when(it, &cafe_cancel_payment_type, &why, sizeof(why));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   GIVEN(AUTHORIZING);
   record(CAFE_PAYMENT_AUTHORIZE, CAFE_GATEWAY_UNKNOWN);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
   record(CAFE_PAYMENT_AUTHORIZE, -1);
-  assert_string_equal(decider_said(&it), "refused:invalid");
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
 }
 
 static void commands_of_others_change_nothing(void **unused) {
-  decider_when(&it, &cafe_payment_approved_type, &approved);
-  assert_string_equal(decider_said(&it), "refused:unsupported");
+  given_refuses_unlisted(&cafe_payment_aggregate, &cafe_payment_approved_type, &approved, "unsupported");
 }
 
 static void every_table_is_sound_and_no_event_holds_a_secret(void **unused) {
-  decider_check_schemas(&cafe_payment_aggregate);
+  given_end(given_begin(&cafe_payment_aggregate));
   assert_int_equal(cafe_schema_check(&cafe_payment_task_type, NULL), CAFE_OK);
 }
 
 static void without_memory_it_says_so(void **unused) {
-  decider_starve(&cafe_payment_aggregate, (const decider_step[]){AUTHORIZING, {NULL, NULL}});
-  decider_starve(&cafe_payment_aggregate, (const decider_step[]){IS(payment_canceled, tombstone), {NULL, NULL}});
+  given_starve(&cafe_payment_aggregate, (const cafe_fact[]){AUTHORIZING, {NULL, NULL}});
+  given_starve(&cafe_payment_aggregate, (const cafe_fact[]){IS(payment_canceled, tombstone), {NULL, NULL}});
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
