@@ -249,6 +249,25 @@ static int read_checkpoints(cafe_store *store, const char *name, cafe_checkpoint
   return leave(self, code);
 }
 
+/* All at once: they are found by looking at all, and in memory that takes no time to speak of. */
+static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
+  (void)err;
+  memory_store *self = self_of(store);
+  enter(self);
+  map_entry *next;
+  for (map_entry *entry = map_first(self->keys); entry; entry = next) {
+    key_entry *key = map_value(entry);
+    next = map_next(entry);
+    if (key->time_ms < forget->before_ms) {
+      (void)map_remove_bytes(self->keys, key->name);
+      memory_free(self, key);
+      forget->count++;
+    }
+  }
+  forget->is_done = true;
+  return leave(self, CAFE_OK);
+}
+
 /*
  * Making and freeing.
  */
@@ -287,7 +306,7 @@ static void destroy(cafe_store *store) {
 #define MEMORY_OPS(is_inline_)                                                                                         \
   {                                                                                                                    \
     sizeof(cafe_store_ops), "memory", (is_inline_), open_store, commit, load, read_log, read_rows, read_key,           \
-        read_checkpoints, destroy, read_changes, NULL                                                                  \
+        read_checkpoints, destroy, read_changes, NULL, NULL, NULL, forget_keys                                         \
   }
 static const cafe_store_ops inline_ops = MEMORY_OPS(true);
 static const cafe_store_ops threaded_ops = MEMORY_OPS(false);

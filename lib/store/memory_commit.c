@@ -217,7 +217,7 @@ static int write_key(memory_store *self, cafe_unit *unit, cafe_arena *arena) {
   }
   cafe_slice none = {NULL, 0};
   key_entry *entry = write->mode == CAFE_KEY_REPLY
-                         ? make_key(self, name, old->fingerprint, old->stream_key, old->time_ms, true, write->reply)
+                         ? make_key(self, name, old->fingerprint, old->stream_key, write->time_ms, true, write->reply)
                          : make_key(self, name, write->fingerprint, write->stream_key, write->time_ms,
                                     write->mode == CAFE_KEY_BOTH, write->mode == CAFE_KEY_BOTH ? write->reply : none);
   if (!entry || map_put_bytes(self->keys, name, entry)) {

@@ -8,7 +8,8 @@
  *   - what a crash left in the WAL is checked before SQLite sees it, because SQLite takes damage for the end
  *     (sqlite_wal.c);
  *   - each page and each event carries a checksum (sqlite_pages.c, sqlite_checksum.c);
- *   - a reader has a connection of its own, and with it a snapshot (sqlite_read.c).
+ *   - a reader has a connection of its own, and with it a snapshot (sqlite_read.c), and so has a backup
+ *     (sqlite_backup.c).
  *
  * Opening goes from what costs nothing to undo to what does: the lock, the WAL as it lies there, SQLite's recovery, the
  * comparison with what was acknowledged, the migration, and last a checkpoint, which writes out anew all that the WAL
@@ -191,9 +192,7 @@ static bool has_wal(const sqlite_store *store) {
   return is_there != 0;
 }
 
-/* Ends the connections. In order: the WAL is copied into the file and goes. Otherwise everything stays as a crash would
- * leave it, if it is a store's at all. */
-static void close_files(sqlite_store *store, bool in_order) {
+void sqlite_close_files(sqlite_store *store, bool in_order) {
   for (int i = 0; i < READER_STATEMENTS; i++) {
     sqlite3_finalize(store->reader_statements[i]);
     store->reader_statements[i] = NULL;
@@ -220,9 +219,12 @@ static void close_files(sqlite_store *store, bool in_order) {
   store->row = NULL;
   sqlite_known_destroy(store->known);
   store->known = NULL;
+  sqlite_free(store, store->origins);
+  store->origins = NULL;
+  store->origin_count = 0;
 }
 
-static int find_file(sqlite_store *store, cafe_err *err) {
+int sqlite_find_file(sqlite_store *store, cafe_err *err) {
   sqlite3_vfs *vfs = sqlite3_vfs_find(store->vfs_name);
   if (!vfs) {
     return cafe_fail(err, CAFE_INVALID, "SQLite has no VFS %s: register it before the store is opened.",
@@ -240,7 +242,7 @@ static int find_file(sqlite_store *store, cafe_err *err) {
   return CAFE_OK;
 }
 
-static int connect(sqlite_store *store, sqlite3 **db, int flags, cafe_err *err) {
+int sqlite_connect(const sqlite_store *store, sqlite3 **db, int flags, cafe_err *err) {
   int code = sqlite3_open_v2(store->file, db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
                              sqlite_pages_name(store->pages));
   if (code != SQLITE_OK) {
@@ -319,7 +321,7 @@ static int take_tables(sqlite_store *store, const cafe_store_setup *setup, cafe_
 }
 
 static int open_reader(sqlite_store *store, cafe_err *err) {
-  int code = connect(store, &store->reader, SQLITE_OPEN_READONLY, err);
+  int code = sqlite_connect(store, &store->reader, SQLITE_OPEN_READONLY, err);
   if (code == CAFE_OK) {
     code = sqlite_exec(store, store->reader, "PRAGMA cache_size = -8192", err);
   }
@@ -373,7 +375,7 @@ static int open_writer(sqlite_store *store, const cafe_store_setup *setup, const
     code = store->pages ? CAFE_OK : sqlite_no_memory(err);
   }
   if (code == CAFE_OK) {
-    code = connect(store, &store->writer, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+    code = sqlite_connect(store, &store->writer, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
   }
   if (code == CAFE_OK) {
     code = configure_writer(store, err);
@@ -393,7 +395,7 @@ static int open_writer(sqlite_store *store, const cafe_store_setup *setup, const
 static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_err *err) {
   sqlite_witness left;
   bool is_renewed = false;
-  int code = find_file(store, err);
+  int code = sqlite_find_file(store, err);
   if (code == CAFE_OK) {
     code = sqlite_lock_take(&store->lock, &left, store, setup->owner ? setup->owner : "cafe", err);
   }
@@ -403,6 +405,9 @@ static int open_files(sqlite_store *store, const cafe_store_setup *setup, cafe_e
   }
   if (code == CAFE_OK) {
     code = renew(store, &is_renewed, err);
+  }
+  if (code == CAFE_OK) {
+    code = sqlite_read_origins(store, err);
   }
   if (code == CAFE_OK) {
     code = take_tables(store, setup, err);
@@ -424,19 +429,24 @@ static int sqlite_open(cafe_store *self, cafe_store_info *out, const cafe_store_
   atomic_store(&store->refuses, false);
   int code = open_files(store, setup, err);
   if (code != CAFE_OK) {
-    close_files(store, false);
+    sqlite_close_files(store, false);
     return code;
   }
   store->is_open = true;
   out->log_id = store->log_id;
   out->shards = 1;
   out->partitions = CAFE_PARTITIONS;
+  if (out->size >= SIZED_UNTIL(cafe_store_info, origin_count)) {
+    out->restored_ms = store->restored_ms;
+    out->origins = store->origins;
+    out->origin_count = store->origin_count;
+  }
   return CAFE_OK;
 }
 
 static void sqlite_destroy(cafe_store *self) {
   sqlite_store *store = (sqlite_store *)self;
-  close_files(store, store->is_open && !atomic_load(&store->refuses));
+  sqlite_close_files(store, store->is_open && !atomic_load(&store->refuses));
   sqlite_free(store, store->vfs_name);
   sqlite_free(store, store->path);
   sqlite_free(store, store);
@@ -458,6 +468,9 @@ static const cafe_store_ops sqlite_ops = {
     .destroy = sqlite_destroy,
     .read_changes = sqlite_read_changes,
     .is_lost = sqlite_is_lost,
+    .backup = sqlite_backup,
+    .end_backup = sqlite_end_backup,
+    .forget_keys = sqlite_forget_keys,
 };
 
 int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {

@@ -45,7 +45,7 @@ static const char *const sql_of[WRITER_STATEMENTS] = {
                           " VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [WRITER_KEY_TAKE] = "UPDATE client_keys SET fingerprint = ?3, stream_key = ?4, reply = ?5, time_ms = ?6"
                         " WHERE scope = ?1 AND \"key\" = ?2",
-    [WRITER_KEY_REPLY] = "UPDATE client_keys SET reply = ?3 WHERE scope = ?1 AND \"key\" = ?2",
+    [WRITER_KEY_REPLY] = "UPDATE client_keys SET reply = ?3, time_ms = ?4 WHERE scope = ?1 AND \"key\" = ?2",
     [WRITER_CHECKPOINT_FIND] = "SELECT n FROM checkpoints WHERE subscription = ?1 AND log_id = ?2 AND shard = ?3"
                                " AND \"partition\" = ?4",
     [WRITER_CHECKPOINT_PUT] = "INSERT INTO checkpoints(subscription, log_id, shard, \"partition\", n)"
@@ -186,6 +186,7 @@ static int write_key(batch_run *r, const cafe_key_write *write, bool is_there) {
   sqlite_bind_text(statement, 2, write->key);
   if (is_reply) {
     sqlite_bind_blob(statement, 3, write->reply);
+    sqlite3_bind_int64(statement, 4, write->time_ms);
   } else {
     sqlite_bind_blob(statement, 3, write->fingerprint);
     sqlite3_bind_int64(statement, 4, (sqlite3_int64)write->stream_key);
@@ -331,7 +332,9 @@ static int notice_others(sqlite_store *store, cafe_err *err) {
   return code;
 }
 
-static int write_batch(batch_run *r) {
+static int write_batch(void *run, cafe_err *err) {
+  (void)err; /* the run has it */
+  batch_run *r = run;
   for (uint32_t i = 0; i < r->batch->unit_count; i++) {
     cafe_unit *unit = r->batch->units[i];
     bool key_is_there = false;
@@ -398,31 +401,34 @@ static int check_there(sqlite_store *store, cafe_err *err) {
       sqlite_short(store->path));
 }
 
-static int try_batch(batch_run *r) {
-  sqlite_store *store = r->store;
-  r->first = r->last = NULL;
-  r->event_count = 0;
-  int code = run_plain(store, WRITER_BEGIN, "beginning to write", r->err);
+int sqlite_transact(sqlite_store *store, int (*write)(void *user, cafe_err *err), void *user, cafe_err *err) {
+  int code = run_plain(store, WRITER_BEGIN, "beginning to write", err);
   if (code == CAFE_OK) {
-    code = notice_others(store, r->err);
+    code = notice_others(store, err);
   }
   if (code == CAFE_OK) {
-    code = write_batch(r);
+    code = write(user, err);
   }
   if (code != CAFE_OK) {
     roll_back(store);
     return code;
   }
-  code = run_plain(store, WRITER_COMMIT, "making a batch durable", r->err);
+  code = run_plain(store, WRITER_COMMIT, "making a batch durable", err);
   if (code != CAFE_OK) {
     bool is_full = (sqlite3_extended_errcode(store->writer) & 0xff) == SQLITE_FULL;
     roll_back(store);
     if (!is_full) {
       atomic_store(&store->refuses, true);
-      code = fail_unknown(r->err);
+      code = fail_unknown(err);
     }
   }
-  return code == CAFE_OK ? check_there(store, r->err) : code;
+  return code == CAFE_OK ? check_there(store, err) : code;
+}
+
+static int try_batch(batch_run *r) {
+  r->first = r->last = NULL;
+  r->event_count = 0;
+  return sqlite_transact(r->store, write_batch, r, r->err);
 }
 
 static void settle_pending(const batch_run *r) {
@@ -440,7 +446,8 @@ static void copy_wal(sqlite_store *store) {
   }
 }
 
-void sqlite_testify(sqlite_store *store) {
+/* Notes what is durable. A failure does no harm: less is known after a crash. */
+static void testify(sqlite_store *store) {
   sqlite3_file *wal = NULL;
   unsigned char frame[24];
   sqlite3_int64 offset = 32 + (sqlite3_int64)(store->wal_frames - 1) * (24 + FILE_PAGE_SIZE);
@@ -455,6 +462,11 @@ void sqlite_testify(sqlite_store *store) {
     witness.checksum[i] = sqlite_big(frame + 16 + 4 * i);
   }
   sqlite_lock_write(&store->lock, store, &witness, false, NULL);
+}
+
+void sqlite_transacted(sqlite_store *store) {
+  testify(store);
+  copy_wal(store);
 }
 
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
@@ -489,8 +501,7 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
     return code;
   }
   settle_pending(&r);
-  sqlite_testify(store);
-  copy_wal(store);
+  sqlite_transacted(store);
   return CAFE_OK;
 }
 

@@ -222,11 +222,11 @@ int sqlite_lock_take(sqlite_lock *lock, sqlite_witness *left, const sqlite_store
   return code;
 }
 
-/* The file's name is durable once its folder is. */
-static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_err *err) {
-  char *folder = sqlite_copy_text(store, lock->path);
+int sqlite_sync_folder(const sqlite_store *store, const char *file) {
+  char *folder = sqlite_copy_text(store, file);
   if (!folder) {
-    return sqlite_no_memory(err);
+    errno = ENOMEM;
+    return CAFE_NOMEM;
   }
   char *slash = strrchr(folder, '/');
   if (slash) {
@@ -234,11 +234,22 @@ static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_er
   }
   int fd = open(slash ? folder : ".", O_RDONLY | O_CLOEXEC);
   sqlite_free(store, folder);
-  int code = fsync(lock->fd) == 0 && fd >= 0 && fsync(fd) == 0 ? CAFE_OK : fail_lock(store, err);
+  int code = fd >= 0 && fsync(fd) == 0 ? CAFE_OK : CAFE_UNAVAILABLE;
+  int cause = errno;
   if (fd >= 0) {
     close(fd);
   }
+  errno = cause;
   return code;
+}
+
+/* The file's name is durable once its folder is. */
+static int sync_lock(const sqlite_lock *lock, const sqlite_store *store, cafe_err *err) {
+  int code = fsync(lock->fd) == 0 ? sqlite_sync_folder(store, lock->path) : CAFE_UNAVAILABLE;
+  if (code == CAFE_NOMEM) {
+    return sqlite_no_memory(err);
+  }
+  return code == CAFE_OK ? CAFE_OK : fail_lock(store, err);
 }
 
 int sqlite_lock_write(sqlite_lock *lock, const sqlite_store *store, const sqlite_witness *witness, bool is_durable,

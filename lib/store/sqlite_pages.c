@@ -70,8 +70,9 @@ static bool recognise(sqlite3_file *inner) {
   if (inner->pMethods->xRead(inner, header, HEADER_SIZE, 0) != SQLITE_OK) {
     return true;
   }
+  uint32_t application = sqlite_big(header + 68);
   int marks = (memcmp(header, "SQLite format 3", 16) == 0) + (header[20] == FILE_PAGE_RESERVED) +
-              (sqlite_big(header + 68) == FILE_APPLICATION_ID);
+              (application == FILE_APPLICATION_ID || application == BACKUP_APPLICATION_ID);
   return marks >= 2;
 }
 

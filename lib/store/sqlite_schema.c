@@ -448,6 +448,10 @@ int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err) {
   if (*is_new) {
     return CAFE_OK;
   }
+  if (application == BACKUP_APPLICATION_ID) {
+    return cafe_fail(err, CAFE_INVALID, "%s is a backup: make a store of it by cafe_sqlite_restore.",
+                     sqlite_short(store->path));
+  }
   if (application != FILE_APPLICATION_ID) {
     return cafe_fail(err, CAFE_INVALID, "%s is a database of another program: name another file.",
                      sqlite_short(store->path));

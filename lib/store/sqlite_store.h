@@ -24,11 +24,15 @@
  *   sqlite_known.c     what the write lane knows of versions without asking
  *   sqlite_read.c      the read lane
  *   sqlite_checksum.c  of an event
+ *   sqlite_forget.c    the write lane: clients' keys after their time
+ *   sqlite_backup.c    a copy of the file while it is used
+ *   sqlite_restore.c   a store from such a copy
  */
 
 enum {
-  FILE_APPLICATION_ID = 0x63616665, /* "cafe", in the file's header */
-  FILE_SCHEMA_VERSION = 2,          /* PRAGMA user_version: of the tables that every store has; 1 was before 0.1 */
+  FILE_APPLICATION_ID = 0x63616665,   /* "cafe", in the file's header */
+  BACKUP_APPLICATION_ID = 0x63616662, /* "cafb": nobody takes a backup for a store */
+  FILE_SCHEMA_VERSION = 2,            /* PRAGMA user_version: of the tables that every store has; 1 was before 0.1 */
   FILE_PAGE_SIZE = 4096,
   FILE_PAGE_RESERVED = 8, /* bytes at its end, for its checksum */
   WAL_PAGES = 4000,       /* a longer WAL is copied into the file, by the writer, after a commit */
@@ -120,6 +124,9 @@ typedef struct sqlite_store {
   atomic_bool refuses; /* a commit's outcome isn't known: only a new open can tell */
   char *file;          /* the path with links resolved */
   uint64_t log_id;
+  int64_t restored_ms;
+  cafe_position *origins;
+  uint32_t origin_count;
   sqlite_lock lock;
   sqlite_pages *pages;
   sqlite_table *tables;
@@ -163,6 +170,14 @@ int sqlite_exec(const sqlite_store *store, sqlite3 *db, const char *sql, cafe_er
 /* The integer that a query's first row begins with; *found is false without a row. */
 int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64_t *out, bool *found, cafe_err *err);
 
+/* Where the store's file is, with links resolved. */
+int sqlite_find_file(sqlite_store *store, cafe_err *err);
+/* A connection to the store's file, by sqlite_pages.c. On failure *db may be set, to be closed. */
+int sqlite_connect(const sqlite_store *store, sqlite3 **db, int flags, cafe_err *err);
+/* Ends the connections. In order: the WAL is copied into the file and goes. Otherwise everything stays as a crash would
+ * leave it, if it is a store's at all. */
+void sqlite_close_files(sqlite_store *store, bool in_order);
+
 /* ---- sqlite_lock.c ---- */
 
 /* Checks folder and file, takes the lock and reads what the last holder left. CAFE_DENIED names who has it. */
@@ -173,6 +188,8 @@ int sqlite_lock_write(sqlite_lock *lock, const sqlite_store *store, const sqlite
                       cafe_err *err);
 /* remove: nothing is left to tell. A blank one goes in any case. */
 void sqlite_lock_release(sqlite_lock *lock, const sqlite_store *store, bool remove);
+/* Makes what its folder says of the file durable. errno tells a failure. */
+int sqlite_sync_folder(const sqlite_store *store, const char *file);
 /* Whether a file system of this type (statfs) is on another machine. */
 bool sqlite_is_remote(unsigned long type);
 
@@ -267,10 +284,13 @@ sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint 
 /* ---- sqlite_commit.c ---- */
 
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
+/* One transaction of the writer's. What `write` returns, if it isn't CAFE_OK, rolls it back. CAFE_UNAVAILABLE after the
+ * end of it failed: nobody knows, and the store refuses everything from there on. */
+int sqlite_transact(sqlite_store *store, int (*write)(void *user, cafe_err *err), void *user, cafe_err *err);
+/* After one: notes what is durable, and copies the WAL where it is long. Failures do no harm. */
+void sqlite_transacted(sqlite_store *store);
 /* The writer's connection is open: reads the head. */
 int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
-/* Notes what is durable. A failure does no harm: less is known after a crash. */
-void sqlite_testify(sqlite_store *store);
 
 /* ---- sqlite_read.c ---- */
 
@@ -290,5 +310,39 @@ int sqlite_check_usable(const sqlite_store *store, cafe_err *err);
 /* What is under a client's key, from columns fingerprint, stream_key, reply of a statement. */
 int sqlite_read_key_columns(cafe_key_record *out, sqlite3_stmt *statement, cafe_slice fingerprint, cafe_arena *arena,
                             cafe_err *err);
+
+/* ---- sqlite_forget.c ---- */
+
+int sqlite_forget_keys(cafe_store *self, cafe_forget *forget, cafe_err *err);
+
+/* ---- sqlite_backup.c ---- */
+
+int sqlite_backup(cafe_store *self, cafe_backup *backup, cafe_err *err);
+void sqlite_end_backup(cafe_store *self, cafe_backup *backup);
+
+/* The name under which a file is made: FILE.<16 digits>.part. NULL: no memory. */
+char *sqlite_part_name(const sqlite_store *store, const char *file);
+/* Gives a file that is whole its name, durably, if there is none of that name. On failure neither is there. */
+int sqlite_publish(const sqlite_store *store, const char *part, const char *file, cafe_err *err);
+/* CAFE_INVALID: there is something of that name. */
+int sqlite_require_absent(const sqlite_store *store, const char *file, cafe_err *err);
+
+/* A file by the VFS, without SQLite: OWN, by sqlite_file_close. flags: SQLITE_OPEN_READONLY or READWRITE, CREATE. */
+typedef struct sqlite_plain {
+  sqlite3_file *file;
+  sqlite3_filename name;
+  const sqlite_store *store;
+} sqlite_plain;
+int sqlite_plain_open(sqlite_plain *out, const sqlite_store *store, const char *path, int flags);
+int sqlite_plain_close(sqlite_plain *plain);
+/* What the header of a file's first page says it is, and that it needs nothing beside it (no WAL). */
+void sqlite_set_header(unsigned char *page, uint32_t application_id);
+
+/* ---- sqlite_restore.c ---- */
+
+/* cafe_sqlite_restore, by a VFS and an allocator. */
+int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, cafe_err *err);
+/* What a restore wrote down: restored_ms and origins. */
+int sqlite_read_origins(sqlite_store *store, cafe_err *err);
 
 #endif

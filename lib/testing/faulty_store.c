@@ -157,8 +157,31 @@ static int read_checkpoints(cafe_store *store, const char *subscription, cafe_ch
 /* One that was killed is a process that ended: nobody in it is told of anything. */
 static bool is_lost(const cafe_store *store) {
   const cafe_store *inner = ((const faulty_store *)(const void *)store)->inner;
-  bool knows = inner->ops->size >= offsetof(cafe_store_ops, is_lost) + sizeof(inner->ops->is_lost);
-  return knows && inner->ops->is_lost && inner->ops->is_lost(inner);
+  return SIZED_HAS(inner->ops, cafe_store_ops, is_lost) && inner->ops->is_lost(inner);
+}
+
+static int backup(cafe_store *store, cafe_backup *backup, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  int code = enter(self, err);
+  if (code == CAFE_OK) {
+    code = leave(self, self->inner->ops->backup(self->inner, backup, err), err);
+  }
+  if (code) {
+    self->inner->ops->end_backup(self->inner, backup); /* a failure has to leave nothing of it */
+  }
+  return code;
+}
+
+/* Not a call: it has nothing to fail with. */
+static void end_backup(cafe_store *store, cafe_backup *backup) {
+  faulty_store *self = self_of(store);
+  self->inner->ops->end_backup(self->inner, backup);
+}
+
+static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  int code = enter(self, err);
+  return code ? code : leave(self, self->inner->ops->forget_keys(self->inner, forget, err), err);
 }
 
 static void destroy(cafe_store *store) {
@@ -194,6 +217,13 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .read_changes = SIZED_HAS(inner->ops, cafe_store_ops, read_changes) ? read_changes : NULL,
       .is_lost = is_lost,
   };
+  if (SIZED_HAS(inner->ops, cafe_store_ops, backup)) {
+    self->ops.backup = backup;
+    self->ops.end_backup = end_backup;
+  }
+  if (SIZED_HAS(inner->ops, cafe_store_ops, forget_keys)) {
+    self->ops.forget_keys = forget_keys;
+  }
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);
   if (failure) {

@@ -8,6 +8,8 @@
  * written in limbo: the system counts it as written, so later syncs don't write it, and it may never be durable
  * (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
  *
+ * PATH.….part is PATH, before it has that name: a rename isn't seen here, and is taken to come after all else.
+ *
  * PATH-lock isn't written through the VFS. Its content is looked at before each call, and after a power loss it is any
  * that it ever had, or it is gone: it isn't synced either.
  */
@@ -112,7 +114,8 @@ static int file_of(const char *path) {
       return i;
     }
   }
-  return -1;
+  const char *end = strrchr(path, '.');
+  return path[size] == '.' && end && strcmp(end, ".part") == 0 ? 0 : -1;
 }
 
 static void look_at_lock(void) {

@@ -16,7 +16,7 @@ CAFE_BEGIN_DECLS
  *  2. An event names its version, a row the version it replaces. A unit that finds another one there conflicts, alone:
  *     the other units of its batch are not touched by it. Units of a batch see the units before them.
  *  3. Positions in a shard start at 1 and have no gaps; a reader sees a prefix of the log, whatever is being committed.
- *  4. log_id is random, made with the store, renewed by a restore.
+ *  4. log_id is random, made with the store, renewed by a restore; the store's own checkpoints on its log move along.
  *  5. When commit returns CAFE_OK, all units of the batch that say CAFE_UNIT_DONE survive kill -9 and power loss
  *     (tier durable).
  *  6. Event rows carry a checksum, verified on every read: damage is CAFE_CORRUPT, with the position named. A tail torn
@@ -26,9 +26,9 @@ CAFE_BEGIN_DECLS
  *  8. Migrations are the backend's own, transactional, at open; a newer schema is CAFE_UNSUPPORTED, a file that isn't
  *     ours CAFE_INVALID, one that another process holds CAFE_DENIED with the holder's name.
  *
- * Methods block. The node calls `commit` on the write lane and all others on the read lane (sys/loop.h): commit and
- * one reading method may run at the same time, two of the same lane never. A backend with `is_inline` doesn't block:
- * all its methods run on the loop thread.
+ * Methods block. The node calls `commit` and `forget_keys` on the write lane and all others on the read lane
+ * (sys/loop.h): one of either lane may run at the same time, two of the same lane never. A backend with `is_inline`
+ * doesn't block: all its methods run on the loop thread.
  *
  * Some structs stand in arrays or in other structs, so that they can't grow. They end with `reserved`: zeroed by
  * whoever makes them, which for what a store hands out is the store; whoever is handed one ignores what it finds there.
@@ -65,10 +65,15 @@ typedef struct cafe_store_info {
   uint64_t log_id;
   uint32_t shards;     /* of the log, at least 1; the shard of a unit is cafe_partition(key) mod shards */
   uint32_t partitions; /* what the store was made with: CAFE_PARTITIONS, or open refuses it */
+  int64_t restored_ms; /* UTC: when it was last made from a backup; 0: never */
+  /* Logs that a restore made this one from: up to that position, in each, it is the same as they were. BORROW: while
+   * methods other than open and destroy may be called. */
+  const cafe_position *origins;
+  uint32_t origin_count;
 } cafe_store_info;
 
 #define CAFE_STORE_INFO_INIT                                                                                           \
-  { sizeof(cafe_store_info), 0, 0, 0 }
+  { sizeof(cafe_store_info), 0, 0, 0, 0, NULL, 0 }
 
 /* An event to append, or as it was stored. BORROW: the unit's arena, or until the sink returns. */
 typedef struct cafe_stored_event {
@@ -109,7 +114,7 @@ typedef struct cafe_key_write {
   uint64_t replaces;      /* CLAIM, BOTH: 0, or the stream_key that the key holds now, without a reply, and that came to
                              nothing: it is taken over; any other holder conflicts */
   cafe_slice reply;       /* REPLY, BOTH */
-  int64_t time_ms;        /* UTC, for retention */
+  int64_t time_ms;        /* UTC; the last write's is the key's, for retention */
   uint64_t reserved[2];
 } cafe_key_write;
 
@@ -215,6 +220,24 @@ typedef struct cafe_row_query {
   uint32_t limit;
 } cafe_row_query;
 
+/* A backup that is under way. The caller's memory, zeroed but for size and path. Fields may be added at the end. */
+typedef struct cafe_backup {
+  size_t size;
+  const char *path; /* of the file to be made. BORROW: until it is over */
+  bool is_done;     /* set: the file is there, whole and durable */
+  void *store_data; /* the store's own; NULL: it hasn't begun, or is over */
+} cafe_backup;
+
+/* What is to be forgotten, and how far that got. The caller's memory, zeroed but for size and before_ms. Fields may be
+ * added at the end. */
+typedef struct cafe_forget {
+  size_t size;
+  int64_t before_ms; /* UTC, exclusive */
+  uint64_t count;    /* set: deleted so far */
+  bool is_done;      /* set: nothing that is as old was found behind the last one */
+  uint64_t place;    /* the store's own: where it goes on */
+} cafe_forget;
+
 typedef struct cafe_store_ops {
   size_t size;
   const char *name;
@@ -250,7 +273,7 @@ typedef struct cafe_store_ops {
   int (*read_checkpoints)(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                           cafe_err *err);
 
-  /* REQUIRED. Closes and frees it. No method is running. */
+  /* REQUIRED. Closes and frees it. No method is running, and no backup under way. */
   void (*destroy)(cafe_store *self);
 
   /* OPTIONAL. In one snapshot: events as read_log gives them, then the rows of the keys that are wanted by then,
@@ -261,6 +284,22 @@ typedef struct cafe_store_ops {
   /* OPTIONAL: who calls it has looked at `size`. Whether it refuses all calls until it is opened anew, as commit says.
    * The loop thread, also while other methods run; doesn't block. Without it nobody is told that waiting is in vain. */
   bool (*is_lost)(const cafe_store *self);
+
+  /* OPTIONAL, with end_backup. Makes a copy of everything as of one commit, no older than the last one before the first
+   * call, in a file that a restore reads. Each call does a piece of it, of some milliseconds, until is_done; other
+   * methods run in between. The file has its name only when it is whole and durable. A failure: it is over, and nothing
+   * of it is left. CAFE_INVALID: there is a file of that name. */
+  int (*backup)(cafe_store *self, cafe_backup *backup, cafe_err *err);
+
+  /* With backup. Ends one that isn't over: nothing of it is left. Harmless where it is. Any thread, while other methods
+   * may run, but not the backup's own. */
+  void (*end_backup)(cafe_store *self, cafe_backup *backup);
+
+  /* OPTIONAL. The write lane. Deletes clients' keys whose time is before forget->before_ms, a small batch in each call,
+   * in one durable write as commit's, until is_done. A call needn't look at more than it deletes and some thousands:
+   * keys are met about in the order of their times, and one that was passed over is met the next time. Fails as commit
+   * does. */
+  int (*forget_keys)(cafe_store *self, cafe_forget *forget, cafe_err *err);
 } cafe_store_ops;
 
 /* A backend embeds this first, and zeroes it when it is made. */
