@@ -52,6 +52,7 @@ extern const store_check_entry store_checks_keys[];
 extern const store_check_entry store_checks_faults[];
 extern const store_check_entry store_checks_durable[];
 extern const store_check_entry store_checks_inspectable[];
+extern const store_check_entry store_checks_backup[];
 
 #if defined(__GNUC__)
 #define CHECK_NORETURN __attribute__((noreturn))

@@ -28,10 +28,13 @@ static const check_list lists[] = {
     {CAFE_STORE_CORE, store_checks_faults},
     {CAFE_STORE_DURABLE, store_checks_durable},
     {CAFE_STORE_INSPECTABLE, store_checks_inspectable},
+    {CAFE_STORE_BACKED_UP, store_checks_backup},
 };
 
-static bool is_complete(const cafe_store_contract *contract) {
-  if (sized_check(contract, sizeof(*contract), "cafe_store_contract", "CAFE_STORE_CONTRACT_INIT", NULL)) {
+static bool is_complete(const cafe_store_contract *given) {
+  cafe_store_contract known;
+  const cafe_store_contract *contract = &known;
+  if (SIZED_READ(&known, given, cafe_store_contract, query, "CAFE_STORE_CONTRACT_INIT", NULL)) {
     return false;
   }
   if (!contract->name || !(contract->tiers & CAFE_STORE_CORE) || !contract->create || !contract->restart) {
@@ -41,6 +44,9 @@ static bool is_complete(const cafe_store_contract *contract) {
     return false;
   }
   if ((contract->tiers & CAFE_STORE_SHARED) && !contract->rival) {
+    return false;
+  }
+  if ((contract->tiers & CAFE_STORE_BACKED_UP) && (!contract->backup_path || !contract->restore)) {
     return false;
   }
   return !(contract->tiers & CAFE_STORE_INSPECTABLE) || contract->query;

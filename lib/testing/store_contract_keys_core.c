@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "testing/store_checks.h"
 
 static const cafe_slice none = {NULL, 0};
@@ -223,6 +224,76 @@ static void a_key_is_taken_over_from_what_came_to_nothing(store_check *check) {
   check_one(check, anew, CAFE_UNIT_DONE);
 }
 
+/* ---- forgetting ---- */
+
+enum { OLD_KEYS = 3000, YOUNG_KEYS = 300, AT_ONCE = 100 };
+
+static cafe_slice numbered(store_check *check, uint32_t number) { return check_text(check, "key %" PRIu32, number); }
+
+/* Keys first to first + AT_ONCE - 1 as one batch; each of its own time. */
+static void claim_keys(store_check *check, uint32_t first, cafe_key_mode mode) {
+  check_unit *units[AT_ONCE];
+  cafe_unit_result done[AT_ONCE];
+  for (uint32_t i = 0; i < AT_ONCE; i++) {
+    units[i] = key_unit(check, mode, numbered(check, first + i), cafe_text("p"), cafe_text("r"));
+    units[i]->client_key.time_ms = 1000 + first + i;
+    done[i] = CAFE_UNIT_DONE;
+  }
+  check_commit(check, units, done, AT_ONCE);
+}
+
+/* Until it is done, with a commit between two calls. */
+static uint64_t forget_keys(store_check *check, int64_t before_ms) {
+  cafe_forget forget = {.size = sizeof(forget), .before_ms = before_ms};
+  for (uint32_t i = 0; !forget.is_done; i++) {
+    uint64_t count = forget.count;
+    CHECK_OK(check, check->store->ops->forget_keys(check->store, &forget, &check->err));
+    CHECK(check, forget.count >= count && i < 2 * (OLD_KEYS + YOUNG_KEYS), "forgetting comes to no end");
+    check_unit *unit = unit_new(check, check_new_key(check));
+    unit_event(check, unit, 1);
+    check_one(check, unit, CAFE_UNIT_DONE);
+  }
+  return forget.count;
+}
+
+static void old_keys_are_forgotten_and_young_ones_stay(store_check *check) {
+  check_begin(check);
+  if (!SIZED_HAS(cafe_store_ops, check->store->ops, forget_keys)) {
+    return;
+  }
+  for (uint32_t i = 0; i < OLD_KEYS + YOUNG_KEYS; i += AT_ONCE) {
+    claim_keys(check, i, i % (3 * AT_ONCE) ? CAFE_KEY_BOTH : CAFE_KEY_CLAIM);
+  }
+  /* Two of the first were answered, and taken over, late: they are young, wherever they lie. */
+  check_unit *late = key_unit(check, CAFE_KEY_REPLY, numbered(check, 1), none, cafe_text("late"));
+  late->client_key.time_ms = 1000 + OLD_KEYS;
+  check_one(check, late, CAFE_UNIT_DONE);
+  cafe_key_record record = check_key(check, numbered(check, 2), cafe_text("p"));
+  late = key_unit(check, CAFE_KEY_CLAIM, numbered(check, 2), cafe_text("q"), none);
+  late->client_key.time_ms = 1000 + OLD_KEYS;
+  late->client_key.replaces = record.stream_key;
+  check_one(check, late, CAFE_UNIT_DONE);
+
+  uint64_t none_yet = forget_keys(check, 1000);
+  CHECK(check, none_yet == 0, "%" PRIu64 " keys were forgotten before their time", none_yet);
+  uint64_t count = forget_keys(check, 1000 + OLD_KEYS);
+  CHECK(check, count == OLD_KEYS - 2, "%" PRIu64 " keys were forgotten instead of %d", count, OLD_KEYS - 2);
+  for (unsigned round = 0; round < 2; round++) {
+    for (uint32_t i = 0; i < OLD_KEYS + YOUNG_KEYS; i++) {
+      record = check_key(check, numbered(check, i), cafe_text("p"));
+      bool is_kept = i == 1 || i == 2 || i >= OLD_KEYS;
+      CHECK(check, record.found == is_kept, "key %" PRIu32 " is %s", i, is_kept ? "gone" : "still there");
+      CHECK(check, !is_kept || record.has_reply == (i != 2 && (i == 1 || i % (3 * AT_ONCE) >= AT_ONCE)),
+            "key %" PRIu32 " has another reply", i);
+    }
+    check_restart(check, CAFE_STORE_CLOSED, 0);
+  }
+  /* Its number is anybody's again. */
+  check_one(check, key_unit(check, CAFE_KEY_CLAIM, numbered(check, 0), cafe_text("x"), none), CAFE_UNIT_DONE);
+  count = forget_keys(check, INT64_MAX);
+  CHECK(check, count == YOUNG_KEYS + 3, "%" PRIu64 " keys were left instead of %d", count, YOUNG_KEYS + 3);
+}
+
 /*
  * Checkpoints.
  */
@@ -322,6 +393,7 @@ const store_check_entry store_checks_keys[] = {
     {"keys_are_compared_byte_by_byte", keys_are_compared_byte_by_byte, false, false},
     {"scopes_keep_keys_apart", scopes_keep_keys_apart, false, false},
     {"a_key_is_taken_over_from_what_came_to_nothing", a_key_is_taken_over_from_what_came_to_nothing, false, false},
+    {"old_keys_are_forgotten_and_young_ones_stay", old_keys_are_forgotten_and_young_ones_stay, false, false},
     {"a_checkpoint_moves_by_compare_and_set", a_checkpoint_moves_by_compare_and_set, false, false},
     {"checkpoints_are_kept_apart", checkpoints_are_kept_apart, false, false},
     {"checkpoints_of_a_unit_move_together", checkpoints_of_a_unit_move_together, false, false},

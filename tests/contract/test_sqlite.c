@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * The SQLite store keeps tiers core, durable and inspectable, on a disk that fails and loses power (disk_vfs.h). A kill
- * is a disk that is gone: the store is destroyed, but nothing of that reaches the files, which are what the process had
- * handed to the system. (Processes that are really killed: fault/test_sqlite_kill.c.)
+ * The SQLite store keeps tiers core, durable, inspectable and backed up, on a disk that fails and loses power
+ * (disk_vfs.h). A kill is a disk that is gone: the store is destroyed, but nothing of that reaches the files, which are
+ * what the process had handed to the system. (Processes that are really killed: fault/test_sqlite_kill.c.)
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -17,6 +17,7 @@
 
 static const char path[] = "contract.db";
 static const char wal_path[] = "contract.db-wal";
+static const char backup_path[] = "contract.bak";
 
 static int make(cafe_store **out, const cafe_allocator *allocator, cafe_err *err) {
   cafe_sqlite_options options = CAFE_SQLITE_OPTIONS_INIT;
@@ -29,6 +30,7 @@ static int create(cafe_store **out, const cafe_allocator *allocator, void *user,
   (void)user;
   disk_arm(0, 0);
   sqlite_file_remove(path);
+  sqlite_file_remove(backup_path);
   disk_remember();
   return make(out, allocator, err);
 }
@@ -158,6 +160,15 @@ static int rival(cafe_store **out, void *user, cafe_err *err) {
   return make(out, NULL, err);
 }
 
+static int restore(cafe_store **store, void *user, cafe_err *err) {
+  (void)user;
+  close_store(store);
+  sqlite_file_remove(path);
+  int code = cafe_sqlite_restore(path, backup_path, err);
+  disk_remember();
+  return code == CAFE_OK ? make(store, NULL, err) : code;
+}
+
 static const char *value_of(sqlite3_stmt *statement, int column, char **hex) {
   *hex = NULL;
   if (sqlite3_column_type(statement, column) != SQLITE_BLOB) {
@@ -210,7 +221,7 @@ int main(int argc, char **argv) {
   disk_begin(path);
   cafe_store_contract contract = CAFE_STORE_CONTRACT_INIT;
   contract.name = "sqlite";
-  contract.tiers = CAFE_STORE_CORE | CAFE_STORE_DURABLE | CAFE_STORE_INSPECTABLE;
+  contract.tiers = CAFE_STORE_CORE | CAFE_STORE_DURABLE | CAFE_STORE_INSPECTABLE | CAFE_STORE_BACKED_UP;
   contract.takes_allocator = true;
   contract.create = create;
   contract.restart = restart;
@@ -218,8 +229,11 @@ int main(int argc, char **argv) {
   contract.damage = damage;
   contract.rival = rival;
   contract.query = query;
+  contract.backup_path = backup_path;
+  contract.restore = restore;
   int failed = store_suite_run(&contract, argc > 1 ? argv[1] : NULL);
   sqlite_file_remove(path);
+  sqlite_file_remove(backup_path);
   disk_end();
   return failed;
 }

@@ -39,6 +39,8 @@ typedef enum lie {
   FAILURES_SAY_NOTHING,
   TIMES_IN_SECONDS,
   META_IS_LOST,
+  YOUNG_KEYS_ARE_FORGOTTEN,
+  OLD_KEYS_STAY,
   LIES
 } lie;
 
@@ -66,6 +68,8 @@ static const char *const finders[LIES] = {
     [FAILURES_SAY_NOTHING] = "beyond_the_head_is_refused",
     [TIMES_IN_SECONDS] = "a_unit_is_read_back_whole",
     [META_IS_LOST] = "a_unit_is_read_back_whole",
+    [YOUNG_KEYS_ARE_FORGOTTEN] = "old_keys_are_forgotten_and_young_ones_stay",
+    [OLD_KEYS_STAY] = "old_keys_are_forgotten_and_young_ones_stay",
 };
 
 typedef struct liar {
@@ -238,6 +242,16 @@ static int read_checkpoints(cafe_store *store, const char *subscription, cafe_ch
   return self->inner->ops->read_checkpoints(self->inner, subscription, pass_checkpoint, &to, err);
 }
 
+static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
+  liar *self = self_of(store);
+  cafe_forget other = *forget;
+  other.before_ms += self->lie == YOUNG_KEYS_ARE_FORGOTTEN ? 1 : self->lie == OLD_KEYS_STAY ? -1 : 0;
+  int code = self->inner->ops->forget_keys(self->inner, &other, err);
+  other.before_ms = forget->before_ms;
+  *forget = other;
+  return code;
+}
+
 static void destroy(cafe_store *store) {
   liar *self = self_of(store);
   cafe_store_destroy(self->inner);
@@ -245,8 +259,8 @@ static void destroy(cafe_store *store) {
 }
 
 static const cafe_store_ops ops = {
-    sizeof(cafe_store_ops), "liar", true, open_store, commit, load, read_log, read_rows, read_key,
-    read_checkpoints,       destroy};
+    sizeof(cafe_store_ops), "liar",  true, open_store, commit,     load, read_log, read_rows, read_key,
+    read_checkpoints,       destroy, NULL, NULL,       forget_keys};
 
 static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   liar *self = user;
@@ -318,9 +332,9 @@ static void every_lie_is_found_by_its_check(void **state) {
 static void a_contract_that_lacks_something_has_no_checks(void **state) {
   (void)state;
   liar self = {.lie = NO_LIE};
-  for (unsigned i = 0; i < 7; i++) {
+  for (unsigned i = 0; i < 8; i++) {
     cafe_store_contract contract = contract_of(&self);
-    contract.size -= i == 6;
+    contract.size = i == 7 ? offsetof(cafe_store_contract, query) : contract.size;
     contract.name = i == 0 ? NULL : contract.name;
     contract.create = i == 1 ? NULL : contract.create;
     contract.restart = i == 2 ? NULL : contract.restart;
@@ -330,6 +344,7 @@ static void a_contract_that_lacks_something_has_no_checks(void **state) {
                                      CAFE_STORE_CORE | CAFE_STORE_DURABLE,
                                      CAFE_STORE_CORE | CAFE_STORE_INSPECTABLE,
                                      CAFE_STORE_CORE | CAFE_STORE_SHARED,
+                                     CAFE_STORE_CORE | CAFE_STORE_BACKED_UP,
                                      CAFE_STORE_CORE};
     contract.tiers = tiers[i];
     findings found = {0};

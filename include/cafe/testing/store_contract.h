@@ -15,7 +15,8 @@ typedef enum cafe_store_tier {
   CAFE_STORE_CORE = 1,        /* every store */
   CAFE_STORE_DURABLE = 2,     /* keeps what it acknowledged, whatever happens to process and power */
   CAFE_STORE_INSPECTABLE = 4, /* real tables with real columns */
-  CAFE_STORE_SHARED = 8       /* several nodes at once: no check yet */
+  CAFE_STORE_SHARED = 8,      /* several nodes at once: no check yet */
+  CAFE_STORE_BACKED_UP = 16   /* can be backed up while it is used, and restored */
 } cafe_store_tier;
 
 /* How a process that has the store ends. */
@@ -73,10 +74,20 @@ typedef struct cafe_store_contract {
 
   /* REQUIRED in tier inspectable. Runs a query beside the open store, by means that aren't the library's. */
   int (*query)(const char *sql, cafe_store_query_sink on_row, void *row_user, void *user, cafe_err *err);
+
+  /* REQUIRED in tier backed up. Where a backup can be made; create leaves nothing there. BORROW: while a check runs. */
+  const char *backup_path;
+
+  /* REQUIRED in tier backed up. Ends *store (CLOSED) and wipes its data, makes a store from the file at backup_path,
+   * which stays, and replaces *store by it, not opened. A failure leaves NULL there. */
+  int (*restore)(cafe_store **store, void *user, cafe_err *err);
 } cafe_store_contract;
 
 #define CAFE_STORE_CONTRACT_INIT                                                                                       \
-  { sizeof(cafe_store_contract), NULL, CAFE_STORE_CORE, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+  {                                                                                                                    \
+    sizeof(cafe_store_contract), NULL, CAFE_STORE_CORE, false, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,  \
+        NULL                                                                                                           \
+  }
 
 /* Why a check failed. */
 #define CAFE_STORE_WHY_MAX 1024
