@@ -24,8 +24,9 @@ int sized_check(const void *given, size_t size, const char *what, const char *by
 #define SIZED_READ(own, given, type, last, by, err)                                                                    \
   sized_read((own), sizeof(type), SIZED_UNTIL(type, last), (given), #type, (by), (err))
 
-/* Whether a table of methods has one that 0.1 began without, or that is optional. */
-#define SIZED_HAS(ops, type, method) ((ops)->size >= SIZED_UNTIL(type, method) && (ops)->method)
+/* Whether a table of methods, which begins with its size, reaches as far as this one and has it. */
+#define SIZED_HAS(ops, method)                                                                                         \
+  ((ops)->size >= (size_t)((const char *)(&(ops)->method + 1) - (const char *)(ops)) && (ops)->method)
 
 /* Whether all bytes are 0: what is reserved, or what a newer struct has more, asks for nothing. */
 bool is_zero(const void *bytes, size_t size);

@@ -133,7 +133,7 @@ static int read_shard(change_read *self, uint32_t shard, uint32_t limit, cafe_er
     return CAFE_OK;
   self->query = (cafe_change_query){sizeof self->query, &log, self->until[shard], &self->view->table, self->keys, 0};
   self->is_past = false;
-  int code = SIZED_HAS(store->ops, cafe_store_ops, read_changes)
+  int code = SIZED_HAS(store->ops, read_changes)
                  ? store->ops->read_changes(store, &self->query, see_event, see_row, self, err)
                  : read_apart(self, store, err);
   if (!code)

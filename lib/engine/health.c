@@ -42,7 +42,7 @@ void health_written(cafe_node *node, int code, const cafe_err *err) {
     return;
   node->write_err = *err;
   node->probe_at_us = node_after_us(node, PROBE_MS);
-  if (SIZED_HAS(node->store->ops, cafe_store_ops, is_lost) && node->store->ops->is_lost(node->store))
+  if (SIZED_HAS(node->store->ops, is_lost) && node->store->ops->is_lost(node->store))
     lose(node);
   node_pump(node);
 }

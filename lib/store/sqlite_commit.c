@@ -332,9 +332,7 @@ static int notice_others(sqlite_store *store, cafe_err *err) {
   return code;
 }
 
-static int write_batch(void *run, cafe_err *err) {
-  (void)err; /* the run has it */
-  batch_run *r = run;
+static int write_batch(batch_run *r) {
   for (uint32_t i = 0; i < r->batch->unit_count; i++) {
     cafe_unit *unit = r->batch->units[i];
     bool key_is_there = false;
@@ -401,13 +399,14 @@ static int check_there(sqlite_store *store, cafe_err *err) {
       sqlite_short(store->path));
 }
 
-int sqlite_transact(sqlite_store *store, int (*write)(void *user, cafe_err *err), void *user, cafe_err *err) {
+int sqlite_transact(sqlite_store *store, int (*write)(sqlite_store *store, void *user, cafe_err *err), void *user,
+                    cafe_err *err) {
   int code = run_plain(store, WRITER_BEGIN, "beginning to write", err);
   if (code == CAFE_OK) {
     code = notice_others(store, err);
   }
   if (code == CAFE_OK) {
-    code = write(user, err);
+    code = write(store, user, err);
   }
   if (code != CAFE_OK) {
     roll_back(store);
@@ -425,11 +424,15 @@ int sqlite_transact(sqlite_store *store, int (*write)(void *user, cafe_err *err)
   return code == CAFE_OK ? check_there(store, err) : code;
 }
 
-static int try_batch(batch_run *r) {
+static int write_all(sqlite_store *store, void *user, cafe_err *err) {
+  (void)store, (void)err; /* the run has them */
+  batch_run *r = user;
   r->first = r->last = NULL;
   r->event_count = 0;
-  return sqlite_transact(r->store, write_batch, r, r->err);
+  return write_batch(r);
 }
+
+static int try_batch(batch_run *r) { return sqlite_transact(r->store, write_all, r, r->err); }
 
 static void settle_pending(const batch_run *r) {
   for (sqlite_item *item = r->first; item; item = item->pending) {
@@ -446,7 +449,6 @@ static void copy_wal(sqlite_store *store) {
   }
 }
 
-/* Notes what is durable. A failure does no harm: less is known after a crash. */
 static void testify(sqlite_store *store) {
   sqlite3_file *wal = NULL;
   unsigned char frame[24];
@@ -464,7 +466,7 @@ static void testify(sqlite_store *store) {
   sqlite_lock_write(&store->lock, store, &witness, false, NULL);
 }
 
-void sqlite_transacted(sqlite_store *store) {
+void sqlite_testify(sqlite_store *store) {
   testify(store);
   copy_wal(store);
 }
@@ -501,7 +503,7 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
     return code;
   }
   settle_pending(&r);
-  sqlite_transacted(store);
+  sqlite_testify(store);
   return CAFE_OK;
 }
 

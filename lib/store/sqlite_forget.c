@@ -53,7 +53,8 @@ static int find(forget_run *run, cafe_err *err) {
   return code;
 }
 
-static int write_batch(void *user, cafe_err *err) {
+static int write_batch(sqlite_store *store, void *user, cafe_err *err) {
+  (void)store; /* the run has it */
   forget_run *run = user;
   sqlite3_stmt *statement;
   int code = prepare(run, &statement, "DELETE FROM client_keys WHERE rowid = ?1 AND time_ms < ?2", err);
@@ -79,7 +80,7 @@ int sqlite_forget_keys(cafe_store *self, cafe_forget *forget, cafe_err *err) {
   if (code == CAFE_OK && run.count) {
     code = sqlite_transact(store, write_batch, &run, err);
     if (code == CAFE_OK) {
-      sqlite_transacted(store);
+      sqlite_testify(store);
     }
   }
   if (code == CAFE_OK) {

@@ -284,13 +284,14 @@ sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint 
 /* ---- sqlite_commit.c ---- */
 
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
-/* One transaction of the writer's. What `write` returns, if it isn't CAFE_OK, rolls it back. CAFE_UNAVAILABLE after the
- * end of it failed: nobody knows, and the store refuses everything from there on. */
-int sqlite_transact(sqlite_store *store, int (*write)(void *user, cafe_err *err), void *user, cafe_err *err);
-/* After one: notes what is durable, and copies the WAL where it is long. Failures do no harm. */
-void sqlite_transacted(sqlite_store *store);
+/* A transaction around `write`, for what isn't a batch. */
+int sqlite_transact(sqlite_store *store, int (*write)(sqlite_store *store, void *user, cafe_err *err), void *user,
+                    cafe_err *err);
 /* The writer's connection is open: reads the head. */
 int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
+/* After a transaction: notes what is durable, and copies a WAL that has grown long. A failure does no harm: less is
+ * known after a crash, and the next one does the work. */
+void sqlite_testify(sqlite_store *store);
 
 /* ---- sqlite_read.c ---- */
 

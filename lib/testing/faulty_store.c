@@ -76,31 +76,58 @@ static void take_back_results(cafe_batch *batch) {
   }
 }
 
-static int commit(cafe_store *store, cafe_batch *batch, cafe_err *err) {
-  faulty_store *self = self_of(store);
+/* A method that writes. Whether it goes through, and whether the store dies when it has. */
+static int enter_write(faulty_store *self, bool *dies_after, cafe_err *err) {
   (void)pthread_mutex_lock(&self->lock);
   uint64_t number = ++self->counts.commits;
   int code = count_call(self, err);
-  bool dies_after = code == CAFE_OK && number == self->faults.die_after_commit;
+  *dies_after = code == CAFE_OK && number == self->faults.die_after_commit;
   if (code == CAFE_OK && number == self->faults.die_before_commit) {
     self->counts.faults++;
     self->counts.is_dead = true;
     code = dead(err);
   }
   (void)pthread_mutex_unlock(&self->lock);
-  if (code) {
-    return code;
-  }
-  code = self->inner->ops->commit(self->inner, batch, err);
+  return code;
+}
+
+static int leave_write(faulty_store *self, bool dies_after, int code, cafe_err *err) {
   if (dies_after) {
     (void)pthread_mutex_lock(&self->lock);
     self->counts.faults++;
     self->counts.is_dead = true;
     (void)pthread_mutex_unlock(&self->lock);
   }
-  int answered = leave(self, code, err);
+  return leave(self, code, err);
+}
+
+static int commit(cafe_store *store, cafe_batch *batch, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  bool dies_after;
+  int code = enter_write(self, &dies_after, err);
+  if (code) {
+    return code;
+  }
+  code = self->inner->ops->commit(self->inner, batch, err);
+  int answered = leave_write(self, dies_after, code, err);
   if (answered != code) {
     take_back_results(batch);
+  }
+  return answered;
+}
+
+static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  bool dies_after;
+  int code = enter_write(self, &dies_after, err);
+  if (code) {
+    return code;
+  }
+  cafe_forget before = *forget;
+  code = self->inner->ops->forget_keys(self->inner, forget, err);
+  int answered = leave_write(self, dies_after, code, err);
+  if (answered != code) {
+    *forget = before;
   }
   return answered;
 }
@@ -157,7 +184,7 @@ static int read_checkpoints(cafe_store *store, const char *subscription, cafe_ch
 /* One that was killed is a process that ended: nobody in it is told of anything. */
 static bool is_lost(const cafe_store *store) {
   const cafe_store *inner = ((const faulty_store *)(const void *)store)->inner;
-  return SIZED_HAS(inner->ops, cafe_store_ops, is_lost) && inner->ops->is_lost(inner);
+  return SIZED_HAS(inner->ops, is_lost) && inner->ops->is_lost(inner);
 }
 
 static int backup(cafe_store *store, cafe_backup *backup, cafe_err *err) {
@@ -176,12 +203,6 @@ static int backup(cafe_store *store, cafe_backup *backup, cafe_err *err) {
 static void end_backup(cafe_store *store, cafe_backup *backup) {
   faulty_store *self = self_of(store);
   self->inner->ops->end_backup(self->inner, backup);
-}
-
-static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
-  faulty_store *self = self_of(store);
-  int code = enter(self, err);
-  return code ? code : leave(self, self->inner->ops->forget_keys(self->inner, forget, err), err);
 }
 
 static void destroy(cafe_store *store) {
@@ -214,16 +235,12 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .read_key = read_key,
       .read_checkpoints = read_checkpoints,
       .destroy = destroy,
-      .read_changes = SIZED_HAS(inner->ops, cafe_store_ops, read_changes) ? read_changes : NULL,
+      .read_changes = SIZED_HAS(inner->ops, read_changes) ? read_changes : NULL,
       .is_lost = is_lost,
+      .backup = SIZED_HAS(inner->ops, backup) ? backup : NULL,
+      .end_backup = SIZED_HAS(inner->ops, end_backup) ? end_backup : NULL,
+      .forget_keys = SIZED_HAS(inner->ops, forget_keys) ? forget_keys : NULL,
   };
-  if (SIZED_HAS(inner->ops, cafe_store_ops, backup)) {
-    self->ops.backup = backup;
-    self->ops.end_backup = end_backup;
-  }
-  if (SIZED_HAS(inner->ops, cafe_store_ops, forget_keys)) {
-    self->ops.forget_keys = forget_keys;
-  }
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);
   if (failure) {

@@ -258,7 +258,7 @@ static uint64_t forget_keys(store_check *check, int64_t before_ms) {
 
 static void old_keys_are_forgotten_and_young_ones_stay(store_check *check) {
   check_begin(check);
-  if (!SIZED_HAS(cafe_store_ops, check->store->ops, forget_keys)) {
+  if (!SIZED_HAS(check->store->ops, forget_keys)) {
     return;
   }
   for (uint32_t i = 0; i < OLD_KEYS + YOUNG_KEYS; i += AT_ONCE) {

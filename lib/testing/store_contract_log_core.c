@@ -221,7 +221,7 @@ static const check_found *read_changes(store_check *check, cafe_log_query *log, 
 static void changes_are_events_and_the_rows_of_their_keys(store_check *check) {
   static const char *const rare[] = {"Rare", NULL};
   check_begin(check);
-  if (!SIZED_HAS(check->store->ops, cafe_store_ops, read_changes)) {
+  if (!SIZED_HAS(check->store->ops, read_changes)) {
     return;
   }
   uint64_t keys[3] = {check_new_key(check), check_new_key(check), check_new_key(check)};
