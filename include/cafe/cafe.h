@@ -22,6 +22,7 @@
 #include "cafe/schema.h"
 #include "cafe/shop.h"
 #include "cafe/types.h"
+#include "cafe/upkeep.h"
 #include "cafe/version.h"
 #include "cafe/view.h"
 

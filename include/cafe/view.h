@@ -43,7 +43,11 @@ typedef struct cafe_view {
   int (*fold)(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user);
 
   void *user; /* handed to the callbacks */
-  const void *reserved[8];
+
+  /* OPTIONAL, for inline views. Whether nothing more is to come to this row since before that time (UTC), so that it
+   * may be forgotten (cafe_node_forget_rows). Pure, and true for every later time too. */
+  bool (*is_past)(const void *row, int64_t before_ms, void *user);
+  const void *reserved[7];
 } cafe_view;
 
 #define CAFE_VIEW sizeof(cafe_view)

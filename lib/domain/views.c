@@ -216,6 +216,13 @@ static int fold_notification(cafe_fold *out, void *row, const cafe_event *event,
 static const cafe_schema *const notification_events[] = {&cafe_notification_queued_type, &cafe_notification_sent_type,
                                                          &cafe_notification_failed_type, NULL};
 
+/* Sent, and so never changed again. One that failed is an operator's, and one in the queue the worker's. */
+static bool is_past_notification(const void *row, int64_t before_ms, void *user) {
+  (void)user;
+  const cafe_notification_row *notification = row;
+  return notification->status == CAFE_NOTIFICATION_SENT && notification->updated_at_ms < before_ms;
+}
+
 const cafe_view cafe_notifications_view = {
     .size = CAFE_VIEW,
     .name = "notifications",
@@ -229,4 +236,5 @@ const cafe_view cafe_notifications_view = {
     .indexes = (const char *const[]){"customer_id", NULL},
     .sub = notification_number,
     .fold = fold_notification,
+    .is_past = is_past_notification,
 };

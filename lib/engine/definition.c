@@ -241,6 +241,10 @@ int definition_check_view(const cafe_view *view, cafe_err *err) {
     code = check_no_secret(view->row, "the view", err);
   if (!code)
     code = check_reserved(view->reserved, sizeof view->reserved, "the view", view->name, err);
+  if (!code && view->is_past && !view->is_inline)
+    code =
+        cafe_fail(err, CAFE_INVALID,
+                  "the view %s isn't inline: only rows that are written with their events have an is_past", view->name);
   if (code)
     return code;
   const needed parts[] = {{"fold", view->fold != NULL},

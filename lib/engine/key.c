@@ -7,6 +7,10 @@
  * finds the first one's answer whatever crashed between. And a new stream's key was never given out before: blocks are
  * reserved by a committed row before the first key of them is used. A crash loses the rest of a block, which leaves a
  * gap in the numbers and nothing else.
+ *
+ * A restore takes commits back, and with them the row that says which keys were given out. Orders of the life that is
+ * lost are still known to others: to the gateway by their keys above all. So a restored store begins with keys that
+ * follow the time of its restore, far faster than any node gives them out.
  */
 #include "engine/key.h"
 
@@ -67,6 +71,15 @@ int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe
 
 enum { ID_ROW = 1 }; /* the only row of the table */
 
+#define KEYS_EPOCH_MS INT64_C(1704067200000) /* 2024-01-01: before the first key of all */
+#define KEYS_PER_MS   100                    /* no node makes 100,000 orders a second for long */
+
+/* Below it keys may have been given out in a life that a restore took back. Two restores of one backup differ, too. */
+static int64_t first_key(const cafe_node *node) {
+  int64_t since_ms = node->restored_ms - KEYS_EPOCH_MS;
+  return node->restored_ms == 0 || since_ms < 0 ? 1 : since_ms * KEYS_PER_MS;
+}
+
 typedef struct id_job {
   storage_job job;
   bool is_read;
@@ -118,7 +131,7 @@ static void job_done(storage_job *base) {
   bool was_read = job->is_read;
   node->id_job = NULL;
   if (code == CAFE_OK && was_read) {
-    node->id_stored = job->next;
+    node->id_stored = job->next > first_key(node) ? job->next : first_key(node);
     node->id_version = job->version;
   } else if (code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE) {
     /* What is left of a block that this one doesn't follow is given up: what lies between is another node's. */

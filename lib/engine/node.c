@@ -399,6 +399,9 @@ static int open_store(cafe_node *node, cafe_err *err) {
                      "the store %s has %u partitions and %u shards; this version needs %u and at least one",
                      node->store->ops->name, info.partitions, info.shards, CAFE_PARTITIONS);
   node->log_id = info.log_id;
+  node->restored_ms = info.restored_ms;
+  node->origins = info.origins;
+  node->origin_count = info.origin_count;
   node->shards = info.shards;
   node->is_store_open = true;
   return CAFE_OK;

@@ -24,8 +24,8 @@
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
  * (subscriptions), letter.c and replay.c (their dead letters), read.c (lists), count.c (counts), changes.c (a view's
- * changes), key.c (clients' keys), metrics.c and health.c (what an operator sees), node.c (life cycle), registry.c
- * (what is hosted).
+ * changes), key.c (clients' keys), backup.c and forget.c (upkeep), metrics.c and health.c (what an operator sees),
+ * node.c (life cycle), registry.c (what is hosted).
  */
 
 struct subject;
@@ -524,6 +524,9 @@ struct cafe_node {
   registry registry;
   cafe_arena *registry_arena;
   uint64_t log_id;
+  int64_t restored_ms;          /* the store was made from a backup then; 0: it wasn't */
+  const cafe_position *origins; /* … of these logs, each up to there. BORROW: the store's */
+  uint32_t origin_count;
   uint32_t shards; /* of the store's log, from its open on */
   uint64_t *heads; /* per shard, as far as this node knows */
 

@@ -259,8 +259,19 @@ static void destroy(cafe_store *store) {
 }
 
 static const cafe_store_ops ops = {
-    sizeof(cafe_store_ops), "liar",  true, open_store, commit,     load, read_log, read_rows, read_key,
-    read_checkpoints,       destroy, NULL, NULL,       forget_keys};
+    .size = sizeof(cafe_store_ops),
+    .name = "liar",
+    .is_inline = true,
+    .open = open_store,
+    .commit = commit,
+    .load = load,
+    .read_log = read_log,
+    .read_rows = read_rows,
+    .read_key = read_key,
+    .read_checkpoints = read_checkpoints,
+    .destroy = destroy,
+    .forget_keys = forget_keys,
+};
 
 static int create(cafe_store **out, const cafe_allocator *allocator, void *user, cafe_err *err) {
   liar *self = user;
