@@ -11,6 +11,11 @@
  *
  * A record that fails again and again for a reason of its own is parked: its letter and the checkpoint are one unit
  * (letter.c).
+ * A source may be restored from a backup: then its log has another id and, behind the backup's end, other events. It
+ * refuses whoever has gone beyond, for good: nothing is applied, nothing skipped, until somebody does what the refusal
+ * says. Whoever hasn't goes on: all his checkpoints are moved to the new id in one unit, with a row that says which log
+ * they are of, since those of the old id stay. That row is a checkpoint on this node's own log, where a subscription to
+ * another one has none.
  *
  * A policy that asks for several keys writes the checkpoint with the last of them: the others may be asked again after
  * a crash, and aggregates answer by their state.
@@ -52,18 +57,28 @@ typedef struct checkpoint_job {
   storage_job job;
   struct consumer *consumer; /* on the lane: only what never changes */
   uint64_t log_id;
+  uint64_t pointer;
   uint64_t watermark;
   uint64_t applied[CAFE_PARTITIONS];
 } checkpoint_job;
 
-static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
+/* Which log they are of. */
+static int see_log(const cafe_checkpoint *checkpoint, void *user) {
   checkpoint_job *job = user;
   const struct consumer *consumer = job->consumer;
-  if (checkpoint->shard != consumer->shard)
+  if (checkpoint->shard != consumer->shard || consumer->is_local)
     return CAFE_OK;
-  if (consumer->is_local && checkpoint->log_id != consumer->node->log_id)
+  if (checkpoint->log_id == consumer->node->log_id)
+    job->pointer = checkpoint->n;
+  else
+    job->log_id = checkpoint->log_id;
+  return CAFE_OK;
+}
+
+static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
+  checkpoint_job *job = user;
+  if (checkpoint->shard != job->consumer->shard || checkpoint->log_id != job->log_id)
     return CAFE_OK;
-  job->log_id = checkpoint->log_id;
   if (checkpoint->partition < 0)
     job->watermark = checkpoint->n;
   else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS)
@@ -74,7 +89,18 @@ static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
 static int run_checkpoints(storage_job *base, cafe_err *err) {
   checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
   cafe_store *store = base->node->store;
-  return store->ops->read_checkpoints(store, job->consumer->name, see_checkpoint, job, err);
+  int code = store->ops->read_checkpoints(store, job->consumer->name, see_log, job, err);
+  if (job->pointer)
+    job->log_id = job->pointer;
+  return code ? code : store->ops->read_checkpoints(store, job->consumer->name, see_checkpoint, job, err);
+}
+
+/* Events behind the watermark may have had their effect, too: those of other partitions are behind. */
+static uint64_t furthest(const struct consumer *consumer) {
+  uint64_t most = consumer->watermark;
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
+    most = consumer->applied[p] > most ? consumer->applied[p] : most;
+  return most;
 }
 
 static void checkpoints_done(storage_job *base) {
@@ -86,12 +112,14 @@ static void checkpoints_done(storage_job *base) {
   } else {
     consumer->is_ready = true;
     consumer->log_id = job->log_id;
+    consumer->pointer = job->pointer;
     consumer->watermark = consumer->stored_watermark = job->watermark;
     memcpy(consumer->applied, job->applied, sizeof consumer->applied);
     memcpy(consumer->stored, job->applied, sizeof consumer->stored);
     consumer->after = consumer->watermark;
     consumer->link.after = consumer->after;
     consumer->link.log_id = consumer->log_id;
+    consumer->link.seen = furthest(consumer);
   }
   node_free(base->node, job);
 }
@@ -114,9 +142,15 @@ static void read_checkpoints(struct consumer *consumer) {
 
 /* ---- where its events come from ---- */
 
+static void move_to(struct consumer *consumer, uint64_t log_id);
+
 static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                         uint64_t head) {
   struct consumer *consumer = link->user;
+  if (consumer->log_id && link->log_id != consumer->log_id) {
+    move_to(consumer, link->log_id);
+    return;
+  }
   if (consumer->has_batch || scanned <= consumer->after) {
     /* It came twice: the first one is in hand, or done. */
     if (!consumer->has_batch)
@@ -132,8 +166,31 @@ static void link_lost(cafe_link *link, const cafe_err *err) {
   if (err->code != CAFE_INVALID)
     return; /* the transport goes on by itself */
   consumer->is_refused = true;
+  consumer->refusal = *err;
   node_log(consumer->node, CAFE_LOG_ERROR, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s is refused: %s",
            consumer->name, consumer->source, err->text);
+  node_pump(consumer->node); /* who waits for it is told */
+}
+
+const cafe_err *consume_refusal(const cafe_node *node, uint32_t view, const cafe_position *position) {
+  const struct consumer *consumer;
+  const cafe_err *refusal = NULL;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->kind != CONSUME_VIEW || consumer->index != view || consumer->shard != position->shard)
+      continue;
+    if (consumer->log_id == position->log_id)
+      return consumer->is_refused ? &consumer->refusal : NULL;
+    if (consumer->is_refused)
+      refusal = &consumer->refusal;
+  }
+  return refusal;
+}
+
+uint64_t consume_refused(const cafe_node *node) {
+  const struct consumer *consumer;
+  uint64_t count = 0;
+  LL_FOREACH(node->consumers, consumer) count += consumer->is_refused;
+  return count;
 }
 
 static void open_link(struct consumer *consumer) {
@@ -514,7 +571,99 @@ static void mark(struct consumer *consumer) {
   storage_submit(node, &job->job);
 }
 
+/* ---- a source that was restored ---- */
+
+enum { MOVED_MAX = CAFE_PARTITIONS + 2 };
+
+typedef struct move_job {
+  storage_job job;
+  struct consumer *consumer;
+  uint64_t log_id;
+  cafe_checkpoint checkpoints[MOVED_MAX];
+  cafe_unit unit;
+  cafe_unit *units[1];
+  cafe_batch batch;
+} move_job;
+
+static int run_move(storage_job *base, cafe_err *err) {
+  move_job *job = CONTAINER(base, move_job, job);
+  return base->node->store->ops->commit(base->node->store, &job->batch, err);
+}
+
+static void move_done(storage_job *base) {
+  move_job *job = CONTAINER(base, move_job, job);
+  struct consumer *consumer = job->consumer;
+  cafe_node *node = base->node;
+  cafe_err conflict;
+  int code = base->code;
+  consumer->is_moving = false;
+  if (!code && job->unit.result != CAFE_UNIT_DONE)
+    code = cafe_fail(&conflict, CAFE_CONFLICT, "its checkpoints had moved on");
+  if (code) {
+    consumer_failed(consumer, code, base->code ? &base->err : &conflict);
+  } else {
+    consumer->log_id = consumer->link.log_id = consumer->pointer = job->log_id;
+    memcpy(consumer->stored, consumer->applied, sizeof consumer->stored);
+    consumer->stored_watermark = consumer->watermark;
+    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},
+             "the subscription %s to %s goes on from %llu: its log was restored from a backup", consumer->name,
+             consumer->source, (unsigned long long)consumer->after);
+    if (consumer->is_linked)
+      node->transport->ops->more(node->transport, &consumer->link);
+  }
+  node_arena_free(node, job->batch.arena); /* the job lies in it */
+}
+
+static void move_checkpoint(move_job *job, uint64_t log_id, int32_t partition, uint64_t expected, uint64_t n) {
+  if (n)
+    job->checkpoints[job->unit.checkpoint_count++] = (cafe_checkpoint){.subscription = job->consumer->name,
+                                                                       .log_id = log_id,
+                                                                       .shard = job->consumer->shard,
+                                                                       .partition = partition,
+                                                                       .expected = expected,
+                                                                       .n = n};
+}
+
+/* The log's first `after` events are those that were read under its old id. */
+static void move_to(struct consumer *consumer, uint64_t log_id) {
+  cafe_node *node = consumer->node;
+  cafe_err err;
+  if (consumer->has_batch || consumer->is_moving)
+    return;
+  cafe_arena *arena = node_arena(node);
+  move_job *job = arena && !consumer->is_marking ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job) {
+    node_arena_free(node, arena);
+    cafe_fail(&err, consumer->is_marking ? CAFE_CONFLICT : CAFE_NOMEM, "no memory to move its checkpoints");
+    consumer_failed(consumer, err.code, &err);
+    return;
+  }
+  job->consumer = consumer;
+  job->log_id = log_id;
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
+    move_checkpoint(job, log_id, (int32_t)p, 0, consumer->applied[p]);
+  move_checkpoint(job, log_id, -1, 0, consumer->watermark);
+  move_checkpoint(job, node->log_id, -1, consumer->pointer, log_id);
+  job->unit.size = sizeof job->unit;
+  job->unit.key = 1; /* any: a checkpoint lies in no partition */
+  job->unit.checkpoints = job->checkpoints;
+  job->units[0] = &job->unit;
+  job->batch.size = sizeof job->batch;
+  job->batch.units = job->units;
+  job->batch.unit_count = 1;
+  job->batch.arena = arena;
+  job->job.run = run_move;
+  job->job.done = move_done;
+  job->job.lane = CAFE_LANE_WRITE;
+  consumer->is_moving = true;
+  storage_submit(node, &job->job);
+}
+
 /* ---- the turn's share, and the life of subscriptions ---- */
+
+static bool is_busy(const struct consumer *consumer) {
+  return consumer->has_batch || consumer->is_reading || consumer->is_moving;
+}
 
 void consume_turn(cafe_node *node, int64_t now_us) {
   if (!node->is_consuming)
@@ -522,7 +671,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
   struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
     note_lag(consumer);
-    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us <= now_us) {
+    if (consumer->retry_at_us && !is_busy(consumer) && consumer->retry_at_us <= now_us) {
       consumer->retry_at_us = 0;
       consumer->has_failed = false;
       consumer->is_ready = false;
@@ -532,7 +681,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
     }
     if (!consumer->retry_at_us)
       want_more(consumer);
-    if (consumer->is_ready && !consumer->has_batch)
+    if (consumer->is_ready && !consumer->has_batch && !consumer->is_moving)
       mark(consumer);
   }
 }
@@ -543,7 +692,7 @@ int64_t consume_next_us(const cafe_node *node) {
     return next;
   const struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
-    if (consumer->retry_at_us && !consumer->has_batch && !consumer->is_reading && consumer->retry_at_us < next)
+    if (consumer->retry_at_us && !is_busy(consumer) && consumer->retry_at_us < next)
       next = consumer->retry_at_us;
   }
   return next;

@@ -48,7 +48,9 @@ struct consumer {
   uint64_t after;      /* read up to here */
   uint64_t head;       /* of the source, as far as is known */
   bool is_ready;       /* the checkpoints were read */
-  bool is_refused;     /* the source refused the position for good */
+  bool is_refused;     /* the source refused the position for good … */
+  cafe_err refusal;    /* … and said so */
+  uint64_t pointer;    /* the row that says which log the checkpoints are of; 0: none, they are of the only one */
   int64_t retry_at_us; /* after a failure; 0: none */
 
   cafe_link link; /* remote */
@@ -62,6 +64,7 @@ struct consumer {
   bool has_failed;
   bool has_batch;
   bool is_marking;               /* the watermark is being written */
+  bool is_moving;                /* the checkpoints are being moved to a restored log */
   int64_t mark_at_us;            /* not before */
   bool is_behind;                /* it doesn't hold all that is known of its log */
   int64_t complete_ms;           /* UTC: then it holds all of it up to here. For metrics */
@@ -89,6 +92,10 @@ uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
 uint64_t consumer_head(const struct consumer *consumer);
 /* The move of the partition's checkpoint to n. */
 void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n);
+
+/* Why the view can't go on with that log, or with one that it doesn't know; NULL: it can. */
+const cafe_err *consume_refusal(const cafe_node *node, uint32_t view, const cafe_position *position);
+uint64_t consume_refused(const cafe_node *node); /* subscriptions */
 
 /* Monotonic; INT64_MAX: nothing is due. */
 int64_t consume_next_us(const cafe_node *node);

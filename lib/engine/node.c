@@ -548,5 +548,6 @@ void cafe_node_stats_get(const cafe_node *node, cafe_node_stats *out) {
   stats.size = out->size;
   stats.queued = node->op_count;
   stats.cached = map_count(node->subjects);
+  stats.refused_links = consume_refused(node);
   memcpy(out, &stats, size);
 }

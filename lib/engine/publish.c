@@ -4,8 +4,14 @@
  * Publishing is reading the log with a position. A pull names the place it has seen; it is answered when the log goes
  * beyond it. What is kept here: events leave in the order of their positions, none is left out but by type and
  * partition, and `scanned` never passes an event that wasn't looked at. Nothing is copied or remembered per subscriber.
+ *
+ * A log that was restored from a backup has another id and, behind the backup's end, other events under the same
+ * positions. It says of which logs it is the continuation, and up to where (origins): a subscriber of one of those that
+ * hasn't gone beyond goes on, under the new id; any other is refused, for good.
  */
 #include "engine/publish.h"
+
+#include "base/sized.h"
 
 enum { PULL_EVENTS = 512 };
 
@@ -122,17 +128,34 @@ static void pull_read(log_job *job, int code, const cafe_err *err) {
   }
 }
 
+/* Up to where the log is the one that a position is of. False: it never was. */
+static bool is_same_until(uint64_t *until, const cafe_node *node, uint64_t log_id, uint32_t shard) {
+  *until = node->heads[shard];
+  if (!log_id || log_id == node->log_id)
+    return true;
+  for (uint32_t i = 0; i < node->origin_count; i++) {
+    if (node->origins[i].log_id != log_id || node->origins[i].shard != shard)
+      continue;
+    *until = node->origins[i].n;
+    return true;
+  }
+  return false;
+}
+
+/* Who has seen what this log doesn't have would take what it has there for the same, and skip it. */
 static bool refuse_position(cafe_node *node, cafe_pull *pull) {
+  static const char remedy[] = "Rebuild the views made of it (cafe_node_rebuild), or restore their node too, from a "
+                               "backup no younger than this log's";
   cafe_err err;
-  if (pull->log_id && pull->log_id != node->log_id)
-    cafe_fail(&err, CAFE_INVALID,
-              "the position is of another log: it was restored from a backup, or made anew. "
-              "Rebuild what was made from the old one");
-  else if (pull->shard >= node->shards || pull->after > node->heads[pull->shard])
-    cafe_fail(&err, CAFE_INVALID,
-              "position %llu of shard %u is beyond the log's head: the log was restored from a "
-              "backup. Rebuild what was made from the old one",
-              (unsigned long long)pull->after, pull->shard);
+  uint64_t until,
+      seen = pull->size >= SIZED_UNTIL(cafe_pull, seen) && pull->seen > pull->after ? pull->seen : pull->after;
+  if (pull->shard >= node->shards)
+    cafe_fail(&err, CAFE_INVALID, "this log has no shard %u", pull->shard);
+  else if (!is_same_until(&until, node, pull->log_id, pull->shard))
+    cafe_fail(&err, CAFE_INVALID, "the log was made anew, or restored from a backup of another one. %s", remedy);
+  else if (seen > until)
+    cafe_fail(&err, CAFE_INVALID, "the log was read up to %llu, and is the same up to %llu only: it was restored. %s",
+              (unsigned long long)seen, (unsigned long long)until, remedy);
   else
     return false;
   pull_fail(pull, &err);
@@ -142,6 +165,11 @@ static bool refuse_position(cafe_node *node, cafe_pull *pull) {
 void publish_pull(cafe_node *node, cafe_pull *pull) {
   if (refuse_position(node, pull))
     return;
+  if (pull->log_id && pull->log_id != node->log_id) {
+    /* The log goes on from the one that was read; the subscriber has to know before it gets any of it. */
+    pull->answer(pull, NULL, node->log_id, NULL, 0, pull->after, node->heads[pull->shard]);
+    return;
+  }
   LL_APPEND(node->pulls, pull);
   node_pump(node);
 }

@@ -466,8 +466,10 @@ void read_turn(cafe_node *node) {
       const wait *waiting = op->serves;
       uint64_t head;
       bool is_known = false;
-      if (is_reached(node, waiting->view, &waiting->position, &head, &is_known)) {
-        op_answer(op, NULL, NULL);
+      bool is_there = is_reached(node, waiting->view, &waiting->position, &head, &is_known);
+      const cafe_err *refusal = is_there ? NULL : consume_refusal(node, waiting->view, &waiting->position);
+      if (is_there || refusal) {
+        op_answer(op, refusal, NULL);
         next = node->ops; /* the completion may have changed the list */
       }
     }
@@ -488,9 +490,16 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   bool is_known = false;
   is_reached(node, index, position, &head, &is_known);
   bool is_local = position->log_id == node->log_id;
+  const cafe_err *refusal = consume_refusal(node, index, position);
+  if (!is_known && refusal) {
+    if (err)
+      *err = *refusal;
+    return refusal->code;
+  }
   if (!is_known || (is_local && position->n > head))
     return cafe_fail(err, CAFE_INVALID,
-                     "the position is of a log that %s doesn't read, or beyond its head: it was restored from a backup",
+                     "the position is of a log that %s doesn't read, or beyond its end: the log was restored from a "
+                     "backup. What was seen there may be gone: look again, by a read without a position",
                      view->name);
   cafe_op *made = op_make(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;

@@ -10,6 +10,7 @@
 
 #include <utlist.h>
 
+#include "base/sized.h"
 #include "transport/network.h"
 
 /* ---- at the subscriber ---- */
@@ -191,6 +192,7 @@ void inproc_arrive_pull(const packet *p) {
   h->pull.shard = t->link->shard;
   h->pull.log_id = t->link->log_id;
   h->pull.after = t->link->after;
+  h->pull.seen = t->link->size >= SIZED_UNTIL(cafe_link, seen) ? t->link->seen : 0;
   h->pull.limit = PULL_LIMIT;
   h->pull.answer = answer_pull;
   h->pull.transport_data[0] = h;
@@ -230,9 +232,7 @@ void inproc_arrive_batch(packet *p) {
   t->is_pulling = false;
   t->is_lost = false;
   t->failures = 0;
-  if (t->link->log_id == 0) {
-    t->link->log_id = p->log_id;
-  }
+  t->link->log_id = p->log_id;
   t->link->on_events(t->link, p->events, p->count, p->scanned, p->head);
 }
 

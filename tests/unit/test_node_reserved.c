@@ -110,7 +110,7 @@ static void a_word_of_a_newer_library_is_refused_in_every_definition(void **stat
       WORD(p.aggregate.reserved[0], "the aggregate jar has"),
       WORD(p.aggregate.reserved[7], "the aggregate jar has"),
       WORD(p.view.reserved[0], "the view shelf has"),
-      WORD(p.view.reserved[7], "the view shelf has"),
+      WORD(p.view.reserved[6], "the view shelf has"),
       WORD(p.turns[0].reserved[1], "saga watch, step wait: has"),
       WORD(p.timeouts[0].reserved[1], "saga watch, step wait: has"),
       WORD(p.steps[0].reserved[3], "saga watch, step wait: has"),

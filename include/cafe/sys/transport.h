@@ -58,7 +58,8 @@ typedef struct cafe_link {
   uint64_t after;  /* the first n wanted is after + 1 */
 
   /* One batch: wanted events in order; everything up to `scanned` was looked at. The next batch comes after `more`.
-   * BORROW until it returns. log_id is set in the link before the first. */
+   * BORROW until it returns. Before it log_id is set in the link to the log that it is of. Another one than before: the
+   * log was restored, and is the same up to the link's place; the batch is empty, and tells just that. */
   void (*on_events)(struct cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                     uint64_t head);
   /* CAFE_INVALID: the position is refused for good (a restored log), the text says what to do. Any other: lost for now;
@@ -66,6 +67,7 @@ typedef struct cafe_link {
   void (*on_lost)(struct cafe_link *link, const cafe_err *err);
   void *user;
   void *transport_data[4];
+  uint64_t seen; /* the furthest n that has had an effect; less than after: after is */
 } cafe_link;
 
 /* What a publisher is asked for: the events after a place, once there are any. */
@@ -82,6 +84,7 @@ typedef struct cafe_pull {
                  uint32_t count, uint64_t scanned, uint64_t head);
   void *transport_data[4];
   struct cafe_pull *next; /* the server's */
+  uint64_t seen;          /* as in the link */
 } cafe_pull;
 
 /* What a node offers its peers. The node implements it. */
