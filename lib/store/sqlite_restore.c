@@ -170,12 +170,6 @@ static int check(sqlite_store *store, uint64_t *head, int64_t *last_ms, cafe_err
   return code;
 }
 
-static int64_t utc_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* ---- the new life ---- */
 
 static int renew(sqlite_store *store, uint64_t head, int64_t now_ms, cafe_err *err) {
@@ -197,7 +191,7 @@ static int renew(sqlite_store *store, uint64_t head, int64_t now_ms, cafe_err *e
 }
 
 /* The store is `part` here: nobody else knows it. */
-static int make(sqlite_store *store, cafe_err *err) {
+static int make(sqlite_store *store, int64_t now_ms, cafe_err *err) {
   uint64_t head = 0;
   int64_t last_ms = 0;
   bool is_new = false;
@@ -212,7 +206,6 @@ static int make(sqlite_store *store, cafe_err *err) {
   if (code == CAFE_OK) {
     code = check(store, &head, &last_ms, err);
   }
-  int64_t now_ms = utc_ms();
   if (code == CAFE_OK && now_ms < last_ms) {
     code = cafe_fail(err, CAFE_INVALID,
                      "The clock is wrong: it is behind the backup's last event by %lld s. Set it: new keys follow it.",
@@ -258,12 +251,12 @@ static int require_alone(const sqlite_store *store, cafe_err *err) {
 }
 
 /* The part is the store for as long as this takes. */
-static int make_part(sqlite_store *store, char *part, const char *backup, cafe_err *err) {
+static int make_part(sqlite_store *store, char *part, const char *backup, int64_t now_ms, cafe_err *err) {
   char *file = store->file;
   int code = copy(store, backup, part, err);
   if (code == CAFE_OK) {
     store->file = part;
-    code = make(store, err);
+    code = make(store, now_ms, err);
     int closed = sqlite3_close(store->writer);
     store->writer = NULL;
     store->file = file;
@@ -273,11 +266,11 @@ static int make_part(sqlite_store *store, char *part, const char *backup, cafe_e
 }
 
 /* The store has the path's lock. */
-static int restore_locked(sqlite_store *store, const char *backup, cafe_err *err) {
+static int restore_locked(sqlite_store *store, const char *backup, int64_t now_ms, cafe_err *err) {
   char *part = sqlite_part_name(store, store->file);
   int code = part ? require_alone(store, err) : sqlite_no_memory(err);
   if (code == CAFE_OK) {
-    code = make_part(store, part, backup, err);
+    code = make_part(store, part, backup, now_ms, err);
     if (code == CAFE_OK) {
       code = sqlite_publish(store, part, store->file, err);
     } else {
@@ -288,7 +281,8 @@ static int restore_locked(sqlite_store *store, const char *backup, cafe_err *err
   return code;
 }
 
-int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, cafe_err *err) {
+int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, int64_t now_ms,
+                   cafe_err *err) {
   cafe_store *made = NULL;
   sqlite_witness left;
   struct stat status;
@@ -306,7 +300,7 @@ int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_optio
   }
   if (code == CAFE_OK) {
     store->pages = sqlite_pages_create(sqlite3_vfs_find(store->vfs_name), &store->allocator);
-    code = store->pages ? restore_locked(store, backup, err) : sqlite_no_memory(err);
+    code = store->pages ? restore_locked(store, backup, now_ms, err) : sqlite_no_memory(err);
     sqlite_lock_release(&store->lock, store, code == CAFE_OK);
   }
   store->is_open = false;
@@ -314,6 +308,12 @@ int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_optio
   return code;
 }
 
+static int64_t utc_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 int cafe_sqlite_restore(const char *path, const char *backup, cafe_err *err) {
-  return sqlite_restore(path, backup, NULL, err);
+  return sqlite_restore(path, backup, NULL, utc_ms(), err);
 }

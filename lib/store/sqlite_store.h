@@ -341,8 +341,9 @@ void sqlite_set_header(unsigned char *page, uint32_t application_id);
 
 /* ---- sqlite_restore.c ---- */
 
-/* cafe_sqlite_restore, by a VFS and an allocator. */
-int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, cafe_err *err);
+/* cafe_sqlite_restore, by a VFS and an allocator, at that time (UTC). */
+int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, int64_t now_ms,
+                   cafe_err *err);
 /* What a restore wrote down: restored_ms and origins. */
 int sqlite_read_origins(sqlite_store *store, cafe_err *err);
 

@@ -114,7 +114,7 @@ static int back_up(cafe_store *store, cafe_err *err) {
 static int restore(const char *vfs, cafe_err *err) {
   cafe_sqlite_options options = CAFE_SQLITE_OPTIONS_INIT;
   options.vfs = vfs;
-  return sqlite_restore(restored, backup_path, &options, err);
+  return sqlite_restore(restored, backup_path, &options, INT64_C(1800000000000), err);
 }
 
 /* A backup of so many units. */

@@ -31,6 +31,7 @@
 #include "gateway/gateway.h"
 #include "repeats.h"
 #include "sqlite_file.h"
+#include "store/sqlite_store.h"
 
 enum {
   STEPS_MAX = 1000000,
@@ -216,6 +217,8 @@ static void delivery_free(cluster_delivery *sent) {
 static void deliver(cluster *c, const cafe_delivery *delivery) {
   uint64_t key = 0;
   int64_t number = 0;
+  if (c->is_blind)
+    return;
   int fields = sscanf(delivery->notification_id, "%llu-%lld", (unsigned long long *)&key, (long long *)&number);
   cluster_look(c);
   cluster_order *order = cluster_find(c, key);
@@ -512,6 +515,53 @@ int cluster_start(cluster *c, int service) {
     cluster_violation(c, "start", 0, "node %d: %s", service, err.text);
   end_store(n, END_CLOSED);
   return code;
+}
+
+/* ---- backups ---- */
+
+static void backup_done(const cafe_err *err, void *user) {
+  if (err)
+    fail_msg("no backup: %s", err->text);
+  *(bool *)user = true;
+}
+
+void cluster_back_up(cluster *c, int service, const char *path) {
+  bool is_done = false;
+  uint64_t steps = 0;
+  assert_int_equal(cafe_node_backup(NULL, cluster_node_of(c, service)->node, path, backup_done, &is_done, NULL),
+                   CAFE_OK);
+  while (!is_done)
+    if (!cluster_step(c) || ++steps > STEPS_MAX)
+      cluster_violation(c, "answers", 0, "a backup is never done");
+}
+
+void cluster_restore(cluster *c, int service, const char *path) {
+  cluster_node *n = cluster_node_of(c, service);
+  cafe_sqlite_options options = CAFE_SQLITE_OPTIONS_INIT;
+  cafe_err err;
+  char file[64];
+  assert_null(n->node);
+  assert_null(n->store);
+  c->is_blind = true;
+  file_name(file, n, ".db");
+  sqlite_file_remove(file);
+  options.vfs = DISK_VFS;
+  if (sqlite_restore(file, path, &options, c->world->ops->utc_ms(c->world), &err))
+    fail_msg("no store: %s", err.text);
+}
+
+void cluster_see_again(cluster *c) {
+  map_clear(c->orders);
+  map_clear(c->client_keys);
+  for (int i = 0; i < c->node_count; i++) {
+    c->nodes[i].read_n = 0;
+    c->nodes[i].read_calls = UINT64_MAX;
+    map_clear(c->nodes[i].touched);
+  }
+  c->is_blind = false;
+  c->is_rereading = true;
+  cluster_look(c);
+  c->is_rereading = false;
 }
 
 bool cluster_bury(cluster *c) {

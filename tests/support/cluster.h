@@ -157,7 +157,10 @@ struct cluster {
   cafe_arena *arena;
   cluster_log_line lines[CLUSTER_LINES]; /* the nodes' last log lines */
   uint64_t line_count;
-  const char *program; /* that replays a seed; NULL: not told */
+  const char *program;  /* that replays a seed; NULL: not told */
+  bool is_blind;        /* the oracle doesn't look: what it would see is broken on purpose */
+  bool is_rereading;    /* what the logs say of messages is believed */
+  int64_t forgotten_ms; /* rows of messages sent before may be missing; 0: none may */
 };
 
 /* All nodes are started. Whatever fails here fails the test, but for allocations that options.allocator refuses: then
@@ -192,6 +195,12 @@ void cluster_stop(cluster *c, int service);
 /* Makes it anew on the same store, revived and without faults. CAFE_OK, or why not (then it is down); that it fails
  * without a fault or refused memory fails the test. */
 int cluster_start(cluster *c, int service);
+/* On SQLite. Runs until a backup of its store is made. */
+void cluster_back_up(cluster *c, int service, const char *path);
+/* Its node is down: its store is one made from the backup. The oracle is blind from then on, until it reads all logs
+ * anew, with all nodes up. */
+void cluster_restore(cluster *c, int service, const char *path);
+void cluster_see_again(cluster *c);
 /* Of its store; NULL: none. */
 void cluster_set_faults(cluster *c, int service, const cafe_store_faults *faults);
 /* Kills nodes whose store died by a fault, or refuses everything; part of every step. Whether there were any. */

@@ -18,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "engine/forget.h"
 #include "engine/node.h"
 
 enum { ORDER, PAYMENT, FULFILLMENT, NOTIFICATION, STREAMS };
@@ -188,6 +189,8 @@ static void see_message(cluster *c, cluster_order *order, const cafe_event *even
   LL_FOREACH(order->messages, message) if (message->number == number) break;
   if (!message || message->status != CAFE_NOTIFICATION_QUEUED)
     cluster_violation(c, "I5", order->key, "message %lld ended, and wasn't queued", (long long)number);
+  if (is_sent && c->is_rereading)
+    message->deliveries = 1;
   if (is_sent && !message->deliveries)
     cluster_violation(c, "I5", order->key, "message %lld is said to be sent, and never was", (long long)number);
   message->status = is_sent ? CAFE_NOTIFICATION_SENT : CAFE_NOTIFICATION_FAILED;
@@ -310,8 +313,12 @@ static void check_rows(cluster *c, cluster_node *n, cluster_order *order) {
     assert_int_equal(n->inner->ops->read_rows(n->inner, &query, see_row, &check, NULL), CAFE_OK);
     uint32_t wanted = 0;
     const cluster_row *row;
-    LL_FOREACH(order->rows, row) wanted += row->view == views[i] && row->is_shown;
-    if (check.count != wanted)
+    uint32_t may_be_gone = 0;
+    LL_FOREACH(order->rows, row) {
+      wanted += row->view == views[i] && row->is_shown;
+      may_be_gone += row->view == views[i] && row->is_shown && forget_covers(views[i], row->row, c->forgotten_ms);
+    }
+    if (check.count > wanted || check.count + may_be_gone < wanted)
       cluster_violation(c, "I6", order->key, "%s has %u rows instead of %u", table->name, check.count, wanted);
   }
 }
@@ -369,6 +376,8 @@ static void read_log(cluster *c, cluster_node *n) {
 }
 
 void cluster_look(cluster *c) {
+  if (c->is_blind)
+    return;
   for (int i = 0; i < c->node_count; i++)
     read_log(c, &c->nodes[i]);
   for (int i = 0; i < c->node_count; i++) {
