@@ -5,6 +5,7 @@
  * only then the node's end; when patience runs out the node ends at once, and what isn't answered is told so.
  */
 #include "http/host.h"
+#include "cafe/cafe.h"
 #include "cafe/loop/uv.h"
 #include "cafe/store/memory.h"
 #include "cafe/store/sqlite.h"
@@ -18,6 +19,8 @@
 #include <sys/resource.h>
 
 enum {
+  UPKEEP_MIN_MS = 1000,
+  UPKEEP_MAX_MS = 3600000,
   FILES_WANTED = 65536,
   FILES_KEPT = 128, /* for the store and whatever else */
   CONNECTIONS_MAX = 12288
@@ -70,6 +73,9 @@ int host_open(host *self, const option *options, const char *name, int services,
     code = option_duration(&self->drain_timeout_ms, options, "drain-timeout", err);
   }
   if (code == CAFE_OK) {
+    code = option_duration(&self->retention_ms, options, "idempotency-retention", err);
+  }
+  if (code == CAFE_OK) {
     code = moment_set_zone(option_value(options, "time-zone"), err);
   }
   if (code != CAFE_OK) {
@@ -105,6 +111,46 @@ int host_listen(host *self, const char *address, int port, const http_service *s
                               config, self->node, &self->log, err);
   self->server_count += code == CAFE_OK;
   return code;
+}
+
+/* ---- upkeep ---- */
+
+static void on_forgotten(const cafe_err *err, uint64_t count, void *user) {
+  host *self = user;
+  char text[sizeof err->text + 64];
+  self->forgetting = NULL;
+  if (err && err->code != CAFE_CANCELED) {
+    (void)snprintf(text, sizeof text, "old idempotency keys stay until the next look: %s", err->text);
+    say(self, CAFE_LOG_WARN, text);
+  } else if (count) {
+    (void)snprintf(text, sizeof text, "%llu idempotency keys were older than their retention",
+                   (unsigned long long)count);
+    say(self, CAFE_LOG_DEBUG, text);
+  }
+}
+
+static void on_upkeep(uv_timer_t *timer) {
+  host *self = timer->data;
+  uv_timeval64_t now;
+  cafe_err err = {0};
+  if (self->forgetting || self->is_draining || uv_gettimeofday(&now) != 0) {
+    return;
+  }
+  int64_t now_ms = now.tv_sec * 1000 + now.tv_usec / 1000;
+  int code = cafe_node_forget_keys(&self->forgetting, self->node, now_ms - self->retention_ms, on_forgotten, self, &err);
+  if (code != CAFE_OK) {
+    self->forgetting = NULL;
+    say(self, CAFE_LOG_WARN, err.text);
+  }
+}
+
+/* Often enough that a key outlives its retention by little, and seldom enough that nobody notices. */
+static void start_upkeep(host *self) {
+  int64_t every_ms = self->retention_ms / 24;
+  every_ms = every_ms < UPKEEP_MIN_MS ? UPKEEP_MIN_MS : every_ms > UPKEEP_MAX_MS ? UPKEEP_MAX_MS : every_ms;
+  self->upkeep.data = self;
+  (void)uv_timer_init(&self->uv, &self->upkeep);
+  (void)uv_timer_start(&self->upkeep, on_upkeep, (uint64_t)every_ms, (uint64_t)every_ms);
 }
 
 /* ---- ending ---- */
@@ -170,6 +216,9 @@ static void on_signal(uv_signal_t *handle, int number) {
   self->is_draining = true;
   say(self, CAFE_LOG_INFO, "draining");
   notify_stopping(&self->supervisor);
+  if (self->forgetting) {
+    cafe_op_cancel(self->forgetting); /* the rest goes at the next start */
+  }
   (void)uv_timer_start(&self->patience, on_impatient, (uint64_t)self->drain_timeout_ms, 0);
   self->undrained = self->server_count;
   for (int i = 0; i < self->server_count; i++) {
@@ -191,6 +240,7 @@ int host_run(host *self, cafe_err *err) {
     for (int i = 0; i < self->server_count; i++) {
       http_server_start(self->servers[i]);
     }
+    start_upkeep(self);
     say(self, CAFE_LOG_INFO, "serving");
     notify_ready(&self->supervisor);
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
@@ -200,6 +250,9 @@ int host_run(host *self, cafe_err *err) {
   uv_close((uv_handle_t *)&self->interrupt, NULL);
   uv_close((uv_handle_t *)&self->patience, NULL);
   notify_close(&self->supervisor);
+  if (self->upkeep.data) {
+    uv_close((uv_handle_t *)&self->upkeep, NULL);
+  }
   /* Who asks again while it ends gets what he asked for, and the exit status it has earned. */
   (void)signal(SIGTERM, SIG_IGN);
   (void)signal(SIGINT, SIG_IGN);

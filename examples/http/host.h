@@ -24,6 +24,9 @@ typedef struct host {
   uv_signal_t interrupt;
   uv_timer_t patience; /* of the drain */
   int64_t drain_timeout_ms;
+  uv_timer_t upkeep;
+  int64_t retention_ms; /* of idempotency keys */
+  cafe_op *forgetting;  /* the keys that are older; NULL: nobody is */
   bool has_uv;
   bool is_draining;
   bool is_closing;
@@ -40,6 +43,10 @@ typedef struct host {
        .argument = "DURATION",                                                                                         \
        .fallback = "30s",                                                                                              \
        .help = "for what is in flight at the end"},                                                                    \
+      {.name = "idempotency-retention",                                                                                \
+       .argument = "DURATION",                                                                                         \
+       .fallback = "86400s",                                                                                           \
+       .help = "for so long a repeat of a request finds its answer"},                                                  \
       {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},      \
       {.name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"}, {          \
     .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \

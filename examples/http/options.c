@@ -38,10 +38,10 @@ static void print_help(const option *table, const char *program, const char *sum
   for (; table->name; table++) {
     char flag[64];
     (void)snprintf(flag, sizeof flag, "--%s %s", table->name, table->argument);
-    printf("  %-28s %s", flag, table->help);
+    printf("  %-34s %s", flag, table->help);
     printf(table->fallback ? " (%s)\n" : "\n", table->fallback);
   }
-  printf("  %-28s %s\n  %-28s %s\n\n", "--help", "print this", "--version", "print the version");
+  printf("  %-34s %s\n  %-34s %s\n\n", "--help", "print this", "--version", "print the version");
   printf(
       "Durations are seconds, or 500ms, 30s. --some-option is CAFE_SOME_OPTION in the environment; the flag wins.\n");
 }
