@@ -106,6 +106,26 @@ static void install_tables(memory_store *self, const prepared *tables, const caf
   }
 }
 
+static int make_shadow(cafe_store *store, const cafe_table *shadow, const cafe_table *of, cafe_err *err) {
+  memory_store *self = self_of(store);
+  enter(self);
+  return leave(self, memory_make_shadow(self, shadow, of, err));
+}
+
+static int drop_shadow(cafe_store *store, const cafe_table *shadow, cafe_err *err) {
+  (void)err;
+  memory_store *self = self_of(store);
+  enter(self);
+  memory_drop_shadow(self, shadow->name);
+  return leave(self, CAFE_OK);
+}
+
+static int replace(cafe_store *store, const cafe_replacement *what, cafe_err *err) {
+  memory_store *self = self_of(store);
+  enter(self);
+  return leave(self, memory_replace(self, what, err));
+}
+
 static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_setup *setup, cafe_err *err) {
   memory_store *self = self_of(store);
   size_t count = 0, ready = 0;
@@ -124,6 +144,7 @@ static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_
     }
   }
   enter(self);
+  memory_drop_shadows(self);
   install_tables(self, tables, setup->tables, count);
   out->log_id = self->log_id;
   out->shards = 1;
@@ -306,7 +327,7 @@ static void destroy(cafe_store *store) {
 #define MEMORY_OPS(is_inline_)                                                                                         \
   {                                                                                                                    \
     sizeof(cafe_store_ops), "memory", (is_inline_), open_store, commit, load, read_log, read_rows, read_key,           \
-        read_checkpoints, destroy, read_changes, NULL, NULL, NULL, forget_keys                                         \
+        read_checkpoints, destroy, read_changes, NULL, NULL, NULL, forget_keys, make_shadow, drop_shadow, replace      \
   }
 static const cafe_store_ops inline_ops = MEMORY_OPS(true);
 static const cafe_store_ops threaded_ops = MEMORY_OPS(false);

@@ -369,3 +369,48 @@ int memory_commit(memory_store *self, cafe_batch *batch, cafe_err *err) {
   forget_undos(self);
   return CAFE_OK;
 }
+
+static int forget_checkpoints(memory_store *self, const char *name) {
+  const subscription *found = find_subscription(self, name);
+  if (!found) {
+    return CAFE_OK;
+  }
+  sorted_cursor cursor = sorted_seek(&found->places, 0, 0);
+  for (const sorted_entry *entry; (entry = sorted_next(&cursor));) {
+    checkpoint *place = entry->value;
+    undo *done = reserve_undo(self);
+    if (!done) {
+      return CAFE_NOMEM;
+    }
+    done->kind = UNDO_CHECKPOINT;
+    done->of.checkpoint.place = place;
+    done->of.checkpoint.old = place->n;
+    self->undo_count++;
+    place->n = 0;
+  }
+  return CAFE_OK;
+}
+
+int memory_commit_anew(memory_store *self, const char *const *subscriptions, cafe_unit *unit, cafe_arena *arena,
+                       cafe_err *err) {
+  log_mark start = memory_log_mark(&self->log);
+  cafe_unit_result conflict = CAFE_UNIT_OPEN;
+  int code = CAFE_OK;
+  for (; subscriptions && *subscriptions && code == CAFE_OK; subscriptions++) {
+    code = forget_checkpoints(self, *subscriptions);
+  }
+  if (code == CAFE_OK) {
+    code = write_unit(self, unit, arena, &conflict, err);
+  }
+  unit->result = code == CAFE_OK ? CAFE_UNIT_DONE : code == CAFE_CONFLICT ? conflict : CAFE_UNIT_OPEN;
+  if (code == CAFE_OK) {
+    forget_undos(self);
+    return CAFE_OK;
+  }
+  undo_to(self, 0, start);
+  if (code == CAFE_CONFLICT) {
+    return CAFE_OK;
+  }
+  return code == CAFE_NOMEM ? cafe_fail(err, CAFE_NOMEM, "Memory was refused to the memory store: nothing was written.")
+                            : code;
+}

@@ -9,7 +9,7 @@
 #include "store/memory_log.h"
 #include "store/memory_rows.h"
 
-/* The parts of a memory store, for memory.c and memory_commit.c. */
+/* The parts of a memory store, for memory.c, memory_commit.c and memory_shadow.c. */
 
 typedef struct subscription {
   struct subscription *next;
@@ -99,5 +99,17 @@ const subscription *memory_find_subscription(const memory_store *self, const cha
 
 /* cafe_store_ops.commit of a batch that is well formed. */
 int memory_commit(memory_store *self, cafe_batch *batch, cafe_err *err);
+
+/* The checkpoints of the subscriptions go and the unit, which is well formed, is written, or, as its result tells,
+ * nothing is. */
+int memory_commit_anew(memory_store *self, const char *const *subscriptions, cafe_unit *unit, cafe_arena *arena,
+                       cafe_err *err);
+
+/* As cafe_store_ops has them. */
+int memory_make_shadow(memory_store *self, const cafe_table *shadow, const cafe_table *of, cafe_err *err);
+void memory_drop_shadow(memory_store *self, const char *name);
+int memory_replace(memory_store *self, const cafe_replacement *what, cafe_err *err);
+/* At open: those that the last life left. */
+void memory_drop_shadows(memory_store *self);
 
 #endif

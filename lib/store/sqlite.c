@@ -169,7 +169,7 @@ static void close_lists(sqlite_store *store) {
 }
 
 static void close_tables(sqlite_store *store) {
-  for (uint32_t i = 0; i < store->table_count; i++) {
+  for (uint32_t i = 0; i < store->place_count; i++) {
     sqlite_table *table = &store->tables[i];
     for (int k = 0; k < ROW_STATEMENTS; k++) {
       sqlite3_finalize(table->statements[k]);
@@ -177,7 +177,7 @@ static void close_tables(sqlite_store *store) {
   }
   sqlite_free(store, store->tables);
   store->tables = NULL;
-  store->table_count = 0;
+  store->table_count = store->place_count = 0;
 }
 
 /* Whether the WAL is still there: another program has the file open too, or it couldn't be copied. */
@@ -251,6 +251,8 @@ int sqlite_connect(const sqlite_store *store, sqlite3 **db, int flags, cafe_err 
   sqlite3_busy_timeout(*db, FILE_BUSY_MS);
   sqlite3_db_config(*db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
   sqlite3_db_config(*db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+  /* A view or a trigger that somebody made by hand is left as it is when a table takes another's name. */
+  sqlite3_db_config(*db, SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, 1, NULL);
   return sqlite_exec(store, *db, "PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY", err);
 }
 
@@ -305,12 +307,13 @@ static int take_tables(sqlite_store *store, const cafe_store_setup *setup, cafe_
     const cafe_schema *row = setup->tables[store->table_count++]->row;
     width = row->width > width ? row->width : width;
   }
-  store->tables = sqlite_alloc(store, (store->table_count + 1) * sizeof(*store->tables));
+  store->place_count = 3 * store->table_count; /* each may have two shadows */
+  store->tables = sqlite_alloc(store, (store->place_count + 1) * sizeof(*store->tables));
   store->row = sqlite_alloc(store, width);
   store->known = sqlite_known_create(&store->allocator);
   if (!store->tables || !store->row || !store->known) {
     if (!store->tables) {
-      store->table_count = 0;
+      store->table_count = store->place_count = 0;
     }
     return sqlite_no_memory(err);
   }
@@ -471,6 +474,9 @@ static const cafe_store_ops sqlite_ops = {
     .backup = sqlite_backup,
     .end_backup = sqlite_end_backup,
     .forget_keys = sqlite_forget_keys,
+    .make_shadow = sqlite_make_shadow,
+    .drop_shadow = sqlite_drop_shadow,
+    .replace = sqlite_replace,
 };
 
 int sqlite_check_usable(const sqlite_store *store, cafe_err *err) {

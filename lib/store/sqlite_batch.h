@@ -10,6 +10,7 @@ enum { EVENTS_AT_ONCE = 16 };
 typedef struct batch_run {
   sqlite_store *store;
   cafe_batch *batch;
+  const cafe_replacement *replacement; /* NULL: none */
   cafe_err *err;
   bool asks;             /* no guesses */
   uint32_t unit;         /* counts from 1; never that of an earlier run, since items remember it */

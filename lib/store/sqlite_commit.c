@@ -52,8 +52,8 @@ static const char *const sql_of[WRITER_STATEMENTS] = {
                               " VALUES(?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET n = ?5",
 };
 
-/* Not a cafe_code: a guess was wrong, the batch is to be judged by asking. */
-enum { GUESSED_WRONG = -1 };
+/* Not a cafe_code: a guess was wrong, the batch is to be judged by asking; or the unit of a replacement conflicts. */
+enum { GUESSED_WRONG = -1, NOT_REPLACED = -2 };
 
 /* ---- statements ---- */
 
@@ -425,11 +425,17 @@ int sqlite_transact(sqlite_store *store, int (*write)(sqlite_store *store, void 
 }
 
 static int write_all(sqlite_store *store, void *user, cafe_err *err) {
-  (void)store, (void)err; /* the run has them */
   batch_run *r = user;
   r->first = r->last = NULL;
   r->event_count = 0;
-  return write_batch(r);
+  int code = r->replacement ? sqlite_replace_begin(store, r->replacement, err) : CAFE_OK;
+  if (code == CAFE_OK) {
+    code = write_batch(r);
+  }
+  if (code != CAFE_OK || !r->replacement) {
+    return code;
+  }
+  return r->replacement->unit->result == CAFE_UNIT_DONE ? sqlite_replace_end(store, r->replacement, err) : NOT_REPLACED;
 }
 
 static int try_batch(batch_run *r) { return sqlite_transact(r->store, write_all, r, r->err); }
@@ -471,9 +477,8 @@ void sqlite_testify(sqlite_store *store) {
   copy_wal(store);
 }
 
-int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
-  sqlite_store *store = (sqlite_store *)self;
-  batch_run r = {.store = store, .batch = batch, .err = err, .unit = store->units};
+int sqlite_write(sqlite_store *store, cafe_batch *batch, const cafe_replacement *replacement, cafe_err *err) {
+  batch_run r = {.store = store, .batch = batch, .replacement = replacement, .err = err, .unit = store->units};
   int code = sqlite_check_usable(store, err);
   if (code == CAFE_OK) {
     code = store_batch_check(batch, err);
@@ -485,8 +490,9 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
     return code;
   }
   sqlite_known_trim(store->known);
-  if (store->units > UINT32_MAX / 2) {
-    /* Items remember the unit that they were in: none may meet its number again. */
+  if (replacement || store->units > UINT32_MAX / 2) {
+    /* A replacement changes what is known of rows and checkpoints without naming them. And items remember the unit that
+     * they were in: none may meet its number again. */
     sqlite_known_clear(store->known);
     r.unit = 0;
   }
@@ -496,15 +502,26 @@ int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
     code = try_batch(&r);
   }
   store->units = r.unit;
+  if (code == NOT_REPLACED) {
+    return CAFE_OK; /* the unit's result tells */
+  }
   if (code != CAFE_OK) {
     for (uint32_t i = 0; i < batch->unit_count; i++) {
       batch->units[i]->result = CAFE_UNIT_OPEN;
     }
     return code;
   }
-  settle_pending(&r);
+  if (replacement) {
+    sqlite_known_clear(store->known);
+  } else {
+    settle_pending(&r);
+  }
   sqlite_testify(store);
   return CAFE_OK;
+}
+
+int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err) {
+  return sqlite_write((sqlite_store *)self, batch, NULL, err);
 }
 
 int sqlite_writer_begin(sqlite_store *store, cafe_err *err) { return notice_others(store, err); }

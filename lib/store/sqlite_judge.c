@@ -57,7 +57,7 @@ static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item
 
 static uint32_t place_of(const sqlite_store *store, const cafe_table *table) {
   uint32_t place = 0;
-  while (place < store->table_count && store->tables[place].table != table) {
+  while (place < store->place_count && store->tables[place].table != table) {
     place++;
   }
   return place;
@@ -66,7 +66,7 @@ static uint32_t place_of(const sqlite_store *store, const cafe_table *table) {
 static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out) {
   sqlite_store *store = r->store;
   uint32_t place = place_of(store, write->table);
-  if (place == store->table_count) {
+  if (place == store->place_count) {
     return cafe_fail(r->err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
                      write->table->name);
   }

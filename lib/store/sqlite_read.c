@@ -79,7 +79,7 @@ static void end(sqlite_store *store) {
 }
 
 static sqlite_table *find_table(const sqlite_store *store, const cafe_table *table) {
-  for (uint32_t i = 0; i < store->table_count; i++) {
+  for (uint32_t i = 0; table && i < store->place_count; i++) {
     if (store->tables[i].table == table) {
       return &store->tables[i];
     }

@@ -12,6 +12,7 @@
  * Keys are integers and the rowid itself; a table with two keys is WITHOUT ROWID, clustered by them, so that one tree
  * holds it and a list by an indexed column comes in key order without a sort.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "store/sqlite_store.h"
@@ -63,7 +64,7 @@ static void append_column(sqlite3_str *sql, const cafe_field *field) {
   }
 }
 
-static char *sql_create(const cafe_table *table) {
+char *sqlite_sql_create(const cafe_table *table) {
   sqlite3_str *sql = sqlite3_str_new(NULL);
   sqlite3_str_appendf(sql, "CREATE TABLE \"%w\"(\"%w\" INTEGER%s", table->name, table->key_name,
                       table->sub_name ? " NOT NULL" : " PRIMARY KEY");
@@ -292,9 +293,11 @@ static int check_setup(const cafe_store_setup *setup, cafe_err *err) {
 
 /* ---- the setup's tables ---- */
 
-/* Takes sql. */
-static int exec_own(sqlite_store *store, char *sql, cafe_err *err) {
-  int code = sql ? sqlite_exec(store, store->writer, sql, err) : sqlite_no_memory(err);
+int sqlite_exec_own(sqlite_store *store, char *sql, cafe_err *err) {
+  int code = !sql ? sqlite_no_memory(err)
+             : sqlite3_exec(store->writer, sql, NULL, NULL, NULL) == SQLITE_OK
+                 ? CAFE_OK
+                 : sqlite_fail(store, store->writer, err, "changing its tables");
   sqlite3_free(sql);
   return code;
 }
@@ -353,13 +356,56 @@ static int migrate_columns(sqlite_store *store, const cafe_table *table, cafe_er
       sqlite3_str *sql = sqlite3_str_new(NULL);
       sqlite3_str_appendf(sql, "ALTER TABLE \"%w\" ADD COLUMN ", table->name);
       append_column(sql, field);
-      code = exec_own(store, sqlite3_str_finish(sql), err);
+      code = sqlite_exec_own(store, sqlite3_str_finish(sql), err);
     }
     if (code) {
       return code;
     }
   }
   return CAFE_OK;
+}
+
+/* Takes sql, a query for 1. */
+static int ask_own(sqlite_store *store, char *sql, bool *found, cafe_err *err) {
+  int64_t one;
+  int code = sql ? sqlite_number(store, store->writer, sql, &one, found, err) : sqlite_no_memory(err);
+  sqlite3_free(sql);
+  return code;
+}
+
+/* An index keeps its name when its table takes another's: so what counts is that the column has one, and it is named by
+ * the first number that is free. */
+static int make_index(sqlite_store *store, const cafe_table *table, const char *column, const char *of, cafe_err *err) {
+  bool is_there = false;
+  char suffix[16] = "";
+  int code = ask_own(store,
+                     sqlite3_mprintf("SELECT 1 FROM pragma_index_list(%Q) AS l, pragma_index_info(l.name) AS i"
+                                     " WHERE l.origin = 'c' AND i.seqno = 0 AND i.name = %Q",
+                                     table->name, column),
+                     &is_there, err);
+  bool is_taken = true;
+  for (int number = 2; code == CAFE_OK && !is_there && is_taken; number++) {
+    code = ask_own(
+        store, sqlite3_mprintf("SELECT 1 FROM sqlite_schema WHERE name = '%q_%q%s' COLLATE NOCASE", of, column, suffix),
+        &is_taken, err);
+    if (code == CAFE_OK && is_taken) {
+      snprintf(suffix, sizeof(suffix), "_%d", number);
+    }
+  }
+  if (code != CAFE_OK || is_there) {
+    return code;
+  }
+  return sqlite_exec_own(
+      store, sqlite3_mprintf("CREATE INDEX \"%w_%w%s\" ON \"%w\"(\"%w\")", of, column, suffix, table->name, column),
+      err);
+}
+
+int sqlite_make_indexes(sqlite_store *store, const cafe_table *table, const char *of, cafe_err *err) {
+  int code = CAFE_OK;
+  for (const char *const *index = table->indexes; code == CAFE_OK && index && *index; index++) {
+    code = make_index(store, table, *index, of, err);
+  }
+  return code;
 }
 
 static int open_table(sqlite_store *store, const cafe_table *table, cafe_err *err) {
@@ -373,15 +419,9 @@ static int open_table(sqlite_store *store, const cafe_table *table, cafe_err *er
   int code = sqlite_number(store, store->writer, sql, &one, &found, err);
   sqlite3_free(sql);
   if (code == CAFE_OK) {
-    code = found ? migrate_columns(store, table, err) : exec_own(store, sql_create(table), err);
+    code = found ? migrate_columns(store, table, err) : sqlite_exec_own(store, sqlite_sql_create(table), err);
   }
-  for (const char *const *index = table->indexes; code == CAFE_OK && index && *index; index++) {
-    code = exec_own(store,
-                    sqlite3_mprintf("CREATE INDEX IF NOT EXISTS \"%w_%w\" ON \"%w\"(\"%w\")", table->name, *index,
-                                    table->name, *index),
-                    err);
-  }
-  return code;
+  return code == CAFE_OK ? sqlite_make_indexes(store, table, table->name, err) : code;
 }
 
 /* ---- the file ---- */
@@ -393,12 +433,13 @@ static int make_own_tables(sqlite_store *store, cafe_err *err) {
     code = sqlite_exec(store, store->writer, own_tables, err);
   }
   if (code == CAFE_OK) {
-    code = exec_own(store,
-                    sqlite3_mprintf("INSERT INTO meta(name, value)"
-                                    " VALUES('log_id', %lld), ('shards', 1), ('partitions', %u);"
-                                    "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                                    (long long)log_id, CAFE_PARTITIONS, FILE_APPLICATION_ID, FILE_SCHEMA_VERSION),
-                    err);
+    code =
+        sqlite_exec_own(store,
+                        sqlite3_mprintf("INSERT INTO meta(name, value)"
+                                        " VALUES('log_id', %lld), ('shards', 1), ('partitions', %u);"
+                                        "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                                        (long long)log_id, CAFE_PARTITIONS, FILE_APPLICATION_ID, FILE_SCHEMA_VERSION),
+                        err);
   }
   return code;
 }
@@ -480,6 +521,9 @@ int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, bool 
   }
   if (is_new) {
     code = make_own_tables(store, err);
+  }
+  if (code == CAFE_OK && !is_new) {
+    code = sqlite_drop_shadows(store, err);
   }
   for (uint32_t i = 0; code == CAFE_OK && setup->tables[i]; i++) {
     code = open_table(store, setup->tables[i], err);

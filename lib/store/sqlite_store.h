@@ -22,6 +22,7 @@
  *   sqlite_commit.c    the write lane: a batch's transaction
  *   sqlite_judge.c     which of its units may pass
  *   sqlite_known.c     what the write lane knows of versions without asking
+ *   sqlite_shadow.c    tables that are made anew beside the ones that serve, and take their place
  *   sqlite_read.c      the read lane
  *   sqlite_checksum.c  of an event
  *   sqlite_forget.c    the write lane: clients' keys after their time
@@ -65,9 +66,10 @@ typedef enum sqlite_row_statement {
   ROW_STATEMENTS
 } sqlite_row_statement;
 
-/* A setup table and its statements. Those of the writer and of the reader are touched on their own lanes only. */
+/* A setup table or a shadow, and its statements. Those of the writer and of the reader are touched on their own lanes
+ * only. */
 typedef struct sqlite_table {
-  const cafe_table *table;
+  const cafe_table *_Atomic table; /* of a shadow: set and taken away on the write lane; NULL: the place is free */
   sqlite3_stmt *statements[ROW_STATEMENTS];
 } sqlite_table;
 
@@ -130,7 +132,8 @@ typedef struct sqlite_store {
   sqlite_lock lock;
   sqlite_pages *pages;
   sqlite_table *tables;
-  uint32_t table_count;
+  uint32_t table_count; /* of the setup */
+  uint32_t place_count; /* with the places for shadows, behind those */
 
   sqlite3 *writer;
   sqlite3_stmt *writer_statements[WRITER_STATEMENTS];
@@ -204,6 +207,12 @@ int sqlite_row_statement_of(const sqlite_store *store, sqlite3 *db, sqlite_table
                             sqlite3_stmt **out, cafe_err *err);
 /* Text of SQL, by sqlite3_free. NULL: no memory. */
 char *sqlite_sql_list(const cafe_row_query *query);
+char *sqlite_sql_create(const cafe_table *table);
+/* Makes those of the table's indexes that it lacks. They are named after the table `of`, which is the same, or which it
+ * is to replace. */
+int sqlite_make_indexes(sqlite_store *store, const cafe_table *table, const char *of, cafe_err *err);
+/* Runs SQL on the writer and frees it. NULL: no memory. */
+int sqlite_exec_own(sqlite_store *store, char *sql, cafe_err *err);
 
 /* ---- sqlite_row.c ---- */
 
@@ -284,6 +293,8 @@ sqlite_item *sqlite_known_checkpoint(sqlite_known *known, const cafe_checkpoint 
 /* ---- sqlite_commit.c ---- */
 
 int sqlite_commit(cafe_store *self, cafe_batch *batch, cafe_err *err);
+/* The same, and with it the replacement; NULL: none. */
+int sqlite_write(sqlite_store *store, cafe_batch *batch, const cafe_replacement *replacement, cafe_err *err);
 /* A transaction around `write`, for what isn't a batch. */
 int sqlite_transact(sqlite_store *store, int (*write)(sqlite_store *store, void *user, cafe_err *err), void *user,
                     cafe_err *err);
@@ -292,6 +303,17 @@ int sqlite_writer_begin(sqlite_store *store, cafe_err *err);
 /* After a transaction: notes what is durable, and copies a WAL that has grown long. A failure does no harm: less is
  * known after a crash, and the next one does the work. */
 void sqlite_testify(sqlite_store *store);
+
+/* ---- sqlite_shadow.c ---- */
+
+int sqlite_make_shadow(cafe_store *self, const cafe_table *shadow, const cafe_table *of, cafe_err *err);
+int sqlite_drop_shadow(cafe_store *self, const cafe_table *shadow, cafe_err *err);
+int sqlite_replace(cafe_store *self, const cafe_replacement *what, cafe_err *err);
+/* At open, in its transaction: those that a crash left. */
+int sqlite_drop_shadows(sqlite_store *store, cafe_err *err);
+/* The replacement's parts of its transaction, before and after the unit's. */
+int sqlite_replace_begin(sqlite_store *store, const cafe_replacement *what, cafe_err *err);
+int sqlite_replace_end(sqlite_store *store, const cafe_replacement *what, cafe_err *err);
 
 /* ---- sqlite_read.c ---- */
 

@@ -132,6 +132,35 @@ static int forget_keys(cafe_store *store, cafe_forget *forget, cafe_err *err) {
   return answered;
 }
 
+static int make_shadow(cafe_store *store, const cafe_table *shadow, const cafe_table *of, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  bool dies_after;
+  int code = enter_write(self, &dies_after, err);
+  return code ? code : leave_write(self, dies_after, self->inner->ops->make_shadow(self->inner, shadow, of, err), err);
+}
+
+static int drop_shadow(cafe_store *store, const cafe_table *shadow, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  bool dies_after;
+  int code = enter_write(self, &dies_after, err);
+  return code ? code : leave_write(self, dies_after, self->inner->ops->drop_shadow(self->inner, shadow, err), err);
+}
+
+static int replace(cafe_store *store, const cafe_replacement *what, cafe_err *err) {
+  faulty_store *self = self_of(store);
+  bool dies_after;
+  int code = enter_write(self, &dies_after, err);
+  if (code) {
+    return code;
+  }
+  code = self->inner->ops->replace(self->inner, what, err);
+  int answered = leave_write(self, dies_after, code, err);
+  if (answered != code) {
+    what->unit->result = CAFE_UNIT_OPEN;
+  }
+  return answered;
+}
+
 static int load(cafe_store *store, uint64_t key, cafe_event_sink on_event, cafe_row_sink on_row, void *user,
                 cafe_err *err) {
   faulty_store *self = self_of(store);
@@ -240,6 +269,9 @@ int cafe_faulty_store_create(cafe_store **out, cafe_store *inner, const cafe_all
       .backup = SIZED_HAS(inner->ops, backup) ? backup : NULL,
       .end_backup = SIZED_HAS(inner->ops, end_backup) ? end_backup : NULL,
       .forget_keys = SIZED_HAS(inner->ops, forget_keys) ? forget_keys : NULL,
+      .make_shadow = SIZED_HAS(inner->ops, make_shadow) ? make_shadow : NULL,
+      .drop_shadow = SIZED_HAS(inner->ops, drop_shadow) ? drop_shadow : NULL,
+      .replace = SIZED_HAS(inner->ops, replace) ? replace : NULL,
   };
   self->base.ops = &self->ops;
   int failure = pthread_mutex_init(&self->lock, NULL);

@@ -50,7 +50,9 @@ extern const store_check_entry store_checks_rows[];
 extern const store_check_entry store_checks_change[];
 extern const store_check_entry store_checks_keys[];
 extern const store_check_entry store_checks_faults[];
+extern const store_check_entry store_checks_shadows[];
 extern const store_check_entry store_checks_durable[];
+extern const store_check_entry store_checks_shadows_durable[];
 extern const store_check_entry store_checks_inspectable[];
 extern const store_check_entry store_checks_backup[];
 

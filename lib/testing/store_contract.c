@@ -26,7 +26,9 @@ static const check_list lists[] = {
     {CAFE_STORE_CORE, store_checks_change},
     {CAFE_STORE_CORE, store_checks_keys},
     {CAFE_STORE_CORE, store_checks_faults},
+    {CAFE_STORE_CORE, store_checks_shadows},
     {CAFE_STORE_DURABLE, store_checks_durable},
+    {CAFE_STORE_DURABLE, store_checks_shadows_durable},
     {CAFE_STORE_INSPECTABLE, store_checks_inspectable},
     {CAFE_STORE_BACKED_UP, store_checks_backup},
 };

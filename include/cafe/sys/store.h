@@ -26,9 +26,10 @@ CAFE_BEGIN_DECLS
  *  8. Migrations are the backend's own, transactional, at open; a newer schema is CAFE_UNSUPPORTED, a file that isn't
  *     ours CAFE_INVALID, one that another process holds CAFE_DENIED with the holder's name.
  *
- * Methods block. The node calls `commit` and `forget_keys` on the write lane and all others on the read lane
- * (sys/loop.h): one of either lane may run at the same time, two of the same lane never. A backend with `is_inline`
- * doesn't block: all its methods run on the loop thread.
+ * Methods block. The node calls those that write (`commit`, `forget_keys`, and those on shadows) on the write lane and all
+ * others on the read lane (sys/loop.h): one that writes and one that reads may run at the same time, two of the same lane
+ * never. A backend with `is_inline` doesn't block: all its methods run on the loop thread. Whoever calls an OPTIONAL one
+ * has looked at `size` first: a backend that was built before it ends earlier.
  *
  * Some structs stand in arrays or in other structs, so that they can't grow. They end with `reserved`: zeroed by
  * whoever makes them, which for what a store hands out is the store; whoever is handed one ignores what it finds there.
@@ -238,6 +239,20 @@ typedef struct cafe_forget {
   uint64_t place;    /* the store's own: where it goes on */
 } cafe_forget;
 
+/* A shadow is a table beside one of the setup, with its columns, in which its rows are made anew while it goes on to
+ * serve. Its name begins so, and nothing else's does. */
+#define CAFE_SHADOW_NAME "cafe_shadow_"
+
+/* A shadow's rows take the place of a table's. BORROW: until the call returns. Fields may be added at the end. */
+typedef struct cafe_replacement {
+  size_t size;
+  const cafe_table *table;          /* of the setup */
+  const cafe_table *shadow;         /* made for it */
+  const char *const *subscriptions; /* whose checkpoints go, all of them, before the unit is judged; ended by NULL */
+  cafe_unit *unit;   /* what is written with it, in neither of the two tables. Its result tells: DONE, or a conflict */
+  cafe_arena *arena; /* for what the store sets */
+} cafe_replacement;
+
 typedef struct cafe_store_ops {
   size_t size;
   const char *name;
@@ -281,7 +296,7 @@ typedef struct cafe_store_ops {
   int (*read_changes)(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
                       void *user, cafe_err *err);
 
-  /* OPTIONAL: who calls it has looked at `size`. Whether it refuses all calls until it is opened anew, as commit says.
+  /* OPTIONAL. Whether it refuses all calls until it is opened anew, as commit says.
    * The loop thread, also while other methods run; doesn't block. Without it nobody is told that waiting is in vain. */
   bool (*is_lost)(const cafe_store *self);
 
@@ -300,6 +315,22 @@ typedef struct cafe_store_ops {
    * keys are met about in the order of their times, and one that was passed over is met the next time. Fails as commit
    * does. */
   int (*forget_keys)(cafe_store *self, cafe_forget *forget, cafe_err *err);
+
+  /* OPTIONAL, the three on shadows together: without them no view can be rebuilt or verified. Makes a shadow of a table
+   * of the setup, without rows; one that is there under its name goes. Two of one table may be there at a time. It has
+   * the table's key, sub and row, and may have other indexes. commit and read_rows take it as one of the setup's, load
+   * doesn't know it. BORROW: until it is dropped, or has replaced the table, or as the setup's. open drops all that a
+   * crash has left. */
+  int (*make_shadow)(cafe_store *self, const cafe_table *shadow, const cafe_table *of, cafe_err *err);
+  /* OPTIONAL. Drops a shadow with its rows; nothing where there is none of that name. After a failure it isn't used
+   * either: it goes when one of its name is made, or at the next open. */
+  int (*drop_shadow)(cafe_store *self, const cafe_table *shadow, cafe_err *err);
+  /* OPTIONAL. In one durable transaction: the table has the shadow's rows and no others, with their versions; the
+   * shadow is gone; the checkpoints of the subscriptions are gone; the unit is written. CAFE_OK: the unit's result is
+   * set, and where it isn't CAFE_UNIT_DONE nothing of all that has happened, and the shadow is still there. A failure:
+   * as with commit, and the shadow is still there if the table wasn't replaced. Readers see the one or the other,
+   * whole. */
+  int (*replace)(cafe_store *self, const cafe_replacement *what, cafe_err *err);
 } cafe_store_ops;
 
 /* A backend embeds this first, and zeroes it when it is made. */

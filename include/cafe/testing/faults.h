@@ -9,12 +9,13 @@ CAFE_BEGIN_DECLS
 /*
  * A store around another that fails when it is told to. For tests that let call n fail, or the process die after commit
  * n, for n = 1, 2, … until nothing was hit. The store inside is the disk, the one around it the process: kill it,
- * destroy the node, revive it, and a new node finds what was committed.
+ * destroy the node, revive it, and a new node finds what was committed. It has those optional methods that `inner` has.
  *
  * Faults and counts may be set and read while calls are running on other threads.
  */
 
-/* When to fail. Zeroed, but for size: never. Commits and calls are counted since the faults were set, from 1. */
+/* When to fail. Zeroed, but for size: never. Commits and calls are counted since the faults were set, from 1; what
+ * makes, drops or uses a shadow writes too, and counts as a commit. */
 typedef struct cafe_store_faults {
   size_t size;
   uint64_t fail_call;         /* this call, of whatever method, isn't done and returns fail_code */
