@@ -30,6 +30,7 @@
 #include "disk_vfs.h"
 #include "gateway/gateway.h"
 #include "repeats.h"
+#include "spoils.h"
 #include "sqlite_file.h"
 #include "store/sqlite_store.h"
 
@@ -585,7 +586,11 @@ static void create_loop(cluster_node *n) {
   assert_int_equal(cafe_sim_join(&n->loop, n->cluster->world, NULL), CAFE_OK);
   remove_files(n);
   assert_int_equal(cafe_inproc_join(&n->port, n->cluster->hub, NULL), CAFE_OK);
-  n->transport = n->cluster->options.repeats ? repeats_create(n->port, n->cluster->world) : n->port;
+  const cluster_options *options = &n->cluster->options;
+  assert_false(options->repeats && options->spoils);
+  n->transport = options->repeats  ? repeats_create(n->port, n->cluster->world)
+                 : options->spoils ? spoils_create(n->port, options->seed)
+                                   : n->port;
   n->touched = map_create(NULL, MAP_U64);
   assert_non_null(n->touched);
 }
@@ -710,6 +715,8 @@ void cluster_heal(cluster *c) {
     cluster_set_faults(c, i, NULL);
     assert_int_equal(cluster_start(c, i), CAFE_OK);
   }
+  cluster_spoil(c, 0);
+  cluster_mend_all(c);
 }
 
 static cafe_ticket_action next_action(cluster *c, cafe_ticket_status status) {

@@ -31,6 +31,7 @@ typedef struct cluster_options {
   bool is_threaded;                                     /* the stores run on the loop's lanes; else within the loop */
   bool is_sqlite;                                       /* files in the working folder, on lanes; else in memory */
   bool loses_power;                                     /* one node on SQLite: its disk remembers what it has to lose */
+  bool spoils;                                          /* what comes over the hub may be spoilt (spoils.h) */
   bool repeats;                                         /* what comes over the hub comes again (repeats.h) */
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
@@ -161,6 +162,7 @@ struct cluster {
   bool is_blind;        /* the oracle doesn't look: what it would see is broken on purpose */
   bool is_rereading;    /* what the logs say of messages is believed */
   int64_t forgotten_ms; /* rows of messages sent before may be missing; 0: none may */
+  uint64_t replays;     /* of dead letters */
 };
 
 /* All nodes are started. Whatever fails here fails the test, but for allocations that options.allocator refuses: then
@@ -228,6 +230,29 @@ bool cluster_is_paying(const cluster *c);
 void cluster_heal(cluster *c);
 /* The owner finishes what is open, until nothing is; then it rests. */
 void cluster_finish(cluster *c);
+
+/* With spoils: about one record in so many comes spoilt, 0: none. Those that did are parked soon. */
+void cluster_spoil(cluster *c, uint64_t one_in);
+/* Asks a node to replay its parked letters, with what they should have been; whatever comes of it. */
+void cluster_mend(cluster *c, int service);
+/* Until none is left; all nodes are up. */
+void cluster_mend_all(cluster *c);
+/* How many dead letters the nodes that are up say they have. */
+uint64_t cluster_letters(const cluster *c);
+
+enum { CLUSTER_PARKED = 2000 };
+/* The letters of one policy, saga or view. */
+typedef struct cluster_parked {
+  cluster *cluster;
+  const char *reader;
+  uint32_t count;
+  struct {
+    uint64_t key, n;
+    int node; /* whose log it is */
+  } letters[CLUSTER_PARKED];
+} cluster_parked;
+void cluster_read_parked(cluster_parked *out, cluster *c, const cluster_node *n, const char *reader);
+bool cluster_is_parked(const cluster_parked *parked, const cluster_event *event);
 
 /* The invariants, those at rest too if at_rest. */
 void cluster_check(cluster *c, bool at_rest);

@@ -469,7 +469,7 @@ static void check_timers(cluster *c, cluster_node *n, bool at_rest) {
   map_destroy(check.wakes);
 }
 
-/* ---- I6: the view over all services ---- */
+/* ---- I6: the view over all services, but for what is parked ---- */
 
 typedef struct places {
   uint64_t by_partition[CAFE_PARTITIONS];
@@ -496,7 +496,8 @@ static void read_places(places out[3], cluster *c, cluster_node *n) {
 }
 
 /* Returns whether there is a row. */
-static bool fold_info(cluster *c, const cluster_order *order, const places *at, cafe_order_info_row *out) {
+static bool fold_info(cluster *c, const cluster_order *order, const places *at, const cluster_parked *parked,
+                      cafe_order_info_row *out) {
   uint32_t partition = cafe_partition(order->key);
   bool is_there = false;
   memset(out, 0, sizeof *out);
@@ -507,7 +508,7 @@ static bool fold_info(cluster *c, const cluster_order *order, const places *at, 
     uint64_t up_to = !from ? UINT64_MAX : from->all;
     if (from && from->by_partition[partition] > up_to)
       up_to = from->by_partition[partition];
-    if (seen->event.position.n > up_to)
+    if (seen->event.position.n > up_to || cluster_is_parked(parked, seen))
       continue;
     cafe_fold fold = CAFE_FOLD_PUT;
     assert_int_equal(cafe_order_infos_view.fold(&fold, out, &seen->event, c->arena, NULL), CAFE_OK);
@@ -520,6 +521,7 @@ static bool fold_info(cluster *c, const cluster_order *order, const places *at, 
 typedef struct info_check {
   cluster *cluster;
   const places *at;
+  const cluster_parked *parked;
   uint32_t count;
 } info_check;
 
@@ -530,7 +532,7 @@ static int see_info(const cafe_table *table, uint64_t key, uint64_t sub, uint64_
   const char *where = "";
   (void)sub, (void)version;
   const cluster_order *order = cluster_find(check->cluster, key);
-  if (!order || !fold_info(check->cluster, order, check->at, &row))
+  if (!order || !fold_info(check->cluster, order, check->at, check->parked, &row))
     cluster_violation(check->cluster, "I6", key, "%s has a row that no event made", table->name);
   if (!are_equal(table->row, &row, data, &where))
     cluster_violation(check->cluster, "I6", key, "%s: %s isn't what the events make it", table->name, where);
@@ -540,13 +542,15 @@ static int see_info(const cafe_table *table, uint64_t key, uint64_t sub, uint64_
 
 static void check_infos(cluster *c, cluster_node *n, bool at_rest) {
   places at[3];
+  cluster_parked parked;
   read_places(at, c, n);
-  info_check check = {c, at_rest ? NULL : at, 0};
+  cluster_read_parked(&parked, c, n, cafe_order_infos_view.name);
+  info_check check = {c, at_rest ? NULL : at, &parked, 0};
   read_table(n, table_of(n, &cafe_order_infos_view), see_info, &check);
   uint32_t wanted = 0;
   for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
     cafe_order_info_row row;
-    wanted += fold_info(c, map_value(entry), check.at, &row);
+    wanted += fold_info(c, map_value(entry), check.at, &parked, &row);
   }
   if (check.count != wanted)
     cluster_violation(c, "I6", 0, "order_infos has %u rows, not %u", check.count, wanted);
@@ -654,4 +658,6 @@ void cluster_check(cluster *c, bool at_rest) {
   for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry))
     check_rest(c, map_value(entry));
   check_calls(c);
+  if (cluster_letters(c))
+    cluster_violation(c, "X10", 0, "%llu dead letters are left", (unsigned long long)cluster_letters(c));
 }
