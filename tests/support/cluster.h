@@ -235,7 +235,7 @@ void cluster_finish(cluster *c);
 void cluster_spoil(cluster *c, uint64_t one_in);
 /* Asks a node to replay its parked letters, with what they should have been; whatever comes of it. */
 void cluster_mend(cluster *c, int service);
-/* Until none is left; all nodes are up. */
+/* Until none is left, once nothing is spoilt any more; all nodes are up. */
 void cluster_mend_all(cluster *c);
 /* How many dead letters the nodes that are up say they have. */
 uint64_t cluster_letters(const cluster *c);

@@ -15,7 +15,10 @@
 #include "engine/node.h"
 #include "spoils.h"
 
-enum { ROUNDS_MAX = 1000 };
+enum {
+  ROUNDS_MAX = 1000,
+  SETTLE_MS = 5000 /* what has failed for the last time is parked by then */
+};
 
 static const char *const services[CLUSTER_SERVICES] = {"app", "pay", "store", "customer", "dashboard"};
 
@@ -71,6 +74,8 @@ uint64_t cluster_letters(const cluster *c) {
 }
 
 void cluster_mend_all(cluster *c) {
+  if (c->options.spoils)
+    cluster_run(c, SETTLE_MS);
   for (int round = 0; cluster_letters(c); round++) {
     for (int i = 0; i < c->node_count; i++)
       cluster_mend(c, i);
