@@ -136,7 +136,6 @@ void replay_ended(struct consumer *replayer) {
     failed(node, &letters->failure);
   } else {
     tell(node, CAFE_LOG_INFO, "it had its effect");
-    letters->current->not_before_us = 0;
     letter_gone(node, replayer->kind, replayer->index, letters->current->key);
     finish(node, NULL);
   }
