@@ -4,8 +4,8 @@
  * process of its own, so that nobody who calls them can tell the difference.
  */
 #include "app/app.h"
-#include "cafe/channel/file.h"
 #include "cafe/gateway/sandbox.h"
+#include "customer/channels.h"
 #include "customer/customer.h"
 #include "dashboard/dashboard.h"
 #include "http/host.h"
@@ -22,37 +22,18 @@ static option options[] = {
     {.name = "payment-deadline", .argument = "DURATION", .fallback = "600ms", .help = "from an order to its answer"},
     {.name = "accept-deadline", .argument = "DURATION", .fallback = "900s", .help = "for the store to accept a ticket"},
     {.name = "currency", .argument = "CODE", .fallback = "KRW", .help = "where an order names none"},
-    {.name = "channel",
-     .argument = "URL",
-     .fallback = "console:",
-     .help = "console: or file:PATH; repeatable",
-     .is_repeatable = true},
+    CHANNEL_OPTIONS,
     {.name = NULL},
 };
 
 typedef struct shop {
   host host;
   cafe_gateway *sandbox;
-  cafe_channel *channels[OPTION_VALUES_MAX];
-  uint32_t channel_count;
+  channel_set channels;
   cafe_shop *services;
   app_config app;
   pay_config pay;
 } shop;
-
-static int open_channel(shop *self, const char *url, cafe_err *err) {
-  cafe_channel **out = &self->channels[self->channel_count];
-  int code;
-  if (strcmp(url, "console:") == 0) {
-    code = cafe_console_create(out, self->host.loop, NULL, err);
-  } else if (strncmp(url, "file:", 5) == 0 && url[5]) {
-    code = cafe_file_channel_create(out, self->host.loop, url + 5, NULL, err);
-  } else {
-    code = cafe_fail(err, CAFE_INVALID, "--channel %s: a channel is console: or file:PATH", url);
-  }
-  self->channel_count += code == CAFE_OK;
-  return code;
-}
 
 static int read_config(shop *self, cafe_err *err) {
   int decimals;
@@ -70,19 +51,15 @@ static int read_config(shop *self, cafe_err *err) {
 }
 
 static int open_services(shop *self, cafe_err *err) {
-  const option *channels = option_find(options, "channel");
-  int code = CAFE_OK;
-  for (uint32_t i = 0; i < channels->count && code == CAFE_OK; i++) {
-    code = open_channel(self, channels->values[i], err);
-  }
+  int code = channels_open(&self->channels, options, self->host.loop, err);
   if (code == CAFE_OK) {
     code = cafe_sandbox_create(&self->sandbox, self->host.loop, NULL, NULL, err);
   }
   if (code == CAFE_OK) {
     cafe_shop_options wanted = CAFE_SHOP_OPTIONS_INIT;
     wanted.gateway = self->sandbox;
-    wanted.channels = self->channels;
-    wanted.channel_count = self->channel_count;
+    wanted.channels = self->channels.all;
+    wanted.channel_count = self->channels.count;
     self->pay.sandbox = self->sandbox;
     code = cafe_shop_create(&self->services, self->host.node, &wanted, err);
   }
@@ -146,9 +123,7 @@ int main(int argc, char **argv) {
   }
   host_close_node(&self.host);
   cafe_shop_destroy(self.services);
-  for (uint32_t i = 0; i < self.channel_count; i++) {
-    cafe_channel_destroy(self.channels[i]);
-  }
+  channels_close(&self.channels);
   cafe_gateway_destroy(self.sandbox);
   int status = host_status(&self.host, code);
   host_close(&self.host);

@@ -34,7 +34,8 @@ typedef struct cafe_webhook_options {
   bool allows_clear_token; /* a token may go over http to another machine */
   const char *ca_file;     /* certificates (PEM) that are trusted, in place of the system's; NULL: those */
   const char *proxy;       /* an HTTP proxy's URL, without a user; NULL: none */
-  int64_t timeout_ms;      /* for one message, name and connection included; 0: 5000 */
+  int64_t timeout_ms;      /* for one message, name and connection included; less than the shop's channel_retry has;
+                              0: 5000 */
   uint32_t in_flight_max;  /* messages at once, a connection each; 0: 8 */
   uint32_t waiting_max;    /* messages that wait for their turn, in their order, beyond which one fails with
                               CAFE_OVERLOADED, for later; 0: 10000 */
