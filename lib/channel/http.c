@@ -325,7 +325,7 @@ int http_judge(const http_channel *self, const http_answer *answer, cafe_err *er
   cafe_code code = code_of(answer->status);
   (void)cafe_fail_detail(err, code, (int32_t)answer->status, "channel %s: %s answered %ld%s%s", self->base.name,
                          self->origin, answer->status, answer->text[0] ? ": " : "", answer->text);
-  if (err && cafe_code_is_retryable(code)) {
+  if (err && cafe_code_is_retryable((int)code)) {
     err->retry_after_ms = answer->retry_after_ms;
   }
   return (int)code;

@@ -96,6 +96,17 @@ static http_watch *watch_make(http_channel *self, curl_socket_t fd) {
   return watch;
 }
 
+/* What rests on it is given up, after libcurl's turn. */
+static void lose_socket(http_channel *self, const CURL *easy, const cafe_err *err) {
+  http_send *send;
+  DL_FOREACH(self->running, send) {
+    if (send->easy == easy) {
+      send->has_lost_socket = true;
+      send->err = *err;
+    }
+  }
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *of_socket) {
   http_channel *self = user;
   http_watch *watch = of_socket;
@@ -109,9 +120,10 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *o
   if (!watch) {
     watch = watch_make(self, fd);
   }
-  if (!watch || self->loop->ops->watch_start(self->loop, &watch->watch, events, NULL) != CAFE_OK) {
-    http_send *send;
-    DL_FOREACH(self->running, send) { send->has_lost_socket = send->has_lost_socket || send->easy == easy; }
+  cafe_err err;
+  int code = watch ? self->loop->ops->watch_start(self->loop, &watch->watch, events, &err) : http_no_memory(self, &err);
+  if (code != CAFE_OK) {
+    lose_socket(self, easy, &err);
   }
   return 0;
 }
@@ -247,7 +259,7 @@ void wire_collect(http_channel *self) {
   http_send *send, *next;
   DL_FOREACH_SAFE(self->running, send, next) {
     if (send->has_lost_socket) {
-      http_finish(send, http_no_memory(self, &send->err), NULL);
+      http_finish(send, send->err.code, NULL);
     }
   }
 }
