@@ -14,15 +14,19 @@ typedef struct framing {
   uint32_t lengths;
   uint32_t codings;
   uint32_t hosts;
+  uint32_t keys;
+  uint32_t odd; /* read in different ways by different readers: "Content-Length : 5", or with a NUL */
 } framing;
 
-static enum MHD_Result count_framing(void *user, enum MHD_ValueKind kind, const char *name, const char *value) {
+static enum MHD_Result count_framing(void *user, enum MHD_ValueKind kind, const char *name, size_t name_size,
+                                     const char *value, size_t value_size) {
   (void)kind;
-  (void)value;
   framing *seen = user;
   seen->lengths += strcasecmp(name, "Content-Length") == 0;
   seen->codings += strcasecmp(name, "Transfer-Encoding") == 0;
   seen->hosts += strcasecmp(name, "Host") == 0;
+  seen->keys += strcasecmp(name, "Idempotency-Key") == 0;
+  seen->odd += strcspn(name, " \t") != name_size || memchr(value, '\0', value_size) != NULL;
   return MHD_YES;
 }
 
@@ -37,9 +41,9 @@ static enum MHD_Result check_argument(void *user, enum MHD_ValueKind kind, const
 }
 
 void exchange_check_head(exchange *self, const char *version, bool is_uri_too_long, bool is_uri_malformed) {
-  framing seen = {0, 0, 0};
+  framing seen = {.odd = 0};
   bool is_utf8 = true;
-  (void)MHD_get_connection_values(self->connection, MHD_HEADER_KIND, count_framing, &seen);
+  (void)MHD_get_connection_values_n(self->connection, MHD_HEADER_KIND, count_framing, &seen);
   (void)MHD_get_connection_values_n(self->connection, MHD_GET_ARGUMENT_KIND, check_argument, &is_utf8);
   const union MHD_ConnectionInfo *head =
       MHD_get_connection_info(self->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
@@ -47,11 +51,14 @@ void exchange_check_head(exchange *self, const char *version, bool is_uri_too_lo
   const char *length = http_header(&self->request, "Content-Length");
   unsigned long long announced = length ? strtoull(length, NULL, 10) : 0;
 
-  if (seen.lengths + seen.codings > 1 || seen.hosts > 1 ||
+  if (seen.odd || seen.lengths + seen.codings > 1 || seen.hosts > 1 ||
       (seen.hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0) ||
       (coding && strcasecmp(coding, "chunked") != 0)) {
     self->must_close = true;
-    http_problem(&self->request, HTTP_MALFORMED, "The body's framing or the Host is missing or contradictory");
+    http_problem(&self->request, HTTP_MALFORMED,
+                 "The body's framing or the Host is missing or contradictory, or a header is no text");
+  } else if (seen.keys > 1) {
+    http_problem(&self->request, HTTP_MALFORMED, "There is more than one Idempotency-Key");
   } else if (is_uri_too_long) {
     exchange_problem(self, 414, HTTP_TOO_LARGE, "The path and query are longer than 8192 bytes");
   } else if (head && head->header_size > HEAD_MAX) {

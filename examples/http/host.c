@@ -48,6 +48,15 @@ static uint32_t raise_limits(int services) {
   return each < CONNECTIONS_MAX ? (uint32_t)each : CONNECTIONS_MAX;
 }
 
+/* One client leaves room for others, and a gateway, which comes from one address, has most of it. */
+static int read_limits(http_limits *out, const option *options, int services, cafe_err *err) {
+  out->connections = raise_limits(services);
+  out->per_address = out->connections - out->connections / 6;
+  return option_value(options, "connections-per-address")
+             ? option_number(&out->per_address, options, "connections-per-address", err)
+             : CAFE_OK;
+}
+
 static int open_store(host *self, const option *options, cafe_err *err) {
   const char *url = option_value(options, "store");
   if (strcmp(url, "memory:") == 0) {
@@ -78,11 +87,13 @@ int host_open(host *self, const option *options, const char *name, int services,
   if (code == CAFE_OK) {
     code = moment_set_zone(option_value(options, "time-zone"), err);
   }
+  if (code == CAFE_OK) {
+    code = read_limits(&self->limits, options, services, err);
+  }
   if (code != CAFE_OK) {
     return code;
   }
   (void)signal(SIGPIPE, SIG_IGN); /* who reads our output may leave */
-  self->connections = raise_limits(services);
   if (uv_loop_init(&self->uv) != 0) {
     return cafe_fail(err, CAFE_UNAVAILABLE, "libuv can't make a loop");
   }
@@ -107,7 +118,7 @@ int host_open(host *self, const option *options, const char *name, int services,
 int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
                 cafe_err *err) {
   assert(self->server_count < HOST_SERVERS_MAX);
-  int code = http_server_open(&self->servers[self->server_count], &self->uv, address, port, self->connections, service,
+  int code = http_server_open(&self->servers[self->server_count], &self->uv, address, port, &self->limits, service,
                               config, self->node, &self->log, err);
   self->server_count += code == CAFE_OK;
   return code;

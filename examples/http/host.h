@@ -19,7 +19,7 @@ typedef struct host {
   http_server *servers[HOST_SERVERS_MAX];
   int server_count;
   int undrained;
-  uint32_t connections; /* for each server, at most */
+  http_limits limits; /* of each server */
   uv_signal_t term;
   uv_signal_t interrupt;
   uv_timer_t patience; /* of the drain */
@@ -47,6 +47,9 @@ typedef struct host {
        .argument = "DURATION",                                                                                         \
        .fallback = "86400s",                                                                                           \
        .help = "for so long a repeat of a request finds its answer"},                                                  \
+      {.name = "connections-per-address",                                                                              \
+       .argument = "NUMBER",                                                                                           \
+       .help = "at once, of one client; 0: as many as there are (five sixths of those)"},                              \
       {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},      \
       {.name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"}, {          \
     .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \

@@ -136,8 +136,13 @@ void http_submit(http_request *request, const http_command *command, uint64_t ke
 
 /* ---- serving ---- */
 
+typedef struct http_limits {
+  uint32_t connections; /* at once */
+  uint32_t per_address; /* of one client's address; 0: no other limit */
+} http_limits;
+
 /* Opens HOST:PORT. CAFE_INVALID, CAFE_DENIED (the address is in use), CAFE_NOMEM. OWN: http_server_close. */
-int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, uint32_t connections,
+int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, const http_limits *limits,
                      const http_service *service, const void *config, cafe_node *node, const cafe_log *log,
                      cafe_err *err);
 /* From now on requests are read. */

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DURATION_MAX_MS = 86400000 };
+enum { DURATION_MAX_MS = 86400000, NUMBER_MAX = 1000000 };
 
 const option *option_find(const option *table, const char *name) {
   for (; table->name; table++) {
@@ -142,6 +142,44 @@ int option_duration(int64_t *out_ms, const option *table, const char *name, cafe
     return cafe_fail(err, CAFE_INVALID, "--%s %s: a duration is seconds, or 500ms, 30s; from 1ms to 86400", name, text);
   }
   *out_ms = number * unit;
+  return CAFE_OK;
+}
+
+int option_number(uint32_t *out, const option *table, const char *name, cafe_err *err) {
+  const char *text = option_value(table, name);
+  const char *at = text;
+  uint32_t number = 0;
+  for (; *at >= '0' && *at <= '9' && number <= NUMBER_MAX; at++) {
+    number = number * 10 + (uint32_t)(*at - '0');
+  }
+  if (at == text || *at || number > NUMBER_MAX) {
+    return cafe_fail(err, CAFE_INVALID, "--%s %s: a whole number from 0 to %d is needed", name, text, NUMBER_MAX);
+  }
+  *out = number;
+  return CAFE_OK;
+}
+
+static bool is_peer(const char *text) {
+  static const char *const names[] = {"app", "pay", "store", "customer", "dashboard"};
+  const char *url = strchr(text, '=');
+  const char *port = strrchr(text, ':');
+  bool is_known = false;
+  for (size_t i = 0; url && i < sizeof names / sizeof names[0]; i++) {
+    is_known = is_known || cafe_slice_equal((cafe_slice){text, (size_t)(url - text)}, cafe_text(names[i]));
+  }
+  return is_known && strncmp(url, "=tcp://", 7) == 0 && port > url + 7 && port[1] &&
+         strspn(port + 1, "0123456789") == strlen(port + 1) && strtoul(port + 1, NULL, 10) <= 65535;
+}
+
+int option_peers(const option *table, const char *name, cafe_err *err) {
+  const option *peers = option_find(table, name);
+  for (uint32_t i = 0; i < peers->count; i++) {
+    if (!is_peer(peers->values[i])) {
+      return cafe_fail(err, CAFE_INVALID,
+                       "--%s %s: a peer is NAME=tcp://HOST:PORT, NAME is app, pay, store, customer or dashboard", name,
+                       peers->values[i]);
+    }
+  }
   return CAFE_OK;
 }
 

@@ -34,6 +34,10 @@ const option *option_find(const option *table, const char *name);
 
 /* Seconds, or "500ms", "30s"; from 1 ms to a day. */
 int option_duration(int64_t *out_ms, const option *table, const char *name, cafe_err *err);
+/* A whole number, up to a million. */
+int option_number(uint32_t *out, const option *table, const char *name, cafe_err *err);
+/* Each value of --peer is NAME=tcp://HOST:PORT, NAME one of the services'. */
+int option_peers(const option *table, const char *name, cafe_err *err);
 /* "HOST:PORT", "[::1]:8080". host is the caller's. port is at most max. */
 int option_address(char *host, size_t host_size, int *port, const option *table, const char *name, int max,
                    cafe_err *err);

@@ -71,20 +71,24 @@ static bool is_key(const char *key) {
   return size > 0;
 }
 
-/* "00-" 32 hex digits "-" 16 hex digits "-" 2 hex digits (W3C Trace Context); another text is no trace. */
+/* Version, trace and parent id, flags (W3C Trace Context). A later version may add to that, and what it adds is left
+ * out; another text is no trace, nor are ids of zeros, or version ff. */
 static cafe_slice trace_of(const char *header) {
   static const char form[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
-  cafe_slice trace = cafe_text(header);
-  if (trace.size != sizeof form - 1) {
-    return (cafe_slice){NULL, 0};
-  }
-  for (size_t i = 0; i < trace.size; i++) {
-    bool is_hex = (header[i] >= '0' && header[i] <= '9') || (header[i] >= 'a' && header[i] <= 'f');
-    if (form[i] == 'h' ? !is_hex : header[i] != '-') {
-      return (cafe_slice){NULL, 0};
+  const cafe_slice none = {NULL, 0};
+  size_t at = 0;
+  for (; header && form[at]; at++) {
+    bool is_hex = (header[at] >= '0' && header[at] <= '9') || (header[at] >= 'a' && header[at] <= 'f');
+    if (form[at] == 'h' ? !is_hex : header[at] != '-') {
+      return none;
     }
   }
-  return trace;
+  bool is_longer = header && header[at];
+  if (!header || strncmp(header, "ff", 2) == 0 || strspn(header + 3, "0") >= 32 || strspn(header + 36, "0") >= 16 ||
+      (is_longer && (header[at] != '-' || strncmp(header, "00", 2) == 0))) {
+    return none;
+  }
+  return (cafe_slice){header, at};
 }
 
 void exchange_dispatch(exchange *self) {

@@ -13,8 +13,6 @@
 #include "http/metrics.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,10 +26,10 @@ enum {
   BODY_MS = 30000,
   SEND_MS = 30000,
   IDLE_MS = 60000,      /* between two requests */
+  DRAIN_ACCEPTS = 1000, /* turns in which the last ones are accepted */
   DRAIN_IDLE_MS = 2000, /* the same while draining: time for what was on its way */
   SWEEP_MS = 1000,
   POOL_SIZE = 32768, /* libmicrohttpd's memory for a connection: it bounds the head */
-  SEND_BUFFER = 131072, /* the system's, for a connection; left to itself it takes megabytes for a client that reads not */
   URI_MAX = 8192
 };
 
@@ -39,7 +37,9 @@ typedef struct connection {
   struct connection *prev;
   struct connection *next;
   http_server *server;
+  struct MHD_Connection *handle;
   int fd;
+  uint64_t taken; /* of a body, at the last look */
   uint64_t until_ms; /* to read a head or a body, or to send an answer */
   bool was_used;     /* it had a request before */
   bool is_uri_too_long;
@@ -55,6 +55,7 @@ struct http_server {
   uv_loop_t *loop;
   uv_poll_t readable;
   uv_timer_t due;
+  uv_idle_t soon;
   uv_timer_t sweep;
   int open_handles;
   struct MHD_Daemon *daemon;
@@ -82,16 +83,26 @@ static void on_readable(uv_poll_t *handle, int status, int events) {
 
 static void on_due(uv_timer_t *handle) { spin(handle->data); }
 
-/* In the loop's next turn, once, however much was answered in this one. */
-static void run_soon(http_server *server) { (void)uv_timer_start(&server->due, on_due, 0, 0); }
+static void on_soon(uv_idle_t *handle) {
+  (void)uv_idle_stop(handle);
+  spin(handle->data);
+}
+
+/* In the loop's next turn, once, however much was answered in this one. By no timer: one that is started anew by itself
+ * for now comes before the loop has looked at anything else, and a connection that libmicrohttpd can't get done with
+ * would be all that is served. */
+static void run_soon(http_server *server) { (void)uv_idle_start(&server->soon, on_soon); }
 
 static void spin(http_server *server) {
   MHD_UNSIGNED_LONG_LONG timeout_ms;
   (void)MHD_run(server->daemon);
+  (void)uv_timer_stop(&server->due);
   if (MHD_get_timeout(server->daemon, &timeout_ms) == MHD_YES) {
-    (void)uv_timer_start(&server->due, on_due, timeout_ms, 0);
-  } else {
-    (void)uv_timer_stop(&server->due);
+    if (timeout_ms == 0) {
+      run_soon(server);
+    } else {
+      (void)uv_timer_start(&server->due, on_due, timeout_ms, 0);
+    }
   }
   if (server->is_draining && server->count == 0 && server->drained) {
     void (*drained)(void *) = server->drained;
@@ -123,19 +134,27 @@ bool http_server_is_draining(const http_request *request) { return ((const excha
 
 /* ---- connections ---- */
 
-/* There is no call to drop a connection; the end of its stream does it. */
-static void drop(const connection *self) { (void)shutdown(self->fd, SHUT_RDWR); }
+/* There is no call to drop a connection; the end of its stream does it, and where nobody reads that, a short patience.
+ */
+static void drop(const connection *self) {
+  (void)shutdown(self->fd, SHUT_RDWR);
+  (void)MHD_set_connection_option(self->handle, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
+}
 
 /*
  * Whether a connection that is being read from has outlived its time, or its client. An end of the stream that came
  * together with bytes is lost on libmicrohttpd: epoll tells it once (edge-triggered), and a read that didn't fill the
  * buffer is taken for the last there is to read.
  */
-static bool is_over(const connection *self, uint64_t now_ms) {
+static bool is_over(connection *self, uint64_t now_ms) {
   char byte;
   ssize_t unread = recv(self->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   bool is_late = self->until_ms <= now_ms && !(unread > 0 && !self->exchange && self->was_used);
-  return unread == 0 || is_late;
+  /* A chunk's size that doesn't end fills libmicrohttpd's buffer, and it turns in a circle. */
+  uint64_t taken = self->exchange ? self->exchange->received.size + self->exchange->discarded + 1 : 0;
+  bool is_stuck = unread > 0 && taken && taken == self->taken;
+  self->taken = taken;
+  return unread == 0 || is_late || is_stuck;
 }
 
 static void look_at_stream(connection *on, uint64_t now_ms) {
@@ -191,6 +210,7 @@ static void on_connection(void *user, struct MHD_Connection *handle, void **cont
       return; /* on_request refuses what comes */
     }
     self->server = server;
+    self->handle = handle;
     self->fd = info->connect_fd;
     self->until_ms = uv_now(server->loop) + HEAD_MS;
     if (++server->count > server->crowd && server->idle) {
@@ -364,34 +384,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *handle, con
 
 /* ---- opening and closing ---- */
 
-static int listen_at(int *out, const char *host, int port, cafe_err *err) {
-  char service[16];
-  struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-  struct addrinfo *found = NULL;
-  int on = 1;
-  int send_buffer = SEND_BUFFER;
-  (void)snprintf(service, sizeof service, "%d", port);
-  int failure = getaddrinfo(host, service, &hints, &found);
-  if (failure != 0) {
-    return cafe_fail(err, CAFE_INVALID, "the address %s is unknown: %s", host, gai_strerror(failure));
-  }
-  int fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-      setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer) != 0 ||
-      bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, SOMAXCONN) != 0) {
-    int cause = errno;
-    if (fd >= 0) {
-      (void)close(fd);
-    }
-    freeaddrinfo(found);
-    return cafe_fail_detail(err, CAFE_DENIED, cause, "can't listen on %s:%d: %s", host, port, strerror(cause));
-  }
-  freeaddrinfo(found);
-  *out = fd;
-  return CAFE_OK;
-}
-
-int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, uint32_t connections,
+int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, const http_limits *limits,
                      const http_service *service, const void *config, cafe_node *node, const cafe_log *log,
                      cafe_err *err) {
   int code;
@@ -405,19 +398,20 @@ int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int p
   server->node = node;
   server->log = *log;
   server->loop = loop;
-  server->crowd = connections - connections / 4;
+  server->crowd = limits->connections - limits->connections / 4;
   server->listener = -1;
   server->metrics = http_metrics_open();
   if (!server->metrics) {
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a server");
     goto fail;
   }
-  if ((code = listen_at(&server->listener, host, port, err)) != CAFE_OK) {
+  if ((code = exchange_listen(&server->listener, host, port, err)) != CAFE_OK) {
     goto fail;
   }
   server->daemon = MHD_start_daemon(
       MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, server, MHD_OPTION_LISTEN_SOCKET,
-      server->listener, MHD_OPTION_CONNECTION_LIMIT, connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
+      server->listener, MHD_OPTION_CONNECTION_LIMIT, limits->connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+      limits->per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_SIZE,
       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(IDLE_MS / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_END);
   if (!server->daemon) {
@@ -440,9 +434,10 @@ void http_server_start(http_server *server) {
   const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   (void)uv_poll_init(server->loop, &server->readable, info->epoll_fd);
   (void)uv_timer_init(server->loop, &server->due);
+  (void)uv_idle_init(server->loop, &server->soon);
   (void)uv_timer_init(server->loop, &server->sweep);
-  server->readable.data = server->due.data = server->sweep.data = server;
-  server->open_handles = 3;
+  server->readable.data = server->due.data = server->soon.data = server->sweep.data = server;
+  server->open_handles = 4;
   server->is_started = true;
   (void)uv_poll_start(&server->readable, UV_READABLE, on_readable);
   spin(server);
@@ -453,13 +448,9 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
   server->is_draining = true;
   server->drained = done;
   server->user = user;
-  /* Whoever is connected already was told that somebody listens. */
-  while (poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN)) {
-    uint32_t count = server->count;
+  /* Whoever is connected already was told that somebody listens; as far as there is room. */
+  for (int i = 0; i < DRAIN_ACCEPTS && poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN); i++) {
     (void)MHD_run(server->daemon);
-    if (server->count <= count) {
-      break; /* at the limit of connections */
-    }
   }
   int fd = MHD_quiesce_daemon(server->daemon);
   if (fd >= 0) {
@@ -503,5 +494,6 @@ void http_server_close(http_server *server) {
   }
   uv_close((uv_handle_t *)&server->readable, on_closed);
   uv_close((uv_handle_t *)&server->due, on_closed);
+  uv_close((uv_handle_t *)&server->soon, on_closed);
   uv_close((uv_handle_t *)&server->sweep, on_closed);
 }

@@ -19,6 +19,10 @@ enum { SERVICES = 5, PORT_MAX = 65535 - SERVICES };
 
 static option options[] = {
     HOST_OPTIONS("127.0.0.1:8080", "app at PORT + 1, then pay, store, customer, dashboard", "sqlite:var/shop.db"),
+    {.name = "peer",
+     .argument = "NAME=URL",
+     .help = "not needed here, and ignored: all five are in this process; repeatable",
+     .is_repeatable = true},
     {.name = "payment-deadline", .argument = "DURATION", .fallback = "600ms", .help = "from an order to its answer"},
     {.name = "accept-deadline", .argument = "DURATION", .fallback = "900s", .help = "for the store to accept a ticket"},
     {.name = "currency", .argument = "CODE", .fallback = "KRW", .help = "where an order names none"},
@@ -43,7 +47,10 @@ static int read_config(shop *self, cafe_err *err) {
     return cafe_fail(err, CAFE_INVALID, "--currency %s: a currency is an ISO 4217 code, such as KRW",
                      self->app.currency);
   }
-  code = option_duration(&self->app.payment_deadline_ms, options, "payment-deadline", err);
+  code = option_peers(options, "peer", err);
+  if (code == CAFE_OK) {
+    code = option_duration(&self->app.payment_deadline_ms, options, "payment-deadline", err);
+  }
   if (code == CAFE_OK) {
     code = option_duration(&self->app.accept_deadline_ms, options, "accept-deadline", err);
   }
