@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -281,6 +282,12 @@ cafe_slice http_query(const http_request *request, const char *name) {
   return value;
 }
 
+/* A target may name the server too (RFC 9112, 3.2.2), as a proxy's client does. */
+static const char *path_of(const char *target) {
+  const char *path = strncasecmp(target, "http://", 7) == 0 ? strchr(target + 7, '/') : target;
+  return path ? path : "/";
+}
+
 static exchange *begin(http_server *server, struct MHD_Connection *handle, const char *path, const char *method,
                        const char *version) {
   connection *on = connection_of(handle);
@@ -294,7 +301,7 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
   self->request.node = server->node;
   self->request.config = server->config;
   self->request.service = server->service;
-  self->request.path = path;
+  self->request.path = path_of(path);
   self->server = server;
   self->connection = handle;
   self->method = method;

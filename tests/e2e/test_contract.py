@@ -115,6 +115,12 @@ class Requests(Raw):
                 self.assert_problem(answer, 405, "method-not-allowed")
                 self.assertEqual(answer.headers["Allow"], allow)
 
+    def test_a_target_may_name_the_server(self):
+        for target, status in ((b"http://shop.example:80/livez?x=1", 200), (b"HTTP://x/orders", 200), (b"http://x", 404),
+                               (b"http:/livez", 404), (b"*", 404)):
+            answer = self.exchange(APP, b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+            self.assertEqual(self.statuses(answer), [status], answer)
+
     def test_head_is_get_without_the_body_everywhere(self):
         order = self.shop.order()
         for service, path in ((APP, f"/orders/{order}/events"), (APP, "/orders?limit=0"), (APP, "/nothing"),

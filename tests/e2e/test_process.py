@@ -40,6 +40,7 @@ class Speaking(Case):
         self.assert_problem(answer, 405, "method-not-allowed")
         self.assertEqual(answer.headers["Allow"], "POST, GET, HEAD")
 
+    # F1a: a body of 1 MB.
     def test_sizes_are_bounded_and_the_answer_arrives(self):
         for size in (65537, 1_000_000):
             self.assert_problem(self.shop.post(APP, "/orders", b"x" * size), 413, "too-large")
@@ -96,6 +97,7 @@ class Speaking(Case):
             self.assertEqual((response.status, bool(response.read())), (201, True))
             self.assertIs(connection.sock, kept)
 
+    # X2: a client that leaves changes nothing.
     def test_a_client_that_leaves_changes_nothing(self):
         self.shop.put(PAY, "/sandbox", {"delayMs": 200})
         body = json.dumps(SEED).encode()

@@ -17,6 +17,7 @@ LIFE = ["Ordered", "OrderAccepted", "PreparationStarted", "CoffeeDone", "OrderPi
 
 
 class Ordering(Case):
+    # F1: the seed's own command, verbatim.
     def test_the_seeds_command_places_an_order(self):
         answer = self.shop.post(APP, "/orders", SEED)
         self.assertEqual(answer.status, 201, answer)
@@ -34,6 +35,7 @@ class Ordering(Case):
         self.assertEqual(order["_links"]["self"]["href"], f"/orders/{order['orderId']}")
         self.assertEqual(self.shop.get(APP, f"/orders/{order['orderId']}").json, order)
 
+    # F1: ids are the server's and rise, with and without the client's.
     def test_ids_are_the_servers_and_rise(self):
         without = {name: value for name, value in SEED.items() if name != "orderId"}
         first = self.shop.post(APP, "/orders", SEED).json
@@ -44,6 +46,7 @@ class Ordering(Case):
         self.assertEqual([first["clientReference"], second["clientReference"], third["clientReference"]],
                          ["1", None, "7"])
 
+    # F1b: status=CoffeeDone in the request changes nothing.
     def test_a_status_in_the_request_changes_nothing(self):
         order = self.shop.order(status="CoffeeDone")
         self.assertEqual(self.status(APP, f"/orders/{order}"), "Ordered")
@@ -57,6 +60,7 @@ class Ordering(Case):
                 self.assertEqual(answer.status, 201, answer)
                 self.assertIn(f'"amount":{shown},'.encode(), answer.bytes)
 
+    # F1a: values that are wrong: refused with the field named, no event, no row.
     def test_wrong_values_are_refused_with_the_field_named(self):
         wrong = [("qty", value) for value in ("0", "-1", "abc", 1001, 1.5, "1e0", "", True, [1], 10**30, str(10**30))]
         wrong += [("amount", value) for value in ("-1", "abc", "2.5", "1e400", 10**30, "", "0x10", "1000000000001",
@@ -83,6 +87,7 @@ class Ordering(Case):
         with sqlite3.connect(f"file:{self.folder.name}/shop.db?mode=ro", uri=True) as store:
             self.assertEqual(store.execute("select count(*) from events").fetchone(), (0,))
 
+    # F1a: missing fields; the seed's old form.
     def test_every_wrong_field_is_named_at_once(self):
         answer = self.shop.post(APP, "/orders", {"item": "통닭", "storeId": "1"})
         self.assert_problem(answer, 422, "invalid")
@@ -90,6 +95,7 @@ class Ordering(Case):
         answer = self.shop.post(APP, "/orders", {**SEED, "pickupTime": "soon", "qty": 0, "productId": ""})
         self.assertEqual({each["field"] for each in answer.json["errors"]}, {"pickupTime", "qty", "productId"})
 
+    # F1a: what isn't JSON, and broken UTF-8.
     def test_what_is_not_json_is_malformed(self):
         for body in (b"", b"{", b'{"amount":NaN}', b'{"amount":Infinity}', b"{'a':1}", b'{"a":1,}', b'{"a":01}',
                      b'{"a":1.}', b'{"a":"\xff"}', b'{"a":"\xc0\x80"}', b'{"a":"\xed\xa0\x80"}', b'{"a":"\t"}',
@@ -102,6 +108,31 @@ class Ordering(Case):
 
 
 class Life(Case):
+    def logged(self, order):
+        """The events of one order, in the order of the log."""
+        with sqlite3.connect(f"file:{self.folder.name}/shop.db?mode=ro", uri=True) as store:
+            rows = store.execute('select type from events where "key" = ? order by position', (order,))
+            return [row[0] for row in rows]
+
+    # F2: exactly one payment of that amount, Approved, after every 201.
+    def test_an_order_is_paid_once_and_exactly(self):
+        for amount, currency, shown in ((2, "KRW", 2), ("1000000000000", "KRW", 10**12), ("0.07", "USD", 0.07), (0, "KRW", 0)):
+            order = self.shop.order(amount=amount, currency=currency)
+            payments = [(each["paymentId"], each["amount"], each["currency"], each["status"])
+                        for each in self.shop.listed(PAY, "/payments", orderId=order)]
+            self.assertEqual(payments, [(order, shown, currency, "Approved")])
+            self.assertEqual(self.logged(order).count("PaymentApproved"), 1)
+
+    # F3: the ticket shows at the store soon; never before the payment's approval in the log.
+    def test_a_paid_order_reaches_the_store(self):
+        for _ in range(5):
+            order = self.shop.order()
+            ticket = soon(lambda: self.shop.get(STORE, f"/fulfillments/{order}").json, "the ticket is there")
+            self.assertEqual((ticket["orderId"], ticket["status"]), (order, "Received"))
+            log = self.logged(order)
+            self.assertLess(log.index("PaymentApproved"), log.index("TicketReceived"), log)
+
+    # F4, F7, F8: each stage shows in app, dashboard and notifications.
     def test_an_order_goes_its_whole_way(self):
         shop = self.shop
         order = shop.order()
@@ -138,6 +169,7 @@ class Life(Case):
             self.assertEqual((info.status, info.json["status"]), (200, "Ordered"), info)
         self.assert_problem(self.shop.get(DASHBOARD, "/orderInfos?after-position=nonsense"), 422, "invalid")
 
+    # F4: ready before start is refused.
     def test_actions_out_of_turn_are_refused(self):
         order = self.shop.order()
         self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order}/ready"), 409, "wrong-state")
@@ -204,6 +236,7 @@ class Life(Case):
 
 
 class Canceling(Case):
+    # F5, F6: canceled once, and that payment with it, and no other.
     def test_a_cancel_voids_that_payment_and_no_other(self):
         other, order = self.shop.order(), self.shop.order()
         answer = self.shop.post(APP, f"/orders/{order}/cancel", {"reason": "changed my mind"})
@@ -223,6 +256,7 @@ class Canceling(Case):
         self.assertEqual(self.shop.post(APP, f"/orders/{order}/cancel").status, 200)
         self.assert_problem(self.shop.post(STORE, f"/fulfillments/{order}/start"), 409, "wrong-state")
 
+    # F6a: after the start: 409, order and payment as before, the customer told.
     def test_a_cancel_after_the_start_is_rejected_and_changes_nothing(self):
         order = self.shop.order()
         self.shop.act(order, "accept", "start")
@@ -234,6 +268,7 @@ class Canceling(Case):
         self.shop.act(order, "ready", "pickup")
         self.shop.expect_told(order, "Ordered", "OrderAccepted", "CancelRejected", "CoffeeDone", "OrderPickedUp")
 
+    # F5, X14: unknown, and past 2^53 - 1: 404.
     def test_what_does_not_exist_cannot_be_canceled(self):
         for path in ("/orders/999/cancel", "/orders/0/cancel", "/orders/x/cancel", "/orders/9007199254740992/cancel"):
             self.assert_problem(self.shop.post(APP, path), 404, "not-found")
@@ -298,6 +333,7 @@ class PaymentDeadline(Case):
 
 
 class Paying(Case):
+    # F2a: declined: 402, no visible order, no ticket, the attempt recorded.
     def test_a_declined_payment_makes_no_order(self):
         for decline in (lambda: {**SEED, "paymentToken": "decline"},
                         lambda: self.shop.put(PAY, "/sandbox", {"mode": "decline"}) and SEED):
@@ -336,6 +372,7 @@ class Paying(Case):
 
 
 class Repeating(Case):
+    # X5: the same answer, also after a restart; another body is refused.
     def test_a_repeated_key_gives_the_same_answer_also_after_kill(self):
         first = self.shop.post(APP, "/orders", SEED, Idempotency_Key="k1")
         self.assertEqual(first.status, 201)
@@ -359,6 +396,7 @@ class Repeating(Case):
         second = self.shop.post(APP, "/orders", SEED, Idempotency_Key="k2")
         self.assertNotEqual(second.json["orderId"], order)
 
+    # X5: on any POST.
     def test_actions_and_cancels_repeat_too(self):
         order = self.shop.order()
         accepted = self.shop.post(STORE, f"/fulfillments/{order}/accept", Idempotency_Key="a")
@@ -376,6 +414,7 @@ class Repeating(Case):
             self.assertEqual(again.headers["Cafe-Position"] is None, first.status == 409)
             self.assertEqual(again.headers["Idempotency-Replayed"], "true")
 
+    # X5: what is kept, and what isn't.
     def test_a_declined_payment_repeats_and_an_unavailable_one_may_try_again(self):
         declined = {**SEED, "paymentToken": "decline"}
         first = self.shop.post(APP, "/orders", declined, Idempotency_Key="d")
@@ -386,6 +425,7 @@ class Repeating(Case):
         self.shop.put(PAY, "/sandbox", {"mode": "approve"})
         self.assertEqual(self.shop.post(APP, "/orders", SEED, Idempotency_Key="u").status, 201)
 
+    # X5: at once: the same answer, one charge.
     def test_equals_that_come_at_once_are_one_order(self):
         self.shop.put(PAY, "/sandbox", {"delayMs": 100})
         answers = []
@@ -415,6 +455,7 @@ class Channels(Case):
         self.addCleanup(lambda: os.path.exists(self.file) and os.unlink(self.file))
         super().setUp()
 
+    # F8: one message per change, order events in order, on a pluggable channel.
     def test_every_channel_is_told_once_and_in_order(self):
         order = self.shop.order()
         self.shop.act(order, "accept", "start", "ready", "pickup")

@@ -31,26 +31,38 @@ class Patience(Case):
                 self.assertLess(time.monotonic() - began, limit)
         self.fail("the server took all of it")
 
+    # X15: slow loris, in the head.
     def test_a_slow_head_is_cut_off_within_ten_seconds(self):
         self.assertLess(self.drip(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 1000, 0.1, 20), 13)
 
+    # X15: slow loris, in the body.
     def test_a_slow_body_is_cut_off_within_thirty_seconds(self):
         head = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
         self.assertLess(self.drip(head + b" " * 60000, 0.1, 50), 37 + len(head) * 0.1)
 
+    def resident_kb(self):
+        with open(f"/proc/{self.shop.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+    # X15: 10,000 idle connections: no crash, no leak, no memory, others served.
     def test_ten_thousand_idle_connections_keep_nobody_out(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         wanted = min(10000, hard - 100)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted + 100), hard))
         idle = []
+        self.shop.order()
+        sockets = f"/proc/{self.shop.process.pid}/fd"
+        before, open_before = self.resident_kb(), len(os.listdir(sockets))
         try:
             for _ in range(wanted):
                 idle.append(self.shop.connect(APP))
             for _ in range(20):
                 self.assertEqual(self.shop.post(APP, "/orders", SEED).status, 201)
+            self.assertLess(self.resident_kb() - before, 65536)
         finally:
             for connection in idle:
                 connection.close()
+        soon(lambda: len(os.listdir(sockets)) <= open_before, "all of them are let go")
         self.assertEqual(self.shop.stop(), 0)
 
     def test_a_connection_may_rest_between_two_requests(self):

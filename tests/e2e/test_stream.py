@@ -83,6 +83,7 @@ class Streaming(Case):
     def seen(self, events):
         return [(int(each["id"].rsplit(".", 1)[1]), each["event"], each["data"]["orderId"]) for each in events]
 
+    # F7: status at any time: each change is told as it happens.
     def test_each_change_comes_with_its_row_from_now_on(self):
         before = self.shop.order()
         soon(lambda: self.shop.get(DASHBOARD, f"/orderInfos/{before}").status == 200, "the dashboard has the order")
