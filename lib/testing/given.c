@@ -282,15 +282,19 @@ bool cafe_given_time(cafe_given *it, int64_t now_ms) {
 }
 
 bool cafe_given_cause(cafe_given *it, const cafe_schema *command, const void *data, size_t size) {
-  given_list list = {NULL, NULL};
-  cafe_command *cause = it->why ? NULL : cafe_arena_alloc(it->history, sizeof(*cause));
-  if (!it->why && !cause) {
-    return given_fail(it, "no memory to keep a cause");
-  }
-  if (!cause || !given_push(it, &list, it->history, &(cafe_fact){.type = command, .data = data, .size = size})) {
+  cafe_err err;
+  if (it->why) {
     return false;
   }
-  *cause = (cafe_command){.type = command, .key = it->key, .now_ms = it->now_ms, .data = list.first->fact.data};
+  if (schema_take(&data, command, data, size, it->history, &err)) {
+    return given_fail(it, "%s", err.text);
+  }
+  cafe_command *cause = cafe_arena_alloc(it->history, sizeof(*cause));
+  it->cause_data = cause ? given_hand(it, command, data) : NULL;
+  if (!it->cause_data) {
+    return given_fail(it, "no memory to keep a cause");
+  }
+  *cause = (cafe_command){.type = command, .key = it->key, .now_ms = it->now_ms, .data = it->cause_data};
   it->cause = cause;
   return true;
 }

@@ -84,7 +84,8 @@ struct cafe_given {
 
   saga_instance *instance;
   given_ask *open;
-  const cafe_command *cause;
+  cafe_command *cause; /* its data is handed out once, and spoiled */
+  void *cause_data;
 };
 
 /* ---- given_words.c ---- */

@@ -93,6 +93,9 @@ bool given_saga_hears(cafe_given *it, const cafe_event *event) {
   handed.data = data;
   int code = saga_signal(it->instance, &handed, it->cause, it->now_ms, it->answer, &asks, &changed, &err);
   given_spoil(event->type, data);
+  if (it->cause) {
+    given_spoil(it->cause->type, it->cause_data);
+  }
   it->cause = NULL;
   return took(it, code, &asks, &err);
 }

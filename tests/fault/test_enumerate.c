@@ -96,26 +96,11 @@ static void the_process_may_die_after_any_commit(void **state) {
 
 /* ---- the node's memory ---- */
 
-typedef struct refusing {
-  cafe_allocator allocator;
-  uint64_t calls, from, count, refused;
-} refusing;
-
-static void *refusing_resize(void *block, size_t size, void *user) {
-  refusing *memory = user;
-  if (size) {
-    memory->calls++;
-    if (memory->calls >= memory->from && memory->calls - memory->from < memory->count) {
-      memory->refused++;
-      return NULL;
-    }
-  }
-  return cafe_allocator_default()->resize(block, size, cafe_allocator_default()->user);
-}
-
 static bool play_without_memory(uint64_t n, uint64_t count, bool is_threaded) {
-  refusing memory = {{refusing_resize, NULL}, 0, n, count, 0};
-  memory.allocator.user = &memory;
+  process_heap memory;
+  process_heap_init(&memory, NULL);
+  memory.from = n;
+  memory.count = count;
   cluster_options options = options_of(is_threaded, n);
   options.allocator = &memory.allocator;
   script run = {.cluster = cluster_create(&options)};

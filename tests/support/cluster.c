@@ -43,53 +43,6 @@ enum {
 
 static bool arm(const cluster *c, bool is_armed) { return c->options.arm && c->options.arm(is_armed); }
 
-/* ---- memory of one node ---- */
-
-typedef struct cluster_block {
-  struct cluster_block *prev, *next;
-  size_t size;
-  _Alignas(16) char bytes[];
-} cluster_block;
-
-static void block_free(cluster_heap *heap, cluster_block *block) {
-  DL_DELETE(heap->blocks, block);
-  heap->live--;
-  heap->below->resize(block, 0, heap->below->user);
-}
-
-/* A block moves at each resize, so that a pointer kept over one is found. */
-static void *heap_resize(void *bytes, size_t size, void *user) {
-  cluster_heap *heap = user;
-  cluster_block *old = bytes ? (cluster_block *)(void *)((char *)bytes - offsetof(cluster_block, bytes)) : NULL;
-  if (size == 0) {
-    if (old)
-      block_free(heap, old);
-    return NULL;
-  }
-  cluster_block *made = heap->below->resize(NULL, sizeof *made + size, heap->below->user);
-  if (!made)
-    return NULL;
-  made->size = size;
-  heap->live++;
-  DL_PREPEND(heap->blocks, made);
-  if (old) {
-    memcpy(made->bytes, old->bytes, old->size < size ? old->size : size);
-    block_free(heap, old);
-  }
-  return made->bytes;
-}
-
-static void heap_init(cluster_heap *heap, const cafe_allocator *below) {
-  heap->allocator.resize = heap_resize;
-  heap->allocator.user = heap;
-  heap->below = below ? below : cafe_allocator_default();
-}
-
-static void heap_drop(cluster_heap *heap) {
-  while (heap->blocks)
-    block_free(heap, heap->blocks);
-}
-
 /* ---- chance ---- */
 
 uint64_t cluster_setting(const char *name, uint64_t otherwise) {
@@ -396,7 +349,7 @@ static void end_life(cluster_node *n, node_end how) {
     call->is_lost = true;
   }
   end_store(n, how);
-  heap_drop(&n->heap);
+  process_heap_drop(&n->heap);
   n->node = NULL;
   n->shop = NULL;
 }
@@ -634,7 +587,7 @@ cluster *cluster_create(const cluster_options *options) {
     cluster_node *n = &c->nodes[i];
     n->cluster = c;
     n->services = options->is_split ? 1u << i : CAFE_SHOP_ALL;
-    heap_init(&n->heap, options->allocator);
+    process_heap_init(&n->heap, options->allocator);
     create_loop(n);
   }
   if (options->loses_power)

@@ -12,6 +12,7 @@
 #include "cafe/testing/faults.h"
 #include "cafe/testing/sim.h"
 #include "cafe/transport/inproc.h"
+#include "testing/heap.h"
 
 /*
  * The coffee shop in one seeded world: one node or five, stores that can fail (in memory, or SQLite files), the sandbox
@@ -49,21 +50,13 @@ typedef struct cluster_chances {
   int64_t delay_ms, jitter_ms;
 } cluster_chances;
 
-/* Memory of one node, all of which goes when it is killed. */
-typedef struct cluster_heap {
-  cafe_allocator allocator;
-  const cafe_allocator *below;
-  struct cluster_block *blocks;
-  size_t live;
-} cluster_heap;
-
 typedef struct cluster_node {
   cluster *cluster;
   unsigned services;
   cafe_loop *loop;
   cafe_store *inner, *store;        /* NULL: a file that isn't open */
   cafe_transport *port, *transport; /* the hub's, and the node's over it */
-  cluster_heap heap;
+  process_heap heap;
   cafe_node *node; /* NULL: it is down */
   cafe_shop *shop;
   uint32_t starts;

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "cafe/shop.h"
-#include "failing_alloc.h"
+#include "given_kit.h"
 #include "view/dashboard.h"
 
 #define LINES                                                                                                          \
@@ -485,37 +485,22 @@ static void every_view_has_a_sound_table_and_its_columns(void **unused) {
   assert_true(cafe_schema_find(cafe_order_infos_view.row, cafe_text(cafe_order_infos_view.shown_by)) >= 0);
 }
 
-/* Texts so long that they need memory of their own. */
+/* With all its texts set, so that each needs memory. */
 static void starve(const cafe_view *view, happened what) {
-  static char text[20000];
   static char data[512];
-  memset(text, 'x', sizeof(text));
+  cafe_given *it = NULL;
   memcpy(data, what.data, what.type->width);
   for (uint32_t i = 0; i < what.type->field_count; i++) {
     if (what.type->fields[i].type == CAFE_FIELD_TEXT) {
-      cafe_value value = {.bytes = {text, sizeof(text)}};
+      cafe_value value = {.bytes = cafe_text("a text that is longer than any piece of memory")};
       assert_int_equal(cafe_schema_set(data, what.type, i, &value, NULL), CAFE_OK);
     }
   }
-  failing_alloc memory;
-  int result = CAFE_NOMEM;
-  size_t refused = 0;
-  for (size_t n = 1; failing_alloc_begin(&memory, n); n++) {
-    cafe_arena *arena = cafe_arena_create(&memory.allocator);
-    cafe_event event = {.type = what.type, .aggregate = what.aggregate, .key = 1, .version = 1, .data = data};
-    void *row = calloc(1, view->row->width);
-    if (arena) {
-      cafe_fold said;
-      result = view->fold(&said, row, &event, arena, NULL);
-      assert_int_equal(result, memory.refused ? CAFE_NOMEM : CAFE_OK);
-      refused += result == CAFE_NOMEM;
-    }
-    free(row);
-    cafe_arena_destroy(arena);
-    failing_alloc_end(&memory);
-  }
-  assert_int_equal(refused, 1);
-  assert_int_equal(result, CAFE_OK);
+  assert_int_equal(cafe_given_view(&it, view, NULL, NULL), CAFE_OK);
+  cafe_given_stream(it, what.aggregate, 1);
+  cafe_given_event(it, what.type, data, what.type->width);
+  cafe_given_starve(it);
+  given_end(it);
 }
 
 static void without_memory_a_fold_says_so(void **unused) {
