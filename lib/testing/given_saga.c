@@ -176,7 +176,7 @@ bool cafe_when_answered(cafe_given *it, const cafe_schema *command, cafe_verdict
 
 bool cafe_when_failed(cafe_given *it, const cafe_schema *command, cafe_code code) {
   given_ask open;
-  return take_open(it, &open, command) && answer(it, &open, code, (cafe_verdict)0);
+  return take_open(it, &open, command) && answer(it, &open, (int)code, (cafe_verdict)0);
 }
 
 bool cafe_when_restarted(cafe_given *it) {
