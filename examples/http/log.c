@@ -33,16 +33,18 @@ static void add_name(line *to, const char *name) {
   add(to, "\":", 2);
 }
 
+/* A line of the log is ours, whatever a client sends. */
+static bool is_shown(char byte, bool is_utf8) {
+  bool is_control = (unsigned char)byte < 0x20 || byte == 0x7F;
+  return !is_control && (is_utf8 || (unsigned char)byte < 0x80);
+}
+
 static void add_text(line *to, const char *name, cafe_slice text) {
   bool is_utf8 = json_is_utf8(text);
   add_name(to, name);
   add(to, "\"", 1);
   for (size_t i = 0; i < text.size; i++) {
-    char byte = text.data[i];
-    bool is_control = (unsigned char)byte < 0x20 || byte == 0x7F;
-    if (is_control || (!is_utf8 && (unsigned char)byte >= 0x80)) {
-      byte = '?';
-    }
+    char byte = is_shown(text.data[i], is_utf8) ? text.data[i] : '?';
     if (byte == '"' || byte == '\\') {
       add(to, "\\", 1);
     }
@@ -117,10 +119,9 @@ void http_log(const cafe_log *log, cafe_log_level level, const char *part, uint6
   va_start(arguments, format);
   (void)vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  bool is_utf8 = json_is_utf8(cafe_text(text));
   for (char *at = text; *at; at++) {
-    if ((unsigned char)*at < 0x20 || *at == 0x7F) {
-      *at = ' ';
-    }
+    *at = is_shown(*at, is_utf8) ? *at : '?';
   }
   (void)clock_gettime(CLOCK_REALTIME, &now);
   cafe_log_record record = {.size = sizeof record,
