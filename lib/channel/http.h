@@ -23,7 +23,6 @@ typedef struct http_channel http_channel;
 /* What a kind of channel sends. BORROW: the delivery's arena. */
 typedef struct http_request {
   const char *url;
-  const char *content_type;
   const char *body;
   const char *idempotency_key; /* NULL: there is none */
 } http_request;
@@ -42,6 +41,7 @@ typedef struct http_kind {
                cafe_err *err);
   /* What the answer is. */
   int (*judge)(const http_channel *self, const http_answer *answer, cafe_err *err);
+  const char *content_type;
   bool keeps_connections;
 } http_kind;
 

@@ -64,7 +64,9 @@ static int read_url(url_parts *out, const http_channel *self, const char *what, 
   return CAFE_OK;
 }
 
-static bool is_https(const url_parts *parts) { return strcmp(parts->scheme, "https") == 0; }
+static bool has_scheme(const url_parts *parts, const char *name) {
+  return parts->scheme && strcmp(parts->scheme, name) == 0;
+}
 
 static bool is_this_machine(const char *host) {
   bool is_127 = strncmp(host, "127.", 4) == 0 && host[strspn(host, "0123456789.")] == '\0';
@@ -77,11 +79,11 @@ int check_url(http_channel *self, const http_settings *settings, cafe_err *err) 
     return cafe_fail(err, CAFE_INVALID, "channel %s: url is NULL, and needed", self->base.name);
   }
   int code = read_url(&parts, self, "url", settings->url, err);
-  if (code == CAFE_OK && !is_https(&parts) && strcmp(parts.scheme, "http") != 0) {
+  if (code == CAFE_OK && !has_scheme(&parts, "https") && !has_scheme(&parts, "http")) {
     code = cafe_fail(err, CAFE_INVALID, "channel %s: its url begins with http:// or https://", self->base.name);
   }
   bool has_token = self->token || self->token_file;
-  if (code == CAFE_OK && has_token && !is_https(&parts) && !settings->allows_clear_token &&
+  if (code == CAFE_OK && has_token && !has_scheme(&parts, "https") && !settings->allows_clear_token &&
       !is_this_machine(parts.host)) {
     code = cafe_fail(err, CAFE_INVALID,
                      "channel %s: its token would go to %s in the clear: use https, or set allows_clear_token",
@@ -102,7 +104,7 @@ int check_proxy(const http_channel *self, cafe_err *err) {
     return CAFE_OK;
   }
   int code = read_url(&parts, self, "proxy", self->proxy, err);
-  if (code == CAFE_OK && !is_https(&parts) && strcmp(parts.scheme, "http") != 0) {
+  if (code == CAFE_OK && !has_scheme(&parts, "https") && !has_scheme(&parts, "http")) {
     code = cafe_fail(err, CAFE_INVALID, "channel %s: its proxy begins with http:// or https://", self->base.name);
   }
   parts_free(&parts);

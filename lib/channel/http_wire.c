@@ -270,7 +270,7 @@ static int add_header(http_send *send, const char *name, const char *value, cafe
   char line[sizeof(bearer) + HTTP_TOKEN_MAX];
   struct curl_slist *list = NULL;
   assert(strlen(name) + strlen(value) < sizeof(line));
-  memcpy(line, name, strlen(name));
+  memcpy(line, name, strlen(name) + 1);
   memcpy(line + strlen(name), value, strlen(value) + 1);
   list = curl_slist_append(send->headers, line);
   secret_wipe(line, sizeof(line));
@@ -302,7 +302,7 @@ static int add_token(http_send *send, cafe_err *err) {
 }
 
 static int add_headers(http_send *send, const http_request *request, cafe_err *err) {
-  int code = add_header(send, "Content-Type: ", request->content_type, err);
+  int code = add_header(send, "Content-Type: ", send->channel->kind->content_type, err);
   if (code == CAFE_OK) {
     code = add_header(send, "Expect:", "", err); /* not sent: no turn is spent on asking first */
   }

@@ -105,8 +105,9 @@ static const char *receiver_list(cafe_arena *arena, cafe_slice uuids, bool is_li
   *to++ = '"';
   for (; *escaped; escaped++) {
     if (*escaped == ',' && is_list) {
-      memcpy(to, "\",\"", 3);
-      to += 3;
+      *to++ = '"';
+      *to++ = ',';
+      *to++ = '"';
     } else {
       *to++ = *escaped;
     }
@@ -140,7 +141,6 @@ static int write_request(http_request *out, const http_channel *base, const cafe
                          cafe_err *err) {
   const kakao *self = (const kakao *)base;
   out->url = base->url;
-  out->content_type = "application/x-www-form-urlencoded;charset=utf-8";
   out->body = write_body(self, delivery, arena);
   return out->body ? CAFE_OK : http_no_memory(base, err);
 }
@@ -255,7 +255,10 @@ static int judge(const http_channel *base, const http_answer *answer, cafe_err *
 
 /* ---- making ---- */
 
-static const http_kind kakao_kind = {.write = write_request, .judge = judge, .keeps_connections = false};
+static const http_kind kakao_kind = {.write = write_request,
+                                     .judge = judge,
+                                     .content_type = "application/x-www-form-urlencoded;charset=utf-8",
+                                     .keeps_connections = false};
 
 static int check_receivers(const cafe_kakao_options *options, cafe_err *err) {
   const char *at = options->receivers;
@@ -351,7 +354,7 @@ int cafe_kakao_create(cafe_channel **out, cafe_loop *loop, const cafe_kakao_opti
                       const cafe_allocator *allocator, cafe_err *err) {
   cafe_kakao_options options;
   kakao *self = NULL;
-  char *url;
+  char *url = NULL;
   int code = SIZED_READ(&options, given, cafe_kakao_options, burst, "CAFE_KAKAO_OPTIONS_INIT", err);
   if (code == CAFE_OK) {
     code = check_options(&options, err);

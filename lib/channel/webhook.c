@@ -11,13 +11,13 @@ enum { IN_FLIGHT_MAX = 8 };
 static int write_request(http_request *out, const http_channel *self, const cafe_delivery *delivery, cafe_arena *arena,
                          cafe_err *err) {
   out->url = self->url;
-  out->content_type = "application/json";
   out->idempotency_key = delivery->notification_id;
   out->body = json_delivery(arena, delivery);
   return out->body ? CAFE_OK : http_no_memory(self, err);
 }
 
-static const http_kind webhook = {.write = write_request, .judge = http_judge, .keeps_connections = true};
+static const http_kind webhook = {
+    .write = write_request, .judge = http_judge, .content_type = "application/json", .keeps_connections = true};
 
 int cafe_webhook_create(cafe_channel **out, cafe_loop *loop, const cafe_webhook_options *given,
                         const cafe_allocator *allocator, cafe_err *err) {
