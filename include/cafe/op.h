@@ -157,9 +157,10 @@ CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *agg
 
 /* Waits until the node's view holds everything up to position (COPY): err is NULL then. An inline one does so as soon
  * as the position is committed, so at once; it reads the node's own log only. timeout_ms from now; 0: without end. done
- * gets CAFE_TIMEOUT or CAFE_CANCELED else. CAFE_INVALID: not started, or a position of a log that the view doesn't
- * read, or, for the node's own log, beyond its head; CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing),
- * CAFE_NOMEM. Since 0.1. */
+ * gets CAFE_TIMEOUT or CAFE_CANCELED else, or CAFE_INVALID: the log was restored from a backup and refuses the view,
+ * the text says what to do. The call: CAFE_INVALID (not started, or a position of a log that the view doesn't read, or,
+ * for the node's own log, beyond its head, or the same refusal), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE
+ * (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
                                 int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user,
                                 cafe_err *err);

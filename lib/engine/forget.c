@@ -125,9 +125,10 @@ static const char *mark_name(const cafe_view *view, cafe_arena *arena) {
   return arena_printf(arena, "%s forgotten", view->name);
 }
 
-int forget_mark(int64_t *before_ms, cafe_store *store, uint64_t log_id, const cafe_view *view, cafe_err *err) {
-  mark_reading reading = {log_id, 0};
-  cafe_arena *arena = cafe_arena_create(NULL);
+int forget_mark(int64_t *before_ms, cafe_node *node, const cafe_view *view, cafe_err *err) {
+  cafe_store *store = node->store;
+  mark_reading reading = {node->log_id, 0};
+  cafe_arena *arena = cafe_arena_create(&node->allocator);
   const char *name = arena ? mark_name(view, arena) : NULL;
   int code = name ? store->ops->read_checkpoints(store, name, see_mark, &reading, err)
                   : cafe_fail(err, CAFE_NOMEM, "no memory to look at %s", view->name);

@@ -92,8 +92,7 @@ static uint64_t conflicts(cluster *c) {
 
 static int64_t mark_of(cluster *c) {
   int64_t before_ms = -1;
-  cafe_store *inner = c->nodes[0].inner;
-  assert_int_equal(forget_mark(&before_ms, inner, c->nodes[0].node->log_id, &cafe_notifications_view, NULL), CAFE_OK);
+  assert_int_equal(forget_mark(&before_ms, c->nodes[0].node, &cafe_notifications_view, NULL), CAFE_OK);
   return before_ms;
 }
 
