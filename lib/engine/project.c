@@ -156,13 +156,12 @@ static size_t bytes_of(const cafe_schema *type, const void *row) {
   return bytes;
 }
 
-/* *last is the last one that was looked at: on failure the one at fault. *count is how many rows are to be written,
- * letters too. */
+/* *count is how many rows are to be written, letters too; *n the last one's position. *at_fault: who fails. */
 static int fold_events(struct consumer *consumer, const batch_event *queue, view_row **dirty, uint32_t *count,
-                       const batch_event **last, cafe_err *err) {
+                       uint64_t *n, const batch_event **at_fault, cafe_err *err) {
   const cafe_view *view = consumer->node->registry.views[consumer->index].type;
   for (const batch_event *at = queue; at; at = at->next) {
-    *last = at;
+    *n = at->event.position.n;
     if (at->fate != FATE_TAKE) {
       ++*count;
       continue;
@@ -172,8 +171,10 @@ static int fold_events(struct consumer *consumer, const batch_event *queue, view
     int code = row_of(&row, consumer, &at->event, err);
     if (!code && row)
       code = view_fold(&fold, view, row->row, &at->event, consumer->projection->arena, err);
-    if (code)
+    if (code) {
+      *at_fault = at;
       return code;
+    }
     if (!row)
       continue;
     consumer->projection->text_bytes += bytes_of(view->row, row->row);
@@ -187,17 +188,15 @@ static int fold_events(struct consumer *consumer, const batch_event *queue, view
   return CAFE_OK;
 }
 
-/* *last: as in fold_events; NULL where no event is at fault. */
-static int write_partition(struct consumer *consumer, uint32_t partition, const batch_event **last, cafe_err *err) {
+static int write_partition(struct consumer *consumer, uint32_t partition, const batch_event **at_fault, cafe_err *err) {
   cafe_node *node = consumer->node;
   const cafe_table *table = &node->registry.views[consumer->index].table;
   view_row *dirty = NULL;
   uint32_t count = 0;
-  int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, last, err);
+  uint64_t n = 0;
+  int code = fold_events(consumer, consumer->queues[partition], &dirty, &count, &n, at_fault, err);
   if (code)
     return code;
-  uint64_t n = (*last)->event.position.n;
-  *last = NULL;
   if (!count && !consumer->letter) {
     consumer->applied[partition] = n;
     return CAFE_OK;
@@ -231,7 +230,7 @@ static int write_partition(struct consumer *consumer, uint32_t partition, const 
     rows[made->store.row_count++] = *consumer->letter;
   consumer_move(checkpoint, consumer, partition, n);
   made->store.size = sizeof made->store;
-  made->store.key = consumer->queues[partition]->event.key;
+  made->store.key = rows[0].key;
   made->store.rows = rows;
   made->store.checkpoints = checkpoint;
   made->store.checkpoint_count = !consumer->letter;
@@ -314,7 +313,7 @@ static void read_done(storage_job *base) {
 static int find_rows(struct consumer *consumer, read_job *job, const batch_event **at_fault, cafe_err *err) {
   for (uint32_t p = 0; p < CAFE_PARTITIONS; p++) {
     for (batch_event *at = consumer->queues[p]; at; at = at->next) {
-      view_row *row;
+      view_row *row = NULL;
       at->fate = letter_fate_of(consumer, at);
       if (at->fate != FATE_TAKE)
         continue;

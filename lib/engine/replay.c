@@ -170,27 +170,37 @@ static void dropped(struct unit *unit, int code, const cafe_err *err) {
 
 /* ---- handing one out ---- */
 
-/* What the letter is, as a record. */
-static int make_record(batch_event **out, cafe_node *node, cafe_err *err) {
+static batch_event *no_record(cafe_err *err) {
+  cafe_fail(err, CAFE_NOMEM, "no memory to replay a letter");
+  return NULL;
+}
+
+/* What the letter is, as a record. NULL: why not. */
+static batch_event *make_record(cafe_node *node, cafe_err *err) {
   const struct letters *letters = node->letters;
   const cafe_dead_letter *row = &letters->row;
   const replay *it = letters->current;
   cafe_arena *arena = letters->replayer.arena;
   const event_type *type = registry_event(node, row->event.data);
-  if (!type || strcmp(node->registry.aggregates[type->aggregate].type->name, row->aggregate.data) != 0)
-    return cafe_fail(err, CAFE_INVALID, "nobody here knows the event %s of %s any more: drop the letter",
-                     row->event.data, row->aggregate.data);
-  if (it->type && it->type != type->schema)
-    return cafe_fail(err, CAFE_INVALID, "the letter is of %s, not of %s: hand in the data of that one",
-                     type->schema->name, it->type->name);
+  const char *owner = type ? node->registry.aggregates[type->aggregate].type->name : NULL;
+  if (!type || !cafe_slice_equal(cafe_text(owner), row->aggregate)) {
+    cafe_fail(err, CAFE_INVALID, "nobody here knows the event %.*s of %.*s any more: drop the letter",
+              (int)row->event.size, row->event.data, (int)row->aggregate.size, row->aggregate.data);
+    return NULL;
+  }
+  if (it->type && it->type != type->schema) {
+    cafe_fail(err, CAFE_INVALID, "the letter is of %s, not of %s: hand in the data of that one", type->schema->name,
+              it->type->name);
+    return NULL;
+  }
   batch_event *made = cafe_arena_alloc(arena, sizeof *made);
   void *data = made ? cafe_arena_alloc(arena, type->schema->width) : NULL;
   if (!data)
-    return cafe_fail(err, CAFE_NOMEM, "no memory to replay a letter");
+    return no_record(err);
   made->type = type;
   made->data = it->type ? it->data : row->data;
   made->event.type = type->schema;
-  made->event.aggregate = node->registry.aggregates[type->aggregate].type->name;
+  made->event.aggregate = owner;
   made->event.key = it->key;
   made->event.version = (uint64_t)row->version;
   made->event.time_ms = row->time_ms;
@@ -198,8 +208,7 @@ static int make_record(batch_event **out, cafe_node *node, cafe_err *err) {
   made->event.position.shard = (uint32_t)row->shard;
   made->event.position.n = (uint64_t)row->n;
   made->event.trace = row->trace;
-  *out = made;
-  return record_read(made, data, arena) ? cafe_fail(err, CAFE_NOMEM, "no memory to replay a letter") : CAFE_OK;
+  return record_read(made, data, arena) ? no_record(err) : made;
 }
 
 static int hand_out(cafe_node *node, cafe_err *err) {
@@ -209,11 +218,10 @@ static int hand_out(cafe_node *node, cafe_err *err) {
   int index = letter_reader(node, (consumer_kind)row->reader, row->name);
   if (index < 0)
     return cafe_fail(err, CAFE_INVALID, "what the letter is for, %s, isn't hosted here: host it, or drop the letter",
-                     row->name.data);
-  batch_event *record = NULL;
-  int code = make_record(&record, node, err);
-  if (code)
-    return code;
+                     row->name.data ? row->name.data : "");
+  batch_event *record = make_record(node, err);
+  if (!record)
+    return err->code;
   project_destroy(to); /* the view may be another one now */
   to->kind = (consumer_kind)row->reader;
   to->index = (uint32_t)index;

@@ -395,7 +395,7 @@ static void a_letter_whose_policy_asks_for_nothing_any_more_is_done_by_that(void
 }
 
 /* Writes letters past the node: one of each key from `first` on. */
-static void put_letters(kitchen *k, uint64_t first, uint32_t count) {
+static void put_letters(kitchen *k, const char *event, uint64_t first, uint32_t count) {
   enum { BATCH = 512 };
   static cafe_unit units[BATCH];
   static cafe_row_write rows[BATCH];
@@ -406,7 +406,7 @@ static void put_letters(kitchen *k, uint64_t first, uint32_t count) {
                                 .name = cafe_text("fills"),
                                 .subscription = cafe_text("fills<."),
                                 .aggregate = cafe_text("jar"),
-                                .event = cafe_text("Stirred"),
+                                .event = cafe_text(event),
                                 .attempts = 5};
   for (uint32_t done = 0; done < count; done += BATCH) {
     for (uint32_t i = 0; i < BATCH; i++) {
@@ -428,7 +428,7 @@ static void a_subscription_that_has_parked_too_many_keys_stands_still(void **sta
   poison_it("fills", CAFE_DENIED, -1);
   kitchen_up(k);
   kitchen_down(k);
-  put_letters(k, 1000, KEYS);
+  put_letters(k, "Stirred", 1000, KEYS);
   kitchen_up(k);
   assert_int_equal(dead_letters(k), KEYS);
   stir(k, 7, POISON);
@@ -443,6 +443,22 @@ static void a_subscription_that_has_parked_too_many_keys_stands_still(void **sta
   kitchen_run(k, MINUTE_US);
   assert_int_equal(dead_letters(k), KEYS);
   assert_string_equal(fills_of(k, 108), "1");
+  kitchen_close(k);
+}
+
+static void a_letter_of_an_event_that_nobody_knows_can_only_be_dropped(void **state) {
+  (void)state;
+  kitchen *k = letters_open(IN_MEMORY);
+  kitchen_up(k);
+  kitchen_down(k);
+  put_letters(k, "Thrown", 1000, 1);
+  kitchen_up(k);
+  letter_call refused = replay_letter(k, 1000, 1, NULL);
+  assert_int_equal(refused.code, CAFE_INVALID);
+  assert_string_equal(refused.text, "nobody here knows the event Thrown of jar any more: drop the letter");
+  uint64_t before = dead_letters(k);
+  assert_int_equal(drop_letter(k, 1000, 1, "nobody knows it").code, CAFE_OK);
+  assert_int_equal(dead_letters(k), before - 1);
   kitchen_close(k);
 }
 
@@ -461,6 +477,7 @@ int main(void) {
       cmocka_unit_test(letters_of_a_policy_that_isnt_hosted_wait_for_it_or_are_dropped),
       cmocka_unit_test(a_letter_whose_policy_asks_for_nothing_any_more_is_done_by_that),
       cmocka_unit_test(a_subscription_that_has_parked_too_many_keys_stands_still),
+      cmocka_unit_test(a_letter_of_an_event_that_nobody_knows_can_only_be_dropped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
