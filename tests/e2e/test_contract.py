@@ -43,13 +43,6 @@ class Raw(Case):
     def statuses(self, answer):
         return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
-    def resident_kb(self):
-        with open(f"/proc/{self.shop.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
-    def sockets(self):
-        return len(os.listdir(f"/proc/{self.shop.process.pid}/fd"))
-
 
 class Requests(Raw):
     def test_what_two_readers_could_read_differently_is_refused_and_ends_the_connection(self):
@@ -319,12 +312,12 @@ class Hostile(Raw):
         super().setUp()
         for _ in range(20):
             self.shop.order()
-        self.before_kb, self.before_sockets = self.resident_kb(), self.sockets()
+        self.before_kb, self.before_files = self.shop.resident_kb(), self.shop.files()
 
     def assert_unharmed(self, allowed_kb):
         self.shop.order()
-        soon(lambda: self.sockets() <= self.before_sockets, "all connections are let go", timeout=60)
-        self.assertLess(self.resident_kb() - self.before_kb, allowed_kb)
+        soon(lambda: self.shop.files() <= self.before_files, "all connections are let go", timeout=60)
+        self.assertLess(self.shop.resident_kb() - self.before_kb, allowed_kb)
         self.assertEqual(self.shop.stop(), 0)
 
     # X15: garbage.
@@ -387,7 +380,7 @@ class Hostile(Raw):
             each.sendall(start)
         for _ in range(5):
             self.shop.order()
-        self.assertLess(self.resident_kb() - self.before_kb, 65536)
+        self.assertLess(self.shop.resident_kb() - self.before_kb, 65536)
         for each in held:
             each.close()
         self.assert_unharmed(32768)

@@ -3,7 +3,6 @@
 
 import http.client
 import json
-import os
 import resource
 import signal
 import socket
@@ -196,24 +195,16 @@ class Streaming(Case):
 
     # ---- those who leave, are slow, or many ----
 
-    def files(self):
-        return len(os.listdir(f"/proc/{self.shop.process.pid}/fd"))
-
-    def resident_kb(self):
-        with open(f"/proc/{self.shop.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
-
     def test_a_client_that_leaves_is_let_go_without_anything_to_write(self):
-        before = self.files()
         streams = [Stream(self.shop) for _ in range(20)]
-        self.assertGreaterEqual(self.files(), before + 20)
+        self.assertGreaterEqual(self.shop.connections(DASHBOARD), 20)
         for each in streams:
             each.close()
-        soon(lambda: self.files() <= before, "all of them are let go", timeout=5)
+        soon(lambda: not self.shop.connections(DASHBOARD), "all of them are let go", timeout=5)
         with self.shop.connect(DASHBOARD) as rude:
             rude.sendall(REQUEST + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * 100)  # and goes with all this unread
             rude.recv(100)
-        soon(lambda: self.files() <= before, "that one too", timeout=5)
+        soon(lambda: not self.shop.connections(DASHBOARD), "that one too", timeout=5)
 
     def test_a_half_closed_client_goes_on_reading(self):
         with self.shop.connect(DASHBOARD) as half:
@@ -234,13 +225,13 @@ class Streaming(Case):
             slow.sendall(REQUEST)
             begun = slow.recv(50)
             quick = self.stream()
-            before = self.resident_kb()
+            before = self.shop.resident_kb()
             orders = []
             for _ in range(300):
                 orders.append(self.shop.order(productId="통" * 64, customerId="가" * 64))
             found = self.until(quick, "TicketReceived", orders[-1])
             self.assertEqual(self.seen(found), self.stored())
-            self.assertLess(self.resident_kb() - before, 32768)
+            self.assertLess(self.shop.resident_kb() - before, 32768)
             answer = begun
             while answer.count(b"event: TicketReceived") < 300:  # it gets all of it, too
                 answer += slow.recv(65536)
@@ -249,7 +240,6 @@ class Streaming(Case):
     def test_five_hundred_clients_at_once(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(2048, hard)), hard))
-        before = self.files()
         clients = [Stream(self.shop) for _ in range(500)]
         orders = [self.shop.order() for _ in range(5)]
         wanted = None
@@ -259,7 +249,7 @@ class Streaming(Case):
             self.assertEqual(found, wanted)
             client.close()
         self.assertEqual(wanted, self.stored())
-        soon(lambda: self.files() <= before, "all of them are let go")
+        soon(lambda: not self.shop.connections(DASHBOARD), "all of them are let go")
 
     def test_a_drain_ends_streams_as_they_should_end(self):
         order = self.shop.order()
