@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * JSON out. Whatever goes in, what comes out is one valid JSON text: a comma stands before every member but the first
- * (the byte before tells which that is; a space is before the text), and bytes that aren't UTF-8 become U+FFFD. Field tables do the rest, so that a
- * field added to a row shows without a line here.
+ * (the byte before tells which that is; a space is before the text), and bytes that aren't UTF-8 become U+FFFD. Field
+ * tables do the rest, so that a field added to a row shows without a line here.
  */
 #include "http/json.h"
 #include "http/moment.h"

@@ -8,9 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum {
-  SEND_BUFFER = 131072 /* the system's, of a connection: left to itself it takes megabytes for a client that doesn't read */
-};
+/* The system's, of a connection: left to itself it takes megabytes for a client that doesn't read. */
+enum { SEND_BUFFER = 131072 };
 
 int exchange_listen(int *out, const char *host, int port, cafe_err *err) {
   char service[16];

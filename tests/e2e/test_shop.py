@@ -116,7 +116,8 @@ class Life(Case):
 
     # F2: exactly one payment of that amount, Approved, after every 201.
     def test_an_order_is_paid_once_and_exactly(self):
-        for amount, currency, shown in ((2, "KRW", 2), ("1000000000000", "KRW", 10**12), ("0.07", "USD", 0.07), (0, "KRW", 0)):
+        for amount, currency, shown in ((2, "KRW", 2), ("1000000000000", "KRW", 10**12), ("0.07", "USD", 0.07),
+                                        (0, "KRW", 0)):
             order = self.shop.order(amount=amount, currency=currency)
             payments = [(each["paymentId"], each["amount"], each["currency"], each["status"])
                         for each in self.shop.listed(PAY, "/payments", orderId=order)]

@@ -140,7 +140,8 @@ class Streaming(Case):
         self.assertEqual(self.shop.post(APP, "/orders", SEED).status, 503)
         self.shop.put(PAY, "/sandbox", {"mode": "approve"})
         order = self.shop.order()
-        for found in (self.until(stream, "TicketReceived", order), self.until(self.stream("0"), "TicketReceived", order)):
+        for each in (stream, self.stream("0")):
+            found = self.until(each, "TicketReceived", order)
             self.assertEqual({each["data"]["orderId"] for each in found}, {order})
         self.assertNotEqual(order, declined)
 
