@@ -605,6 +605,61 @@ static void every_call_of_the_store_may_fail(void **state) {
   }
 }
 
+static void crash(kit *k, backend which) {
+  cafe_faulty_store_kill(k->store);
+  kit_stop(k);
+  if (which == SQLITE) {
+    cafe_store_destroy(k->store);
+    cafe_store_destroy(k->inner);
+    assert_int_equal(cafe_sqlite_create(&k->inner, "changes.db", NULL, NULL), CAFE_OK);
+    assert_int_equal(cafe_faulty_store_create(&k->store, k->inner, NULL, NULL), CAFE_OK);
+  } else {
+    cafe_faulty_store_revive(k->store);
+    cafe_faulty_store_set(k->store, NULL);
+  }
+  assert_int_equal(kit_start(k), CAFE_OK);
+}
+
+static void a_follower_goes_on_behind_his_last_page_after_any_crash(void **state) {
+  (void)state;
+  for (backend which = MEMORY; which < BACKENDS; which++) {
+    kit k;
+    open_kit(&k, which);
+    follower followers[] = {{.k = &k, .view = &totals_view, .limit = 3}, {.k = &k, .view = &boxes_view, .limit = 100}};
+    uint64_t seed = 11;
+    for (int round = 0; round < 60; round++) {
+      call calls[8];
+      cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+      for (int i = 0; i < 2; i++) {
+        followers[i].has_ended = false;
+        next_page(&followers[i]);
+      }
+      seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+      faults.die_after_commit = 1 + (seed >> 33) % 6;
+      cafe_faulty_store_set(k.store, &faults);
+      for (uint64_t i = 0; i < 8; i++) {
+        add one = {1, {NULL, 0}};
+        assert_int_equal(kit_send(&k, &calls[i], &add_type, 1 + i % 3, &one), CAFE_OK);
+      }
+      cafe_sim_run(k.loop, cafe_sim_now_us(k.loop) + (int64_t)((seed >> 40) % 5000));
+      crash(&k, which);
+      assert_true(followers[0].has_ended && followers[1].has_ended);
+    }
+    for (int i = 0; i < 2; i++) {
+      followers[i].has_ended = false;
+      next_page(&followers[i]);
+    }
+    kit_run(&k, 5000);
+    for (uint64_t key = 1; key <= 3; key++) {
+      call now = kit_add(&k, key, 1);
+      kit_run(&k, 5000);
+      for (int i = 0; i < 2; i++)
+        assert_int_equal(followers[i].versions[key], now.version);
+    }
+    close_kit(&k);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_event_comes_with_its_row),
@@ -620,6 +675,7 @@ int main(void) {
       cmocka_unit_test(a_view_over_the_log_of_another_node_is_refused_for_now),
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(every_call_of_the_store_may_fail),
+      cmocka_unit_test(a_follower_goes_on_behind_his_last_page_after_any_crash),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
