@@ -64,7 +64,7 @@ static int fails_to_sync(int fd) {
 #define REAL(function)                                                                                                 \
   static __typeof__(&function) real;                                                                                   \
   if (!real)                                                                                                           \
-    *(void **)&real = dlsym(RTLD_NEXT, #function)
+  *(void **)&real = dlsym(RTLD_NEXT, #function)
 
 #define REFUSE(failure)                                                                                                \
   do {                                                                                                                 \

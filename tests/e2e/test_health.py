@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a shop is when something under it fails: what it tells those who watch it, what it refuses, and what it keeps."""
 
+import json
 import os
 import random
 import select
@@ -19,6 +20,7 @@ from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Case, Shop, b
 
 BINARY = binary()
 BAD_DISK = os.path.abspath(sys.argv.pop(1))  # the library to preload
+BODY = json.dumps(SEED).encode()
 EVERY = (APP, PAY, STORE, CUSTOMER, DASHBOARD)
 
 
@@ -161,14 +163,13 @@ class Health(Watched):
     def test_a_gateway_that_hangs_changes_neither(self):
         order = self.shop.order()
         self.shop.put(PAY, "/sandbox", {"mode": "hang"})
-        caller = threading.Thread(target=lambda: self.shop.post(APP, "/orders", SEED))
-        caller.start()
-        soon(lambda: self.shop.get(PAY, "/sandbox").json["inFlight"] == 1, "a payment hangs")
-        self.assertEqual(self.health("/livez"), [200] * 5)
-        self.assertEqual(self.health("/readyz"), [200] * 5)
-        self.shop.act(order, "accept")
-        self.shop.put(PAY, "/sandbox", {"mode": "approve"})
-        caller.join()
+        with self.shop.connect(APP) as caller:
+            caller.sendall(b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                           b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY))
+            soon(lambda: self.shop.get(PAY, "/sandbox").json["inFlight"] == 1, "a payment hangs")
+            self.assertEqual(self.health("/livez"), [200] * 5)
+            self.assertEqual(self.health("/readyz"), [200] * 5)
+            self.shop.act(order, "accept")
 
     # C11: who drains is alive, and gets nothing new to do.
     def test_a_drain_is_alive_and_not_ready(self):
