@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/sized.h"
@@ -147,16 +148,27 @@ static bool refuse(cafe_crash_report *out, const char *why, const char *what) {
   return false;
 }
 
+/* The number behind the next colon, and on to its end. False: there is none. */
+static bool take_number(uint64_t *out, const char **at) {
+  char *end = NULL;
+  if (**at != ':' || (*at)[1] < '0' || (*at)[1] > '9') {
+    return false;
+  }
+  *out = strtoull(*at + 1, &end, 10);
+  *at = end;
+  return true;
+}
+
 static bool play_only(const plan *self, const char *word) {
-  char name[32];
-  uint32_t node;
-  uint64_t n, seed;
+  uint64_t node, n, seed;
   bool was_hit;
+  size_t size = strcspn(word, ":");
+  const char *at = word + size;
   uint32_t nodes = self->scenario->nodes ? self->scenario->nodes : 1;
-  if (sscanf(word, "%31[a-z-]:%" SCNu32 ":%" SCNu64 ":%" SCNu64, name, &node, &n, &seed) == 4 && node < nodes) {
+  if (take_number(&node, &at) && take_number(&n, &at) && take_number(&seed, &at) && !*at && node < nodes) {
     for (int kind = 0; kind < CAFE_CRASH_KINDS; kind++) {
-      if (strcmp(name, kinds[kind].word) == 0) {
-        return play(self, (cafe_crash_kind)kind, node, n, seed, &was_hit);
+      if (strlen(kinds[kind].word) == size && memcmp(word, kinds[kind].word, size) == 0) {
+        return play(self, (cafe_crash_kind)kind, (uint32_t)node, n, seed, &was_hit);
       }
     }
   }

@@ -47,22 +47,32 @@ static void failed(crash_call *call, const cafe_err *err) {
 }
 
 /* What is kept under a client's key, so that a repeat is told what the first was. */
+typedef struct kept_answer {
+  uint64_t key;
+  uint64_t version;
+  cafe_verdict verdict;
+  char reason[48];
+} kept_answer;
+
 static int keep(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
-  char text[128];
+  kept_answer kept;
   (void)user;
-  snprintf(text, sizeof(text), "%d %" PRIu64 " %" PRIu64 " %.47s", (int)outcome->verdict, outcome->key,
-           outcome->version, outcome->reason ? outcome->reason : "");
-  return cafe_arena_copy(out, arena, cafe_text(text));
+  memset(&kept, 0, sizeof(kept)); /* its padding too */
+  kept.key = outcome->key;
+  kept.version = outcome->version;
+  kept.verdict = outcome->verdict;
+  snprintf(kept.reason, sizeof(kept.reason), "%s", outcome->reason ? outcome->reason : "");
+  return cafe_arena_copy(out, arena, (cafe_slice){(const char *)&kept, sizeof(kept)});
 }
 
-static void take_kept(cafe_crash_answer *answer, cafe_slice kept) {
-  char text[128];
-  int verdict = 0, used = 0;
-  snprintf(text, sizeof(text), "%.*s", (int)kept.size, kept.data);
-  (void)sscanf(text, "%d %" SCNu64 " %" SCNu64 " %n", &verdict, &answer->key, &answer->version, &used);
-  answer->verdict = (cafe_verdict)verdict;
+static void take_kept(cafe_crash_answer *answer, cafe_slice bytes) {
+  kept_answer kept;
+  memcpy(&kept, bytes.data, sizeof(kept));
+  answer->verdict = kept.verdict;
+  answer->key = kept.key;
+  answer->version = kept.version;
   answer->event = NULL;
-  snprintf(answer->reason, sizeof(answer->reason), "%s", text + used);
+  memcpy(answer->reason, kept.reason, sizeof(answer->reason));
 }
 
 static void take(cafe_crash_answer *answer, const cafe_outcome *outcome) {
@@ -84,7 +94,7 @@ static void done(const cafe_err *err, const cafe_outcome *outcome, void *user) {
     return;
   }
   call->answer.code = CAFE_OK;
-  if (outcome->replayed) {
+  if (outcome->replayed && outcome->reply.size == sizeof(kept_answer)) {
     take_kept(&call->answer, outcome->reply);
   } else {
     take(&call->answer, outcome);

@@ -233,12 +233,12 @@ static int check_script(const cafe_crash_worker *script, cafe_err *err) {
 
 int cafe_crash_employ(cafe_crash *run, cafe_node *node, const cafe_crash_worker *script, cafe_err *err) {
   int code = check_script(script, err);
-  crash_employee *employee = code ? NULL : cafe_arena_alloc(run->arena, sizeof(*employee));
-  if (!code && !employee) {
-    code = cafe_fail(err, CAFE_NOMEM, "no memory to employ a worker of %s", script->task->name);
-  }
   if (code) {
     return code;
+  }
+  crash_employee *employee = cafe_arena_alloc(run->arena, sizeof(*employee));
+  if (!employee) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory to employ a worker of %s", script->task->name);
   }
   employee->run = run;
   employee->script = script;

@@ -307,8 +307,10 @@ static int create_world(cafe_crash *run, cafe_err *err) {
   options.late_max_us = is_random ? RANDOM_LATE_MAX_US : 0;
   uint32_t count = run->scenario->nodes ? run->scenario->nodes : 1;
   run->processes = cafe_arena_alloc(run->arena, count * sizeof(*run->processes));
-  int code = run->processes ? cafe_sim_create(&run->world, run->seed, &options, err)
-                            : cafe_fail(err, CAFE_NOMEM, "no memory for a run");
+  if (!run->processes) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory for a run");
+  }
+  int code = cafe_sim_create(&run->world, run->seed, &options, err);
   if (!code && count > 1) {
     code = cafe_inproc_create(&run->hub, run->world, &run->allocator, err);
   }

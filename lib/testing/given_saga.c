@@ -166,7 +166,7 @@ static bool answer(cafe_given *it, const given_ask *open, int code, cafe_verdict
 }
 
 bool cafe_when_answered(cafe_given *it, const cafe_schema *command, cafe_verdict verdict, const cafe_fact *events) {
-  given_ask open;
+  given_ask open = {NULL, NULL, SAGA_ASK_ACTION, 0, 0};
   bool is_well = take_open(it, &open, command);
   for (; is_well && events && events->type; events++) {
     is_well = given_happen(it, events->type, events->data, events->size);
@@ -175,7 +175,7 @@ bool cafe_when_answered(cafe_given *it, const cafe_schema *command, cafe_verdict
 }
 
 bool cafe_when_failed(cafe_given *it, const cafe_schema *command, cafe_code code) {
-  given_ask open;
+  given_ask open = {NULL, NULL, SAGA_ASK_ACTION, 0, 0};
   return take_open(it, &open, command) && answer(it, &open, (int)code, (cafe_verdict)0);
 }
 

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "cafe/store/sqlite.h"
+#include "cafe/sys/loop.h"
 #include "cafe/testing/crash.h"
 #include "failing_alloc.h"
 #include "locker.h"
@@ -448,6 +449,108 @@ static void a_scenario_with_a_mistake_is_told_so(void **state) {
   assert_non_null(strstr(report.why, "CAFE_CRASH_OPTIONS_INIT"));
 }
 
+/* ---- a worker of one's own ---- */
+
+typedef struct own_work {
+  cafe_crash *run;
+  cafe_loop *loop;
+  cafe_task *task;
+  cafe_timer timer;
+  bool is_twice; /* it does each attempt anew */
+} own_work;
+
+static void own_done(cafe_timer *timer) {
+  own_work *self = timer->user;
+  cafe_task *task = self->task;
+  record_card answer = {((const card_task *)task->data)->operation, true};
+  self->task = NULL;
+  if (self->is_twice || !cafe_crash_times(self->run, task->type, task->key, task->id))
+    cafe_crash_did(self->run, task);
+  cafe_task_settle(task, &record_card_type, &answer, sizeof answer);
+}
+
+static int own_start(cafe_task *task, cafe_err *err, void *user) {
+  own_work *self = user;
+  assert_null(self->task);
+  cafe_crash_asked(self->run, task);
+  self->task = task;
+  return self->loop->ops->timer_start(self->loop, &self->timer, self->loop->ops->now_us(self->loop) + 9000, err);
+}
+
+static void own_stop(cafe_task *task, void *user) {
+  own_work *self = user;
+  self->loop->ops->timer_stop(self->loop, &self->timer);
+  self->task = NULL;
+}
+
+static int host_own(cafe_crash *run, cafe_node *node, uint32_t index, cafe_err *err, void *user) {
+  own_work *self = user;
+  self->run = run;
+  self->loop = cafe_crash_loop(run, index);
+  self->timer = (cafe_timer){.fire = own_done, .user = self};
+  cafe_worker worker = {
+      .size = CAFE_WORKER, .task = &card_task_type, .start = own_start, .stop = own_stop, .user = self};
+  int code = cafe_node_host(node, &locker_service, err);
+  return code ? code : cafe_node_employ(node, &worker, err);
+}
+
+static void ended_own(cafe_crash *run, uint32_t index, bool was_killed, void *user) {
+  own_work *self = user;
+  assert_true(was_killed || !self->task);
+  self->task = NULL;
+}
+
+static void drive_own(cafe_crash *run, void *user) { rent(run, KIM, "kim", 500); }
+
+static bool check_own(cafe_crash *run, void *user) { return cafe_crash_did_once(run, &card_task_type); }
+
+static void a_worker_of_ones_own_writes_into_the_book(void **state) {
+  own_work work = {.is_twice = false};
+  cafe_crash_scenario scenario = {.size = CAFE_CRASH_SCENARIO,
+                                  .host = host_own,
+                                  .ended = ended_own,
+                                  .drive = drive_own,
+                                  .check = check_own,
+                                  .user = &work};
+  cafe_crash_report report;
+  passes(&scenario, NULL, &report);
+  work.is_twice = true;
+  fails(&scenario, NULL, "the process died before commit ",
+        ": CardTask 1 of key 1 was done 2 times, and asked for 2 times");
+}
+
+/* ---- what is kept under a client's key ---- */
+
+static void drive_refused(cafe_crash *run, void *user) {
+  const cafe_crash_answer *held =
+      cafe_crash_ask(run, "a", KIM, CAFE_DATA(hold_locker_type, hold_locker, cafe_text("kim"), 1));
+  const cafe_crash_answer *refused =
+      held ? cafe_crash_ask(run, "b", KIM, CAFE_DATA(hold_locker_type, hold_locker, cafe_text("lee"), 1)) : NULL;
+  const cafe_crash_answer *again =
+      refused ? cafe_crash_ask(run, "b", KIM, CAFE_DATA(hold_locker_type, hold_locker, cafe_text("lee"), 1)) : NULL;
+  if (!again)
+    return;
+  assert_int_equal(held->verdict, CAFE_ACCEPTED);
+  assert_int_equal(held->version, 1);
+  for (int i = 0; i < 2; i++) {
+    const cafe_crash_answer *answer = i ? again : refused;
+    assert_int_equal(answer->verdict, CAFE_REFUSED);
+    assert_int_equal(answer->key, KIM);
+    assert_string_equal(answer->reason, "taken");
+  }
+}
+
+static bool check_any(cafe_crash *run, void *user) { return true; }
+
+static void an_answer_is_the_same_however_often_it_is_asked_for(void **state) {
+  world self = one_node();
+  cafe_crash_scenario scenario = scenario_of(&self);
+  cafe_crash_report report;
+  scenario.drive = drive_refused;
+  scenario.check = check_any;
+  passes(&scenario, NULL, &report);
+}
+
 /* ---- who asks once ---- */
 
 static void drive_once(cafe_crash *run, void *user) {
@@ -551,6 +654,8 @@ int main(void) {
       cmocka_unit_test(what_must_always_be_so_is_watched),
       cmocka_unit_test(a_world_that_never_rests_is_told),
       cmocka_unit_test(a_scenario_with_a_mistake_is_told_so),
+      cmocka_unit_test(a_worker_of_ones_own_writes_into_the_book),
+      cmocka_unit_test(an_answer_is_the_same_however_often_it_is_asked_for),
       cmocka_unit_test(who_asks_once_may_never_know),
       cmocka_unit_test(a_store_of_ones_own_is_tried),
       cmocka_unit_test(without_memory_it_says_so),

@@ -507,6 +507,233 @@ static void a_saga_with_a_mistake_is_told(void **state) {
         "  Rental.guest: wanted \"lee\", got \"kim\"");
 }
 
+static int deadline_code;
+
+static int tell_deadline(int64_t *out, const void *data, void *user) { return deadline_code; }
+
+static void ask_nothing(cafe_reaction *out, const void *data, void *user) {}
+
+static int fold_fails(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena, void *user) {
+  return CAFE_UNAVAILABLE;
+}
+
+static void a_callback_of_a_saga_that_fails_is_told_with_its_step(void **state) {
+  cafe_saga_step steps[4];
+  memcpy(steps, rental_saga.steps, sizeof steps);
+  steps[1].deadline_ms = tell_deadline;
+  steps[1].unavailable = ask_nothing;
+  cafe_saga wrong = rental_saga;
+  wrong.steps = steps;
+  deadline_code = CAFE_OK;
+  begin_rental(&wrong);
+  deadline_code = CAFE_UNAVAILABLE;
+  cafe_when_failed(it, &charge_card_type, CAFE_TIMEOUT);
+  fails("the saga rental, step charge, can't tell its deadline for key 7: unavailable");
+  begin_rental(&wrong);
+  fails("the saga rental, step charge, can't tell its deadline for key 7: unavailable");
+  wrong = rental_saga;
+  wrong.fold = fold_fails;
+  begin_rental(&wrong);
+  fails("the saga rental can't fold LockerHeld of key 7: unavailable");
+}
+
+/* What came with the command that caused it, and is in no event. */
+static int takes_the_cause(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena,
+                           void *user) {
+  rental *self = data;
+  self->key = event->key;
+  return cause ? cafe_arena_copy(&self->guest, arena, ((const hold_locker *)cause->data)->guest) : CAFE_OK;
+}
+
+static int keeps_the_cause(void *data, const cafe_event *event, const cafe_command *cause, cafe_arena *arena,
+                           void *user) {
+  rental *self = data;
+  self->key = event->key;
+  self->guest = cause ? ((const hold_locker *)cause->data)->guest : self->guest;
+  return CAFE_OK;
+}
+
+static void the_cause_is_handed_to_the_next_event_alone(void **state) {
+  cafe_saga saga = rental_saga;
+  for (int i = 0; i < 2; i++) {
+    saga.fold = i ? keeps_the_cause : takes_the_cause;
+    cafe_given_destroy(it);
+    assert_int_equal(cafe_given_saga(&it, &saga, NULL, NULL), CAFE_OK);
+    cafe_given_cause(it, CAFE_DATA(hold_locker_type, hold_locker, .guest = cafe_text("lee")));
+    cafe_given_events(it, KIM_HOLDS);
+    cafe_given_events(it, CHARGED);
+    cafe_then_is(it, CAFE_VALUE(rental, .key = 1, .guest = cafe_text("lee")));
+    if (i == 0)
+      is_well();
+  }
+  fails("it remembers something else:\n"
+        "  Rental.guest: wanted \"lee\", got \"~~~\" (what was handed in was kept and not copied: cafe_arena_copy)");
+}
+
+typedef struct badge {
+  cafe_slice token, photo;
+  bool is_new;
+  int32_t status;
+} badge;
+static const char *const statuses[] = {"lost", "found"};
+static const cafe_field badge_fields[] = {
+    CAFE_FIELD_SECRET_OF(1, TEXT, badge, token),
+    CAFE_FIELD_OF(2, BYTES, badge, photo),
+    CAFE_FIELD_OF(3, BOOL, badge, is_new),
+    CAFE_FIELD_ENUM_OF(4, badge, status, statuses),
+};
+static const cafe_schema badge_type = CAFE_SCHEMA_OF("IssueBadge", badge, badge_fields);
+static const cafe_schema *const badge_only[] = {&badge_type, NULL};
+
+static void issues(cafe_reaction *out, const cafe_event *event, void *user) {
+  badge issued = {cafe_text("s3cret"), {"\x01\xfe", 2}, true, 1};
+  cafe_react(out, &badge_type, event->key, &issued, sizeof issued);
+}
+
+static void values_are_shown_by_their_type_and_secrets_not_at_all(void **state) {
+  cafe_policy policy = apology_policy;
+  policy.react = issues;
+  policy.commands = badge_only;
+  assert_int_equal(cafe_given_policy(&it, &policy, NULL, NULL), CAFE_OK);
+  cafe_given_events(it, STUCK);
+  cafe_then_asks(it, CAFE_FACTS(CAFE_FACT(badge_type, badge, cafe_text("s3cret"), {"\x01\xfe", 2}, true, 1)));
+  is_well();
+  cafe_then_asks(it, CAFE_FACTS(CAFE_FACT(badge_type, badge, cafe_text("other"), {NULL, 0}, false, 7)));
+  fails("what is asked for isn't what was wanted:\n"
+        "  command 1: IssueBadge.token: wanted another secret than it got\n"
+        "  command 1: IssueBadge.photo: wanted x'', got x'01fe'\n"
+        "  command 1: IssueBadge.is_new: wanted false, got true\n"
+        "  command 1: IssueBadge.status: wanted 7, got found");
+  cafe_given_reset(it);
+  cafe_given_events(it, STUCK);
+  cafe_then_asks(it, NULL);
+  fails("what is asked for isn't what was wanted:\n"
+        "  command 1: wanted nothing, got IssueBadge {token (secret), photo x'01fe', is_new true, status found}");
+}
+
+/* A row for each fee. */
+static int sub_of(uint64_t *out, const cafe_event *event, void *user) {
+  if (event->type != &locker_held_type)
+    return CAFE_OK;
+  *out = (uint64_t)((const locker_held *)event->data)->fee_minor;
+  return *out == 13 ? CAFE_INVALID : CAFE_OK;
+}
+
+static int no_fold(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  *out = (cafe_fold)0;
+  return CAFE_OK;
+}
+
+static int failing_fold(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  return CAFE_UNAVAILABLE;
+}
+
+static void a_view_with_several_rows_of_a_key(void **state) {
+  cafe_view fees = lockers_view;
+  fees.sub = sub_of;
+  fees.sub_name = "fee";
+  assert_int_equal(cafe_given_view(&it, &fees, NULL, NULL), CAFE_OK);
+  cafe_given_events(it, CAFE_FACTS(CAFE_FACT(locker_held_type, locker_held, cafe_text("kim"), 5),
+                                   CAFE_FACT(locker_held_type, locker_held, cafe_text("lee"), 7),
+                                   CAFE_FACT(locker_opened_type, locker_opened, 1)));
+  cafe_then_row(it, 5, CAFE_VALUE(locker_row, cafe_text("kim"), LOCKER_HELD));
+  cafe_then_row(it, 7, CAFE_VALUE(locker_row, cafe_text("lee"), LOCKER_HELD));
+  cafe_then_row(it, 6, NULL, 0);
+  cafe_given_starve(it);
+  is_well();
+  cafe_given_event(it, CAFE_DATA(locker_held_type, locker_held, cafe_text("kim"), 13));
+  fails("the view lockers can't tell the row of LockerHeld: invalid");
+  fees.fold = no_fold;
+  cafe_given_reset(it);
+  cafe_given_events(it, KIM_HOLDS);
+  fails("the view lockers, for LockerHeld: what it said is no cafe_fold");
+  fees.fold = failing_fold;
+  cafe_given_reset(it);
+  cafe_given_events(it, KIM_HOLDS);
+  fails("the view lockers can't fold LockerHeld: unavailable");
+}
+
+/* Rows of a view that isn't inline are shown by a column, whatever its fold says. */
+static const cafe_field shown_fields[] = {CAFE_FIELD_OF(1, BOOL, locker, is_open)};
+static const cafe_schema shown_type = CAFE_SCHEMA_OF("ShownRow", locker, shown_fields);
+
+static int fold_shown(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
+  assert_int_equal(event->position.n, event->version);
+  ((locker *)row)->is_open = event->type == &locker_opened_type;
+  *out = event->type == &locker_freed_type ? CAFE_FOLD_SKIP : CAFE_FOLD_HIDE;
+  return CAFE_OK;
+}
+
+static void a_row_that_is_shown_by_its_column(void **state) {
+  cafe_view view = lockers_view;
+  view.is_inline = false;
+  view.row = &shown_type;
+  view.shown_by = "is_open";
+  view.fold = fold_shown;
+  assert_int_equal(cafe_given_view(&it, &view, NULL, NULL), CAFE_OK);
+  cafe_given_events(it, KIM_HOLDS);
+  cafe_then_row(it, 0, NULL, 0);
+  cafe_given_events(it, OPENED);
+  cafe_then_row(it, 0, CAFE_VALUE(locker, .is_open = true));
+  cafe_given_events(it, FREED);
+  cafe_then_row(it, 0, NULL, 0);
+  is_well();
+}
+
+static void refunds(cafe_reaction *out, const cafe_command *command, void *user) {
+  refund_card refund = {((const charge_card *)command->data)->amount_minor};
+  cafe_react(out, &refund_card_type, command->key, &refund, sizeof refund);
+}
+
+static void refunds_twice(cafe_reaction *out, const cafe_command *command, void *user) {
+  refunds(out, command, user);
+  refunds(out, command, user);
+}
+
+static void cannot(cafe_reaction *out, const cafe_command *command, void *user) {
+  cafe_reaction_fail(out, CAFE_UNAVAILABLE, "no line");
+}
+
+static void who_gives_up_is_taken_back(void **state) {
+  cafe_aggregate tills = till_aggregate;
+  tills.give_up = refunds;
+  begin(&tills);
+  cafe_given_command(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  cafe_when_given_up(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  cafe_then_asks(it, CAFE_FACTS(CAFE_FACT(refund_card_type, refund_card, 500)));
+  is_well();
+  tills.give_up = refunds_twice;
+  cafe_when_given_up(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  fails("the aggregate till gives up ChargeCard by more than one command, or one to another key");
+  tills.give_up = cannot;
+  begin(&tills);
+  cafe_when_given_up(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  fails("the aggregate till can't give up ChargeCard: no line");
+}
+
+static void wants_anything(cafe_tasks *out, const void *state, void *user) {
+  cafe_want(out, 1, &badge_type, &(badge){{NULL, 0}, {NULL, 0}, false, 0}, sizeof(badge), 0);
+}
+
+static void wants_one_id_twice(cafe_tasks *out, const void *state, void *user) {
+  cafe_want(out, 4, &card_task_type, &(card_task){CARD_CHARGE, 1}, sizeof(card_task), 0);
+  cafe_want(out, 4, &card_task_type, &(card_task){CARD_REFUND, 1}, sizeof(card_task), 99);
+}
+
+static void tasks_that_no_node_would_take_are_told(void **state) {
+  cafe_aggregate tills = till_aggregate;
+  begin(&tills);
+  cafe_given_command(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  tills.tasks = wants_anything;
+  cafe_then_wants(it, NULL);
+  fails("the aggregate till can't name its tasks: till asks for IssueBadge, which it doesn't list: add it");
+  cafe_given_reset(it);
+  cafe_given_command(it, CAFE_DATA(charge_card_type, charge_card, 500));
+  tills.tasks = wants_one_id_twice;
+  cafe_then_wants(it, NULL);
+  fails("the aggregate till wants two tasks with the id 4");
+}
+
 /* ---- tests with a mistake ---- */
 
 static void a_definition_that_no_node_would_host_is_refused(void **state) {
@@ -670,6 +897,13 @@ int main(void) {
       TEST(a_policy_with_a_mistake_is_told),
       TEST(what_a_saga_would_have_forgotten_after_a_restart_is_found),
       TEST(a_saga_with_a_mistake_is_told),
+      TEST(values_are_shown_by_their_type_and_secrets_not_at_all),
+      TEST(a_view_with_several_rows_of_a_key),
+      TEST(a_row_that_is_shown_by_its_column),
+      TEST(who_gives_up_is_taken_back),
+      TEST(tasks_that_no_node_would_take_are_told),
+      TEST(a_callback_of_a_saga_that_fails_is_told_with_its_step),
+      TEST(the_cause_is_handed_to_the_next_event_alone),
       TEST(a_definition_that_no_node_would_host_is_refused),
       TEST(a_test_that_asks_the_wrong_thing_is_told_so),
       TEST(texts_that_look_alike_are_told_apart),
