@@ -158,6 +158,8 @@ typedef struct cafe_node_stats {
   int64_t commit_us_total; /* microseconds in batches: one took commit_us_total / batches */
   uint64_t dead_letters;   /* records that are parked, with those that wait behind them, now */
   uint64_t refused_links;  /* subscriptions that their source refuses for good, now: the log says why, and what to do */
+  uint64_t rebuilding;     /* views being rebuilt or verified, now */
+  uint64_t rebuild_events; /* folded for that */
 } cafe_node_stats;
 
 /* Fills *out, whose size is set, as far as it reaches. Since 0.1. */

@@ -138,7 +138,7 @@ typedef struct cafe_list {
 /* Reads committed rows of a view: what was answered before is in an inline one, and comes to others soon. One row: a
  * filter on key_name. list BORROW: until the call returns. CAFE_INVALID (not started, no such view, column or limit),
  * CAFE_UNSUPPORTED (list or a filter holds what only a newer library knows), CAFE_OVERLOADED (max_queued),
- * CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+ * CAFE_UNAVAILABLE (closing, or an inline view is being rebuilt for its new version), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *list, cafe_page_cb done, void *user,
                                cafe_err *err);
 

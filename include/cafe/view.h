@@ -21,7 +21,8 @@ typedef enum cafe_fold {
 typedef struct cafe_view {
   size_t size;      /* CAFE_VIEW sets it */
   const char *name; /* "orders": the table, unique in a node; snake_case */
-  uint32_t version; /* from 1; a changed definition has a new one. Rows that are there aren't rebuilt by it yet */
+  uint32_t version; /* from 1; a changed definition has a new one. Rows of another are made anew after the start
+                       (upkeep.h); until then a subscribed view serves them as they stand, an inline one isn't read */
   bool is_inline;
   const char *const *sources;       /* the services that its events are of, ended by NULL */
   const cafe_schema *const *events; /* at least one, each once, ended by NULL */

@@ -173,6 +173,7 @@ static void leave(cafe_node *node, struct unit *unit, bool is_done, int code, co
   struct subject *subject = unit->subject;
   subject->holds++;
   subject->in_flight--;
+  node->units_in_flight--;
   if (subject->last_unit == unit)
     subject->last_unit = NULL;
   if (is_done)

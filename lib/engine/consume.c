@@ -51,6 +51,12 @@ static void note_lag(struct consumer *consumer) {
   consumer->is_behind = is_behind;
 }
 
+/* Its view stands still (rebuild.c): it knows its place, and takes nothing. */
+static bool is_held(const struct consumer *consumer) {
+  const hosted_view *view = &consumer->node->registry.views[consumer->index];
+  return consumer->kind == CONSUME_VIEW && (view->is_held || view->is_outdated);
+}
+
 /* ---- where it stands ---- */
 
 typedef struct checkpoint_job {
@@ -151,6 +157,8 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
     move_to(consumer, link->log_id);
     return;
   }
+  if (is_held(consumer))
+    return; /* asked for again when it goes on */
   if (consumer->has_batch || scanned <= consumer->after) {
     /* It came twice: the first one is in hand, or done. */
     if (!consumer->has_batch)
@@ -216,7 +224,7 @@ static void local_events(log_job *job, int code, const cafe_err *err) {
   consumer->is_reading = false;
   if (code)
     consumer_failed(consumer, code, err);
-  else if (job->query.scanned > consumer->after)
+  else if (job->query.scanned > consumer->after && !is_held(consumer))
     take_events(consumer, job->events, job->count, job->query.scanned, job->query.head);
 }
 
@@ -226,6 +234,8 @@ static void want_more(struct consumer *consumer) {
     return;
   if (!consumer->is_ready) {
     read_checkpoints(consumer);
+  } else if (is_held(consumer)) {
+    return;
   } else if (!consumer->is_local) {
     if (!consumer->is_linked)
       open_link(consumer);
@@ -681,7 +691,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
     }
     if (!consumer->retry_at_us)
       want_more(consumer);
-    if (consumer->is_ready && !consumer->has_batch && !consumer->is_moving)
+    if (consumer->is_ready && !consumer->has_batch && !consumer->is_moving && !is_held(consumer))
       mark(consumer);
   }
 }
@@ -696,6 +706,34 @@ int64_t consume_next_us(const cafe_node *node) {
       next = consumer->retry_at_us;
   }
   return next;
+}
+
+bool consume_is_quiet(const cafe_node *node, uint32_t view) {
+  const struct consumer *consumer;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->kind == CONSUME_VIEW && consumer->index == view &&
+        (consumer->has_batch || consumer->is_reading || consumer->is_marking || !consumer->is_ready))
+      return false;
+  }
+  return true;
+}
+
+void consume_release(cafe_node *node, uint32_t view, bool is_replaced) {
+  struct consumer *consumer;
+  LL_FOREACH(node->consumers, consumer) {
+    if (consumer->kind != CONSUME_VIEW || consumer->index != view)
+      continue;
+    if (!is_replaced) {
+      if (consumer->is_linked && !consumer->has_batch)
+        node->transport->ops->more(node->transport, &consumer->link);
+      continue;
+    }
+    if (consumer->is_linked)
+      node->transport->ops->unsubscribe(node->transport, &consumer->link);
+    consumer->is_linked = consumer->is_refused = consumer->is_ready = consumer->has_failed = false;
+    consumer->retry_at_us = 0;
+    project_forget(consumer);
+  }
 }
 
 static bool is_hosted(const cafe_node *node, const char *service) {

@@ -100,10 +100,17 @@ uint64_t consume_refused(const cafe_node *node); /* subscriptions */
 /* Monotonic; INT64_MAX: nothing is due. */
 int64_t consume_next_us(const cafe_node *node);
 
+/* A view whose subscriptions are held: whether what was in hand is over, and they know where they stand. */
+bool consume_is_quiet(const cafe_node *node, uint32_t view);
+/* They go on; is_replaced: from other places, in other rows. */
+void consume_release(cafe_node *node, uint32_t view, bool is_replaced);
+
 /* project.c: a view's batch. */
 void project_begin(struct consumer *consumer);
 /* It is over: another subscription of the view has its turn. */
 void project_end(struct consumer *consumer);
 void project_destroy(struct consumer *consumer);
+/* Its rows aren't what is stored any more. */
+void project_forget(struct consumer *consumer);
 
 #endif

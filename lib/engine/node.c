@@ -194,6 +194,8 @@ static void foresee(const struct act *next) {
 
 static void take_acts(cafe_node *node) {
   /* What comes meanwhile waits for the next turn, so that one busy circle never starves the loop. */
+  if (node->pauses)
+    return;
   struct act *list = node->acts;
   node->acts = NULL;
   while (list) {
@@ -208,6 +210,8 @@ static void take_acts(cafe_node *node) {
 static bool is_quiet(const cafe_node *node) {
   if (node->acts || node->ready || node->jobs || node->jobs_done || node->op_count || node->requests)
     return false;
+  if (node->rebuilds && node->state == NODE_DRAINING)
+    return false; /* canceled, and cleaning up */
   return node->stats.tasks_running == 0;
 }
 
@@ -247,8 +251,8 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due = node->acts || node->jobs_done || commit_is_due(node) || node->has_canceled || node->is_closing_ops ||
-                node->has_new_watches;
+  bool is_due = (node->acts && !node->pauses) || node->jobs_done || commit_is_due(node) || node->has_canceled ||
+                node->is_closing_ops || node->has_new_watches;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
@@ -272,6 +276,9 @@ static void set_pump(cafe_node *node) {
   int64_t replay_us = replay_next_us(node);
   if (replay_us < next)
     next = replay_us;
+  int64_t rebuild_us = rebuild_next_us(node);
+  if (rebuild_us < next)
+    next = rebuild_us;
   if (next != INT64_MAX)
     pump_at(node, next);
 }
@@ -295,6 +302,7 @@ static void turn(cafe_node *node) {
   commit_turn(node);
   consume_turn(node, now_us);
   replay_turn(node, now_us);
+  rebuild_turn(node, now_us);
   publish_turn(node);
   read_turn(node);
   changes_turn(node);
@@ -433,6 +441,8 @@ int cafe_node_start(cafe_node *node, cafe_err *err) {
   if (!code && !node->consumers)
     code = consume_start(node, err);
   if (!code)
+    code = rebuild_start(node, err);
+  if (!code)
     code = node->loop->ops->wake_open(node->loop, &node->wake, err);
   if (code) {
     consume_destroy(node);
@@ -472,6 +482,7 @@ int cafe_node_drain(cafe_node *node, void (*done)(const cafe_err *err, void *use
   node->drained_user = user;
   for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry))
     task_drop_held(map_value(entry));
+  rebuild_drain(node);
   node_pump(node);
   return CAFE_OK;
 }
@@ -501,6 +512,7 @@ int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *use
   node->closed = done;
   node->closed_user = user;
   consume_close(node);
+  rebuild_close(node);
   request_close(node);
   if (node->transport)
     node->transport->ops->close(node->transport);
@@ -524,6 +536,7 @@ void cafe_node_destroy(cafe_node *node) {
     assert(code == CAFE_OK && "cafe_node_destroy must not be called while the loop is turned, as by another node");
     (void)code;
   }
+  rebuild_destroy(node);
   consume_destroy(node);
   timer_destroy(node);
   commit_destroy(node);

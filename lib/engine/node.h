@@ -23,9 +23,9 @@
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
- * (subscriptions), letter.c and replay.c (their dead letters), read.c (lists), count.c (counts), changes.c (a view's
- * changes), key.c (clients' keys), backup.c and forget.c (upkeep), metrics.c and health.c (what an operator sees),
- * node.c (life cycle), registry.c (what is hosted).
+ * (subscriptions), letter.c and replay.c (their dead letters), rebuild.c (views made anew), read.c (lists), count.c
+ * (counts), changes.c (a view's changes), key.c (clients' keys), backup.c and forget.c (upkeep), metrics.c and health.c
+ * (what an operator sees), node.c (life cycle), registry.c (what is hosted).
  */
 
 struct subject;
@@ -53,7 +53,15 @@ typedef struct hosted_saga {
 
 typedef struct hosted_view {
   const cafe_view *type;
+  uint64_t number; /* of its row in `cafe_views`, from its name */
   cafe_table table;
+  cafe_table shadow, hidden; /* where it is made anew */
+  int64_t built_version;     /* of the definition that its rows are of */
+  uint64_t noted_version;    /* of the row that says so; 0: none */
+  bool is_outdated;          /* its rows are another definition's: they aren't added to until it is rebuilt */
+  bool is_held;              /* by a rebuild: its subscriptions stand still */
+  int64_t rebuild_at_us;     /* not before, by the node itself */
+  int64_t again_us;          /* after the next failure */
 } hosted_view;
 
 typedef struct index_list {
@@ -95,7 +103,7 @@ typedef struct registry {
   map *commands_by_name;
 } registry;
 
-enum { TABLE_IDS, TABLE_SAGAS, TABLE_WAKES, TABLE_ATTEMPTS, TABLE_LETTERS, OWN_TABLES };
+enum { TABLE_IDS, TABLE_SAGAS, TABLE_WAKES, TABLE_ATTEMPTS, TABLE_LETTERS, TABLE_VIEWS, OWN_TABLES };
 extern const cafe_table engine_tables[OWN_TABLES];
 
 typedef struct id_row {
@@ -104,6 +112,11 @@ typedef struct id_row {
 typedef struct wake_row {
   int64_t due_ms;
 } wake_row;
+/* With which version of its definition a view was built. None: with 1. */
+typedef struct view_version_row {
+  cafe_slice name;
+  int64_t version;
+} view_version_row;
 typedef struct attempt_row {
   cafe_slice aggregate;
   int64_t task;
@@ -359,6 +372,7 @@ struct unit {
 
   /* A view's: no subject. */
   struct consumer *consumer;
+  struct rebuild *rebuild;
   void (*finished)(struct unit *unit, int code, const cafe_err *err);
 };
 
@@ -486,6 +500,16 @@ void consume_turn(cafe_node *node, int64_t now_us);
 void consume_close(cafe_node *node);
 void consume_destroy(cafe_node *node);
 
+/* ---- rebuild.c ---- */
+
+/* What the store has of other versions is found out; it is rebuilt in later turns. */
+int rebuild_start(cafe_node *node, cafe_err *err);
+void rebuild_turn(cafe_node *node, int64_t now_us);
+int64_t rebuild_next_us(const cafe_node *node); /* monotonic; INT64_MAX: nothing is due */
+void rebuild_drain(cafe_node *node);
+void rebuild_close(cafe_node *node);
+void rebuild_destroy(cafe_node *node);
+
 /* ---- the node ---- */
 
 /* Arenas that are reset, for whoever needs one next. */
@@ -547,12 +571,16 @@ struct cafe_node {
   struct commit_job *commits;
   uint32_t next_commit;          /* the one that the next batch takes */
   struct commit_job *committing; /* its outcome isn't known yet; NULL: the store is free */
+  uint32_t units_in_flight;      /* decided, and not over: those of keys */
   bool has_failed;               /* there may be units in `ready` that rest on one that failed */
   uint64_t batch_number;
   storage_job *jobs_done; /* inline jobs, to be finished in the turn */
   uint32_t jobs;          /* under way */
 
   map *subjects;
+  uint32_t loads;  /* of keys, under way */
+  uint32_t pauses; /* above 0: no act is taken up; rebuilds of inline views wait until nothing is under way */
+  struct rebuild *rebuilds;
   idle_list idle, idle_over;
   heap *due;       /* subjects and far wakes, by UTC ms */
   heap *deadlines; /* ops, by monotonic us */

@@ -54,6 +54,8 @@ static void forget(struct projection *projection) {
   projection->text_bytes = 0;
 }
 
+void project_forget(struct consumer *consumer) { forget(consumer->projection); }
+
 /* The view's first subscription has it, for the others, and for the replayer. */
 static struct projection *projection_of(const struct consumer *consumer) {
   struct consumer *first;

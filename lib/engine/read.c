@@ -11,7 +11,7 @@
 #include "engine/consume.h"
 #include "engine/read.h"
 
-enum { LIST_MAX = 1000, HISTORY_MAX = 1000 };
+enum { LIST_MAX = 1000, HISTORY_MAX = 1000, REBUILD_RETRY_MS = 1000 };
 
 typedef struct read_job {
   storage_job job;
@@ -247,6 +247,13 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   const hosted_view *view = registry_view(node, list.view);
   if (!view && !(list.view && is_own(list.view)))
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
+  if (view && view->is_outdated && list.view->is_inline) {
+    cafe_fail(err, CAFE_UNAVAILABLE, "the view %s is being rebuilt for its version %u: a little later, please",
+              list.view->name, list.view->version);
+    if (err)
+      err->retry_after_ms = REBUILD_RETRY_MS;
+    return CAFE_UNAVAILABLE;
+  }
   if (list.limit < 1 || list.limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list.limit);
   for (uint32_t i = 0; i < list.filter_count; i++)

@@ -6,6 +6,7 @@
  * with a definition is found before the first command.
  */
 #include "base/sized.h"
+#include "base/str.h"
 #include "engine/definition.h"
 #include "engine/node.h"
 
@@ -19,6 +20,9 @@ static const cafe_field attempt_fields[] = {
     CAFE_FIELD_OF(3, I64, attempt_row, attempt),
     CAFE_FIELD_OF(4, TIME, attempt_row, due_ms),
 };
+static const cafe_field view_fields[] = {CAFE_FIELD_OF(1, TEXT, view_version_row, name),
+                                         CAFE_FIELD_OF(2, I64, view_version_row, version)};
+static const cafe_schema view_type = CAFE_SCHEMA_OF("view", view_version_row, view_fields);
 static const cafe_schema id_type = CAFE_SCHEMA_OF("id", id_row, id_fields);
 static const cafe_schema wake_type = CAFE_SCHEMA_OF("wake", wake_row, wake_fields);
 static const cafe_schema attempt_type = CAFE_SCHEMA_OF("attempt", attempt_row, attempt_fields);
@@ -30,6 +34,7 @@ const cafe_table engine_tables[OWN_TABLES] = {
     [TABLE_WAKES] = {"wakes", "wake_key", NULL, &wake_type, wake_indexes, true, 0},
     [TABLE_LETTERS] = {LETTER_TABLE, "record_key", "letter", &cafe_dead_letter_type, NULL, false, CAFE_TABLE_ANYWHERE},
     [TABLE_ATTEMPTS] = {"attempts", "attempt_key", "task_number", &attempt_type, NULL, true, 0},
+    [TABLE_VIEWS] = {"cafe_views", "view_key", NULL, &view_type, NULL, false, 0},
 };
 
 static int no_memory(cafe_err *err) { return cafe_fail(err, CAFE_NOMEM, "no memory to host a service"); }
@@ -208,8 +213,14 @@ static int add_view(cafe_node *node, const cafe_view *view, cafe_err *err) {
       return cafe_fail(err, CAFE_INVALID, "two views are named %s", view->name);
   if (grow(node, &known->views, known->view_count, sizeof *known->views))
     return no_memory(err);
+  uint64_t number = saga_number(view->name);
+  for (uint32_t i = 0; i < known->view_count; i++)
+    if (known->views[i].number == number)
+      return cafe_fail(err, CAFE_INVALID, "the names of the views %s and %s can't be told apart: change one",
+                       known->views[i].type->name, view->name);
   hosted_view *made = &known->views[known->view_count++];
   made->type = view;
+  made->number = number;
   made->table.name = view->name;
   made->table.key_name = view->key_name;
   made->table.sub_name = view->sub_name;
@@ -344,8 +355,17 @@ static int list_tables(cafe_node *node) {
     return CAFE_NOMEM;
   for (uint32_t i = 0; i < OWN_TABLES; i++)
     known->tables[i] = &engine_tables[i];
-  for (uint32_t i = 0; i < known->view_count; i++)
-    known->tables[OWN_TABLES + i] = &known->views[i].table;
+  for (uint32_t i = 0; i < known->view_count; i++) {
+    hosted_view *view = &known->views[i];
+    known->tables[OWN_TABLES + i] = &view->table;
+    view->shadow = view->hidden = view->table;
+    view->shadow.is_loaded = view->hidden.is_loaded = false;
+    view->hidden.indexes = NULL;
+    view->shadow.name = arena_printf(node->registry_arena, CAFE_SHADOW_NAME "of_%s", view->type->name);
+    view->hidden.name = arena_printf(node->registry_arena, CAFE_SHADOW_NAME "hidden_%s", view->type->name);
+    if (!view->shadow.name || !view->hidden.name)
+      return CAFE_NOMEM;
+  }
   for (uint32_t i = 0; i < known->service_count; i++)
     known->service_names[i] = known->services[i]->name;
   return CAFE_OK;

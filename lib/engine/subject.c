@@ -356,6 +356,7 @@ static void load_done(storage_job *base) {
   cafe_err err = base->err;
   int code = base->code;
   bool is_by_store = code != CAFE_OK;
+  node->loads--;
   subject->holds++;
   if (!code)
     code = fold_events(subject, job, &err);
@@ -392,6 +393,7 @@ void subject_load(struct subject *subject) {
     return;
   }
   subject->state = SUBJECT_LOADING;
+  node->loads++;
   job->key = subject->key;
   job->arena = arena;
   job->job.run = run_load;

@@ -471,6 +471,8 @@ static int seal_views(execution *x, cafe_row_write *rows) {
       continue;
     const cafe_table *table = &x->node->registry.views[slot->view].table;
     slot->is_dirty = false;
+    if (x->node->registry.views[slot->view].is_outdated)
+      continue; /* the rebuild folds what this unit says */
     if (!slot->is_shown) {
       if (slot->version)
         add_row(x, rows, table, slot->sub, slot->version, NULL);
@@ -670,6 +672,7 @@ void unit_execute(struct subject *subject, struct act *act) {
     unit->is_chained = is_chained(unit, subject->last_unit);
     subject->last_unit = unit;
     subject->in_flight++;
+    node->units_in_flight++;
     commit_push(node, unit);
   } else {
     commit_nothing(node, unit);

@@ -148,6 +148,68 @@ static void end_node(cluster *c) {
     cluster_stop(c, service);
 }
 
+/* ---- views made anew, and compared ---- */
+
+static struct { uint64_t rebuilt, verified, failed, events, rows; } upkeep;
+
+static const struct {
+  int service;
+  const cafe_view *view;
+} views[] = {{CLUSTER_APP, &cafe_orders_view},
+             {CLUSTER_PAY, &cafe_payments_view},
+             {CLUSTER_STORE, &cafe_fulfillments_view},
+             {CLUSTER_CUSTOMER, &cafe_notifications_view},
+             {CLUSTER_DASHBOARD, &cafe_order_infos_view}};
+enum { VIEWS = sizeof views / sizeof views[0] };
+
+static void rebuilt(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  (void)user;
+  upkeep.failed += err != NULL;
+  upkeep.rebuilt += report != NULL;
+  upkeep.events += report ? report->events : 0;
+  upkeep.rows += report ? report->rows : 0;
+}
+
+static void verified(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  cluster *c = user;
+  upkeep.failed += err != NULL;
+  upkeep.verified += report != NULL;
+  if (report && (report->differing || report->missing || report->surplus))
+    cluster_violation(c, "I6", report->first_key, "%llu rows differ, %llu are missing, %llu too many, from %llu on",
+                      (unsigned long long)report->differing, (unsigned long long)report->missing,
+                      (unsigned long long)report->surplus, (unsigned long long)report->first_sub);
+}
+
+static void keep_up_something(cluster *c) {
+  size_t i = cluster_random(c, VIEWS);
+  const cluster_node *n = cluster_node_of(c, views[i].service);
+  cafe_op *op;
+  cafe_err err;
+  bool verifies = cluster_chance(c, 40);
+  bool is_canceled = cluster_chance(c, 10);
+  if (!n->node)
+    return;
+  int code = verifies ? cafe_node_verify(&op, n->node, views[i].view, verified, c, &err)
+                      : cafe_node_rebuild(&op, n->node, views[i].view, rebuilt, c, &err);
+  if (code && code != CAFE_CONFLICT && code != CAFE_OVERLOADED)
+    cluster_violation(c, "upkeep", 0, "%s", err.text);
+  if (!code && is_canceled)
+    cafe_op_cancel(op);
+}
+
+/* C2: a view deleted and rebuilt from event 0 equals itself, row by row, while being read. */
+static void check_views(cluster *c) {
+  uint64_t before = upkeep.verified;
+  for (size_t i = 0; i < VIEWS; i++) {
+    const cluster_node *n = cluster_node_of(c, views[i].service);
+    assert_int_equal(cafe_node_verify(NULL, n->node, views[i].view, verified, c, NULL), CAFE_OK);
+  }
+  cluster_rest(c);
+  if (upkeep.verified != before + VIEWS)
+    cluster_violation(c, "upkeep", 0, "of %d views %llu were verified at rest", VIEWS,
+                      (unsigned long long)(upkeep.verified - before));
+}
+
 static void happen(cluster *c) {
   if (c->options.spoils && cluster_chance(c, 15))
     spoil_something(c);
@@ -172,6 +234,8 @@ static void happen(cluster *c) {
     cluster_start(c, (int)cluster_random(c, CLUSTER_SERVICES));
   else if (dice < 97)
     jump_clock(c);
+  else if (dice < 98)
+    keep_up_something(c);
   else
     cluster_check(c, false);
 }
@@ -247,6 +311,7 @@ static uint64_t run_seed(uint64_t seed, bool is_sqlite) {
   }
   cluster_heal(c);
   cluster_finish(c);
+  check_views(c);
   cluster_check(c, true);
   count_up(c);
   uint64_t digest = cafe_sim_digest(c->world);
@@ -265,6 +330,9 @@ static void print_tally(const char *stores, uint64_t count) {
       (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
       (unsigned long long)tally.messages_failed, (unsigned long long)tally.starts, (unsigned long long)tally.lost,
       (unsigned long long)tally.errors, (unsigned long long)tally.replayed, (unsigned long long)tally.letters);
+  print_message("%llu views were rebuilt: %llu rows of %llu events; %llu were verified, %llu of both came to nothing\n",
+                (unsigned long long)upkeep.rebuilt, (unsigned long long)upkeep.rows, (unsigned long long)upkeep.events,
+                (unsigned long long)upkeep.verified, (unsigned long long)upkeep.failed);
 }
 
 /* Whoever asks for certain seeds asks for one kind of store. */
@@ -280,11 +348,13 @@ static void run_seeds(bool is_sqlite, uint64_t count) {
   }
   count = cluster_setting("CAFE_SEEDS", count);
   memset(&tally, 0, sizeof tally);
+  memset(&upkeep, 0, sizeof upkeep);
   for (uint64_t i = first; i < first + count; i++)
     run_seed(i, is_sqlite);
   print_tally(is_sqlite ? "SQLite" : "memory", count);
   assert_true(count < 20 || (tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.lost &&
                              tally.errors && tally.replayed && tally.letters));
+  assert_true(count < 20 || (upkeep.rebuilt && upkeep.events && upkeep.failed && upkeep.verified > count * VIEWS));
   assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.cancel_rejected && tally.tombstones &&
                               tally.messages_failed));
 }

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * A view's logs are read from their first event, and folded into its shadow. What is kept here: when no batch is in
+ * hand, the shadow holds exactly the fold of what was read; rows in memory are a cache of it. Nothing of this outlives
+ * a failure: it is begun anew from the first event, so there are no checkpoints.
+ *
+ * An inline view's rows that aren't shown have no place in its table (decisions/0007-hidden-rows.md), but the fold has
+ * to find them again: they lie in a second shadow, which is dropped in the end.
+ */
+#include "engine/rebuild.h"
+
+enum {
+  CACHED_ROWS = 16384,
+  CACHED_BYTES = 1 << 22 /* of texts: a fold leaves the ones that it replaces behind */
+};
+
+typedef struct row_key {
+  uint64_t key, sub;
+} row_key;
+
+static void no_memory(rebuild *self) {
+  rebuild_fail_code(self, CAFE_NOMEM, "no memory to fold the view %s", rebuild_view(self)->type->name);
+}
+
+/* ---- reading ---- */
+
+int fold_decode(fold_event **out, const cafe_node *node, const cafe_stored_event *stored, uint64_t log_id,
+                cafe_arena *arena, cafe_err *err) {
+  const event_type *type = registry_event(node, stored->type);
+  *out = NULL;
+  if (!type || strcmp(node->registry.aggregates[type->aggregate].type->name, stored->aggregate) != 0)
+    return CAFE_OK; /* another aggregate's that had the name */
+  fold_event *made = cafe_arena_alloc(arena, sizeof *made);
+  void *data = made ? cafe_arena_alloc(arena, type->schema->width) : NULL;
+  cafe_slice bytes, trace;
+  if (!data || cafe_arena_copy(&bytes, arena, stored->data) || cafe_arena_copy(&trace, arena, stored->trace))
+    return cafe_fail(err, CAFE_NOMEM, "no memory for events of a view");
+  int code = cafe_schema_decode(data, type->schema, bytes, err);
+  if (code)
+    return code;
+  made->event.type = type->schema;
+  made->event.aggregate = node->registry.aggregates[type->aggregate].type->name;
+  made->event.key = stored->key;
+  made->event.version = stored->version;
+  made->event.time_ms = stored->time_ms;
+  made->event.position = (cafe_position){log_id, stored->shard, stored->n};
+  made->event.trace = trace;
+  made->event.data = data;
+  *out = made;
+  return CAFE_OK;
+}
+
+static void take_batch(rebuild_source *source, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                       uint64_t head) {
+  rebuild *self = source->rebuild;
+  fold_event **end = &source->events;
+  cafe_err err = {0};
+  int code = CAFE_OK;
+  cafe_arena_reset(source->arena);
+  *end = NULL;
+  for (uint32_t i = 0; i < count && !code; i++) {
+    fold_event *made;
+    code = fold_decode(&made, self->node, &events[i], source->log_id, source->arena, &err);
+    if (!code && made) {
+      made->event.position.shard = source->shard;
+      *end = made;
+      end = &made->next;
+    }
+  }
+  source->head = head;
+  source->scanned = scanned;
+  source->has_batch = true;
+  if (code)
+    rebuild_fail(self, &err);
+  node_pump(self->node);
+}
+
+static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
+                        uint64_t head) {
+  rebuild_source *source = link->user;
+  if (source->has_batch)
+    return; /* it came twice: `more` follows when the first one is folded */
+  if (scanned <= source->after) {
+    source->rebuild->node->transport->ops->more(source->rebuild->node->transport, link);
+    return;
+  }
+  source->log_id = link->log_id;
+  take_batch(source, events, count, scanned, head);
+}
+
+static void link_lost(cafe_link *link, const cafe_err *err) {
+  rebuild_source *source = link->user;
+  if (err->code != CAFE_INVALID)
+    return; /* the transport goes on by itself */
+  rebuild_fail(source->rebuild, err);
+  node_pump(source->rebuild->node);
+}
+
+static void open_link(rebuild_source *source) {
+  cafe_node *node = source->rebuild->node;
+  cafe_err err = {0};
+  source->link.size = sizeof source->link;
+  source->link.service = source->consumer->source;
+  source->link.name = source->consumer->name;
+  source->link.types = source->types;
+  source->link.shard = source->shard;
+  /* What is compared has to be of the same log; what is made anew is of the one that there is now. */
+  source->link.log_id = source->rebuild->verifies ? source->consumer->log_id : 0;
+  source->link.on_events = link_events;
+  source->link.on_lost = link_lost;
+  source->link.user = source;
+  if (node->transport->ops->subscribe(node->transport, &source->link, &err))
+    rebuild_fail(source->rebuild, &err);
+  else
+    source->is_linked = true;
+}
+
+static void log_came(log_job *job, int code, const cafe_err *err) {
+  rebuild_source *source = job->user;
+  rebuild *self = source->rebuild;
+  source->is_reading = false;
+  if (self->err.code)
+    return;
+  if (code)
+    rebuild_fail(self, err);
+  else if (job->query.scanned > source->after)
+    take_batch(source, job->events, job->count, job->query.scanned, job->query.head);
+}
+
+/* Where the view stands in this log: nothing beyond has had its effect in the table. */
+static uint64_t stands_at(const rebuild_source *source) {
+  if (!source->consumer)
+    return source->rebuild->node->heads[source->shard];
+  uint64_t place = 0;
+  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
+    if (consumer_place(source->consumer, p) > place)
+      place = consumer_place(source->consumer, p);
+  return place;
+}
+
+/* A comparison ends where the view stands, and needs no more. */
+static bool wants_more(const rebuild_source *source) {
+  const rebuild *self = source->rebuild;
+  uint64_t head = self->verifies ? stands_at(source) : self->node->heads[source->shard];
+  return head > source->after;
+}
+
+void fold_read(rebuild *self) {
+  for (rebuild_source *source = self->sources; source && !self->err.code; source = source->next) {
+    if (source->has_batch || source->is_reading || (source->consumer && !source->consumer->is_ready))
+      continue;
+    if (!source->is_local) {
+      if (!source->is_linked)
+        open_link(source);
+    } else if (wants_more(source)) {
+      source->is_reading = true;
+      if (log_read(self->node, source->shard, source->after, REBUILD_EVENTS, source->types, 0, log_came, source))
+        continue;
+      source->is_reading = false;
+      no_memory(self);
+    }
+  }
+}
+
+bool fold_is_reading(const rebuild *self) {
+  for (const rebuild_source *source = self->sources; source; source = source->next)
+    if (source->is_reading)
+      return true;
+  return false;
+}
+
+/* ---- how far ---- */
+
+/* While a view that is compared goes on, its shadow follows behind it: else it would hold what the table doesn't. */
+static bool may_fold(const rebuild_source *source) {
+  const rebuild *self = source->rebuild;
+  return !self->verifies || !source->consumer || self->step == REBUILD_REST ||
+         source->scanned <= source->consumer->watermark;
+}
+
+/* The view's place is in a log that isn't there any more. */
+static bool is_of_other_log(const rebuild_source *source) {
+  return source->log_id && source->consumer->log_id && source->log_id != source->consumer->log_id;
+}
+
+static bool is_near(const rebuild_source *source) {
+  const rebuild *self = source->rebuild;
+  if (source->consumer && !source->consumer->is_ready)
+    return false;
+  if (source->consumer && self->verifies)
+    return source->has_batch ? !may_fold(source) : source->after >= stands_at(source);
+  if (source->is_local)
+    return self->node->heads[source->shard] <= source->after + REBUILD_EVENTS;
+  if (source->has_batch || source->after < source->head)
+    return false;
+  return is_of_other_log(source) || source->after >= stands_at(source);
+}
+
+static bool is_there(const rebuild_source *source) {
+  if (source->has_batch)
+    return false;
+  if (source->consumer && is_of_other_log(source))
+    return source->after >= source->head;
+  return source->after >= stands_at(source);
+}
+
+bool fold_is_near(const rebuild *self) {
+  for (const rebuild_source *source = self->sources; source; source = source->next)
+    if (!is_near(source))
+      return false;
+  return true;
+}
+
+bool fold_is_there(const rebuild *self) {
+  for (const rebuild_source *source = self->sources; source; source = source->next)
+    if (!is_there(source))
+      return false;
+  return true;
+}
+
+/* ---- rows ---- */
+
+static void forget(rebuild *self) {
+  map_clear(self->rows);
+  cafe_arena_reset(self->row_arena);
+  self->text_bytes = 0;
+  self->is_partial = true;
+}
+
+/* *out is NULL where the event is for no row, and on failure. */
+static int row_of(shadow_row **out, rebuild *self, const cafe_event *event, bool *is_new, cafe_err *err) {
+  const cafe_view *view = rebuild_view(self)->type;
+  row_key key = {event->key, 0};
+  cafe_slice bytes = {(const char *)&key, sizeof key};
+  *out = NULL;
+  *is_new = false;
+  int code = view_sub(&key.sub, view, event, err);
+  if (code || (view->sub && key.sub == 0))
+    return code;
+  *out = map_get_bytes(self->rows, bytes);
+  if (*out)
+    return CAFE_OK;
+  shadow_row *made = cafe_arena_alloc(self->row_arena, sizeof *made);
+  void *row = made ? cafe_arena_alloc(self->row_arena, view->row->width) : NULL;
+  if (!row || map_put_bytes(self->rows, bytes, made))
+    return cafe_fail(err, CAFE_NOMEM, "no memory to fold the view %s", view->name);
+  made->row = row;
+  made->key = key.key;
+  made->sub = key.sub;
+  *out = made;
+  *is_new = true;
+  return CAFE_OK;
+}
+
+typedef struct row_read {
+  rebuild *self;
+  shadow_row *row;
+  uint64_t *version;
+} row_read;
+
+static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                   void *user) {
+  row_read *read = user;
+  (void)key, (void)sub;
+  if (cafe_schema_copy(read->row->row, data, table->row, read->self->row_arena))
+    return CAFE_NOMEM;
+  *read->version = version;
+  return CAFE_OK;
+}
+
+static int read_row(row_read *read, const cafe_table *table, cafe_err *err) {
+  cafe_store *store = read->self->node->store;
+  cafe_condition conditions[2] = {{.column = -1, .value.number = (int64_t)read->row->key},
+                                  {.column = -2, .value.number = (int64_t)read->row->sub}};
+  cafe_row_query query = {sizeof query, table, conditions, table->sub_name ? 2 : 1, 0, 0, -1, 1};
+  return store->ops->read_rows(store, &query, see_row, read, err);
+}
+
+static int read_wanted(rebuild *self, cafe_err *err) {
+  const hosted_view *view = rebuild_view(self);
+  int code = CAFE_OK;
+  for (uint32_t i = 0; i < self->wanted_count && !code; i++) {
+    shadow_row *row = self->wanted[i];
+    row_read read = {self, row, &row->version};
+    code = read_row(&read, &view->shadow, err);
+    row->is_shown = row->version != 0;
+    read.version = &row->hidden_version;
+    if (!code && !row->version && self->has_hidden)
+      code = read_row(&read, &view->hidden, err);
+  }
+  return code;
+}
+
+/* ---- writing ---- */
+
+static void unit_written(struct unit *unit, int code, const cafe_err *err) {
+  rebuild *self = unit->rebuild;
+  self->busy--;
+  if (code)
+    rebuild_fail(self, err);
+  node_pump(self->node);
+}
+
+static cafe_row_write *add_write(struct unit *unit, cafe_row_write *rows, const cafe_table *table,
+                                 const shadow_row *row, uint64_t expected, const void *data) {
+  cafe_row_write *write = &rows[unit->store.row_count++];
+  write->table = table;
+  write->key = row->key;
+  write->sub = row->sub;
+  write->expected = expected;
+  write->data = data;
+  return write;
+}
+
+/* A row is in one of the two tables. */
+static void write_row(rebuild *self, struct unit *unit, cafe_row_write *rows, shadow_row *row, const void *data) {
+  const hosted_view *view = rebuild_view(self);
+  const cafe_table *to = row->is_shown ? &view->shadow : &view->hidden;
+  const cafe_table *from = row->is_shown ? &view->hidden : &view->shadow;
+  uint64_t *in = row->is_shown ? &row->version : &row->hidden_version;
+  uint64_t *out = row->is_shown ? &row->hidden_version : &row->version;
+  if (row->is_shown && !row->version)
+    self->report.rows++;
+  if (!row->is_shown && row->version)
+    self->report.rows--;
+  self->has_hidden = self->has_hidden || !row->is_shown;
+  add_write(unit, rows, to, row, (*in)++, data);
+  if (*out)
+    add_write(unit, rows, from, row, *out, NULL);
+  *out = 0;
+  row->is_dirty = false;
+}
+
+static int write_partition(rebuild *self, shadow_row *dirty, uint32_t count) {
+  cafe_node *node = self->node;
+  const cafe_schema *type = rebuild_view(self)->type->row;
+  cafe_arena *arena = node_large_arena(node);
+  struct unit *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
+  cafe_row_write *rows = made ? cafe_arena_alloc(arena, 2 * (size_t)count * sizeof *rows) : NULL;
+  if (!rows)
+    goto no_memory;
+  for (shadow_row *row = dirty; row; row = row->next_dirty) {
+    void *copy = cafe_arena_alloc(arena, type->width);
+    if (!copy || cafe_schema_copy(copy, row->row, type, arena))
+      goto no_memory;
+    write_row(self, made, rows, row, copy);
+  }
+  made->store.size = sizeof made->store;
+  made->store.key = dirty->key;
+  made->store.rows = rows;
+  made->arena = arena;
+  made->rebuild = self;
+  made->finished = unit_written;
+  self->busy++;
+  commit_push(node, made);
+  return CAFE_OK;
+
+no_memory:
+  node_large_arena_free(node, arena);
+  return CAFE_NOMEM;
+}
+
+/* ---- a batch ---- */
+
+static size_t bytes_of(const cafe_schema *type, const void *row) {
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < type->field_count; i++)
+    if (type->fields[i].type == CAFE_FIELD_TEXT || type->fields[i].type == CAFE_FIELD_BYTES)
+      bytes += cafe_schema_get(type, row, i).bytes.size;
+  return bytes;
+}
+
+static int fold_event_into(rebuild *self, shadow_row *row, const cafe_event *event, cafe_err *err) {
+  const cafe_view *view = rebuild_view(self)->type;
+  cafe_fold fold;
+  int code = view_fold(&fold, view, row->row, event, self->row_arena, err);
+  if (code)
+    return code;
+  self->text_bytes += bytes_of(view->row, row->row);
+  if (fold == CAFE_FOLD_SKIP)
+    return CAFE_OK;
+  row->is_shown = fold == CAFE_FOLD_PUT || !view->is_inline;
+  row->is_dirty = true;
+  return CAFE_OK;
+}
+
+static bool is_due(const rebuild_source *source, const cafe_event *event) {
+  if (!source->rebuild->verifies || !source->consumer)
+    return true;
+  return event->position.n <= consumer_place(source->consumer, cafe_partition(event->key));
+}
+
+static void fold_taken(rebuild *self) {
+  shadow_row *dirty[CAFE_PARTITIONS] = {NULL};
+  uint32_t counts[CAFE_PARTITIONS] = {0};
+  rebuild_source *source = self->taken;
+  cafe_err err = {0};
+  int code = CAFE_OK;
+  for (const fold_event *at = source->events; at && !code; at = at->next) {
+    shadow_row *row = NULL;
+    bool is_new, was_dirty;
+    if (!is_due(source, &at->event))
+      continue;
+    code = row_of(&row, self, &at->event, &is_new, &err);
+    if (code || !row)
+      continue;
+    self->report.events++;
+    self->node->stats.rebuild_events++;
+    was_dirty = row->is_dirty;
+    code = fold_event_into(self, row, &at->event, &err);
+    if (was_dirty || !row->is_dirty)
+      continue;
+    uint32_t partition = cafe_partition(row->key);
+    row->next_dirty = dirty[partition];
+    dirty[partition] = row;
+    counts[partition]++;
+  }
+  if (code) {
+    rebuild_fail(self, &err);
+    return;
+  }
+  for (uint32_t p = 0; p < CAFE_PARTITIONS && !self->err.code; p++)
+    if (dirty[p] && write_partition(self, dirty[p], counts[p]))
+      no_memory(self);
+  /* The next one is read while this one is written. */
+  self->taken = NULL;
+  source->events = NULL;
+  source->has_batch = false;
+  source->after = source->link.after = source->scanned;
+  if (source->is_linked)
+    self->node->transport->ops->more(self->node->transport, &source->link);
+  node_pump(self->node);
+}
+
+/* Of the rows that the batch is for, those that have to be read. */
+static int find_wanted(rebuild *self, cafe_err *err) {
+  size_t count = 0;
+  for (const fold_event *at = self->taken->events; at; at = at->next)
+    count++;
+  cafe_arena_reset(self->job_arena);
+  self->wanted_count = 0;
+  self->wanted = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof(shadow_row *));
+  if (!self->wanted)
+    return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
+  for (const fold_event *at = self->taken->events; at; at = at->next) {
+    shadow_row *row;
+    bool is_new;
+    int code = row_of(&row, self, &at->event, &is_new, err);
+    if (code)
+      return code;
+    if (is_new)
+      self->wanted[self->wanted_count++] = row;
+  }
+  return CAFE_OK;
+}
+
+bool fold_next(rebuild *self) {
+  rebuild_source *source = self->sources;
+  while (source && !(source->has_batch && may_fold(source)))
+    source = source->next;
+  if (!source)
+    return false;
+  self->taken = source;
+  if (map_count(self->rows) > CACHED_ROWS || self->text_bytes > CACHED_BYTES)
+    forget(self);
+  cafe_err err = {0};
+  self->wanted_count = 0;
+  if (self->is_partial && find_wanted(self, &err))
+    rebuild_fail(self, &err);
+  else if (self->wanted_count)
+    rebuild_job(self, CAFE_LANE_READ, read_wanted, fold_taken);
+  else
+    fold_taken(self);
+  return true;
+}
+
+/* ---- beginning and end ---- */
+
+static int add_source(rebuild *self, struct consumer *consumer, uint32_t shard, const char *const *types) {
+  rebuild_source *made = cafe_arena_alloc(self->arena, sizeof *made);
+  if (!made)
+    return CAFE_NOMEM;
+  LL_APPEND(self->sources, made);
+  made->rebuild = self;
+  made->consumer = consumer;
+  made->types = types;
+  made->shard = shard;
+  made->is_local = !consumer || consumer->is_local;
+  made->log_id = made->is_local ? self->node->log_id : 0;
+  made->arena = cafe_arena_create(&self->node->allocator);
+  return made->arena ? CAFE_OK : CAFE_NOMEM;
+}
+
+/* All of an inline view's events are of the node's own log. */
+static int add_own_log(rebuild *self) {
+  const cafe_schema *const *events = rebuild_view(self)->type->events;
+  size_t count = 0;
+  while (events[count])
+    count++;
+  const char **types = cafe_arena_alloc(self->arena, (count + 1) * sizeof *types);
+  for (size_t i = 0; types && i < count; i++)
+    types[i] = events[i]->name;
+  int code = types ? CAFE_OK : CAFE_NOMEM;
+  for (uint32_t shard = 0; shard < self->node->shards && !code; shard++)
+    code = add_source(self, NULL, shard, types);
+  return code;
+}
+
+int fold_open(rebuild *self, cafe_err *err) {
+  struct consumer *consumer;
+  self->row_arena = cafe_arena_create(&self->node->allocator);
+  self->rows = map_create(&self->node->allocator, MAP_BYTES);
+  int code = self->row_arena && self->rows ? CAFE_OK : CAFE_NOMEM;
+  if (!code && rebuild_view(self)->type->is_inline)
+    code = add_own_log(self);
+  LL_FOREACH(self->node->consumers, consumer) {
+    if (!code && consumer->kind == CONSUME_VIEW && consumer->index == self->view)
+      code = add_source(self, consumer, consumer->shard, consumer->types);
+  }
+  return code ? cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", rebuild_view(self)->type->name)
+              : CAFE_OK;
+}
+
+void fold_close(rebuild *self) {
+  for (rebuild_source *source = self->sources; source; source = source->next) {
+    if (source->is_linked)
+      self->node->transport->ops->unsubscribe(self->node->transport, &source->link);
+    source->is_linked = false;
+  }
+}
+
+void fold_free(rebuild *self) {
+  for (rebuild_source *source = self->sources; source; source = source->next)
+    cafe_arena_destroy(source->arena);
+  map_destroy(self->rows);
+  cafe_arena_destroy(self->row_arena);
+}
