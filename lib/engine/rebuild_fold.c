@@ -190,8 +190,12 @@ static bool is_near(const rebuild_source *source) {
     return false;
   if (source->consumer && self->verifies)
     return source->has_batch ? !may_fold(source) : source->after >= stands_at(source);
-  if (source->is_local)
-    return self->node->heads[source->shard] <= source->after + REBUILD_EVENTS;
+  if (source->is_local) {
+    /* The log may be growing all the time: it was at its end once, and is little behind. */
+    uint64_t head = self->node->heads[source->shard];
+    bool was_at_end = source->head && source->after >= source->head;
+    return head <= source->after || (was_at_end && head <= source->after + REBUILD_EVENTS);
+  }
   if (source->has_batch || source->after < source->head)
     return false;
   return is_of_other_log(source) || source->after >= stands_at(source);
