@@ -206,6 +206,31 @@ static void a_view_is_verified_while_it_is_written(void **state) {
   }
 }
 
+/* Rows leave the memory on the way, and are read again: those that are hidden, too. */
+static void a_view_of_more_rows_than_are_kept_in_memory_is_made_anew(void **state) {
+  (void)state;
+  static char text[20000];
+  memset(text, 'x', sizeof text);
+  for (int kind = 0; kind < BENCH_KINDS; kind++) {
+    bench *b = bench_open((bench_kind)kind);
+    b->note = (cafe_slice){text, sizeof text};
+    bench_up(b);
+    bench_fill(b, 300);
+    for (uint64_t key = 1; key <= 300; key += 3) {
+      bench_add(b, key, 7); /* those that are hidden stay so */
+      bench_add(b, key, 6000 - b->totals[key] % 3);
+    }
+    bench_rest(b);
+    for (int view = 0; view < 3; view++) {
+      bench_empty(b, view);
+      cafe_rebuild_report report = bench_do(b, view, false);
+      assert_int_equal(report.rows, bench_read(b, view)->count);
+      bench_check_whole(b, view);
+    }
+    bench_close(b);
+  }
+}
+
 /* ---- one at a time for each view ---- */
 
 static void two_views_are_made_anew_at_once_and_one_is_not_twice(void **state) {
@@ -425,6 +450,7 @@ int main(void) {
       cmocka_unit_test(what_was_made_by_hand_beside_the_table_stays),
       cmocka_unit_test(c2_rows_that_are_wrong_are_found_and_repaired),
       cmocka_unit_test(a_view_is_verified_while_it_is_written),
+      cmocka_unit_test(a_view_of_more_rows_than_are_kept_in_memory_is_made_anew),
       cmocka_unit_test(two_views_are_made_anew_at_once_and_one_is_not_twice),
       cmocka_unit_test(it_may_be_canceled_at_any_step),
       cmocka_unit_test(it_ends_with_the_node_at_any_step),
