@@ -60,9 +60,11 @@ typedef struct cafe_submit {
   const cafe_client_key *client_key; /* COPY, or NULL */
 
   /* OPTIONAL, with client_key: makes the bytes kept under the key from a final answer, in the unit that gives it.
-   * Pure; position.n is 0, since nothing is written yet. An empty slice keeps nothing, so that the key may try again;
-   * without reply nothing is kept either, and the key only names the stream that its first command made. The bytes are
-   * taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by its aggregate's callback. */
+   * Pure; position.n is 0, since nothing is written yet. An empty slice keeps nothing, so that the key may try again: a
+   * repeat is asked of the stream that the key names, and where that one refuses, and reply keeps that neither, it
+   * begins a new stream, which the key names from then on. Without reply nothing is kept, and the key names the stream
+   * that its first command made for good. The bytes are taken from the arena. Returns CAFE_OK, or a cafe_code: the
+   * command fails then, as by its aggregate's callback. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
 } cafe_submit;

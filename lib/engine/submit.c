@@ -190,8 +190,10 @@ void op_committed(struct subject *subject, uint64_t seq) {
   while ((op = subject->answered) && op->answered_by == seq) {
     cafe_outcome outcome;
     fill_outcome(&outcome, op);
-    if (op->is_joined && op->wants_new_key && op->verdict == CAFE_REFUSED && !op->event && !op->reply_bytes.size) {
-      /* What the first one began came to nothing and left no answer: this one begins anew, under the same key. */
+    if (op->is_joined && op->wants_new_key && op->verdict == CAFE_REFUSED && !op->event && op->reply &&
+        !op->reply_bytes.size) {
+      /* What the first one began came to nothing, and its reply keeps no answer: this one begins anew, under the same
+       * key. Without a reply nobody says so, and the refusal stands. */
       op_leave(op, subject);
       op->replaces = op->act.key;
       op->act.key = 0;

@@ -210,6 +210,36 @@ static void what_came_to_nothing_begins_anew_under_the_same_key(void **state) {
   kit_close(&k);
 }
 
+/* Without a reply nobody says that the key may try again: it names the first stream for good, whatever that says. */
+static void without_a_reply_a_key_never_begins_a_second_stream(void **state) {
+  (void)state;
+  kit k;
+  ask data = {1};
+  cafe_client_key named = {cafe_text("POST /boxes"), cafe_text("a"), cafe_text("body")};
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  submit.command = &ask_type;
+  submit.data = &data;
+  submit.data_size = sizeof data;
+  submit.client_key = &named;
+  kit_open(&k, true);
+  for (int i = 0; i < 4; i++) {
+    call c;
+    assert_int_equal(kit_submit(&k, &c, &submit), CAFE_OK);
+    kit_run(&k, 50);
+    if (i == 0) {
+      kit_answer(&k, 0, 2);
+      kit_run(&k, 50);
+    }
+    assert_int_equal(k.running, 0);
+    assert_int_equal(c.code, CAFE_OK);
+    assert_int_equal(c.verdict, CAFE_REFUSED);
+    assert_int_equal(c.key, 1);
+    if (i == 2)
+      kit_restart(&k);
+  }
+  kit_close(&k);
+}
+
 static void repeats_at_once_of_what_came_to_nothing_begin_one_thing_anew(void **state) {
   (void)state;
   kit k;
@@ -371,6 +401,7 @@ int main(void) {
       cmocka_unit_test(a_repeat_joins_what_is_pending),
       cmocka_unit_test(what_is_pending_is_joined_after_a_crash_too),
       cmocka_unit_test(what_came_to_nothing_begins_anew_under_the_same_key),
+      cmocka_unit_test(without_a_reply_a_key_never_begins_a_second_stream),
       cmocka_unit_test(repeats_at_once_of_what_came_to_nothing_begin_one_thing_anew),
       cmocka_unit_test(a_final_refusal_is_kept),
       cmocka_unit_test(whoever_gives_up_and_repeats_has_one_effect),
