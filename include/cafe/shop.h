@@ -66,8 +66,8 @@ typedef struct cafe_shop cafe_shop;
 
 /* Hosts them; before the node's start. options BORROW: until the call returns. OWN: cafe_shop_destroy. CAFE_INVALID: an
  * option is wrong, or the node has started or hosts one of them already; CAFE_UNSUPPORTED: an option is one that only a
- * newer library knows; CAFE_NOMEM. After a failure only
- * cafe_node_destroy is left to the node. Loop thread. Since 0.1. */
+ * newer library knows; CAFE_NOMEM. After a failure only cafe_node_destroy is left to the node. Loop thread. Since
+ * 0.1. */
 CAFE_EXPORT int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *options, cafe_err *err);
 
 /* Frees it; the node is destroyed before. NULL is allowed. Loop thread. Since 0.1. */

@@ -26,10 +26,13 @@ CAFE_BEGIN_DECLS
  *  8. Migrations are the backend's own, transactional, at open; a newer schema is CAFE_UNSUPPORTED, a file that isn't
  *     ours CAFE_INVALID, one that another process holds CAFE_DENIED with the holder's name.
  *
- * Methods block. The node calls those that write (`commit`, `forget_keys`, and those on shadows) on the write lane and all
- * others on the read lane (sys/loop.h): one that writes and one that reads may run at the same time, two of the same lane
- * never. A backend with `is_inline` doesn't block: all its methods run on the loop thread. Whoever calls an OPTIONAL one
- * has looked at `size` first: a backend that was built before it ends earlier.
+ * Methods block. The node calls those that write (commit, forget_keys, make_shadow, drop_shadow, replace) on the write
+ * lane and those that read (backup, too) on the read lane (sys/loop.h): one that writes and one that reads may run at
+ * the same time, two of the same lane never. Each other one says where it is called. A backend with `is_inline` doesn't
+ * block: all its methods run on the loop thread.
+ *
+ * OPTIONAL methods are NULL where a backend doesn't have them, and lie behind the end of a table that was built before
+ * them: whoever calls one looks at `size` first.
  *
  * Some structs stand in arrays or in other structs, so that they can't grow. They end with `reserved`: zeroed by
  * whoever makes them, which for what a store hands out is the store; whoever is handed one ignores what it finds there.
@@ -288,48 +291,53 @@ typedef struct cafe_store_ops {
   int (*read_checkpoints)(cafe_store *self, const char *subscription, cafe_checkpoint_sink on_checkpoint, void *user,
                           cafe_err *err);
 
-  /* REQUIRED. Closes and frees it. No method is running, and no backup under way. */
+  /* REQUIRED. The loop thread. Closes and frees it. No method is running, and no backup under way. */
   void (*destroy)(cafe_store *self);
 
-  /* OPTIONAL. In one snapshot: events as read_log gives them, then the rows of the keys that are wanted by then,
-   * ascending by key and sub. Without it the node reads the log, and after it the rows, key by key. */
+  /* OPTIONAL. The read lane. In one snapshot: events as read_log gives them, then the rows of the keys that are wanted
+   * by then, ascending by key and sub. CAFE_INVALID as read_log says, or the table is unknown. Without it the node
+   * reads the log, and after it the rows, key by key. */
   int (*read_changes)(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
                       void *user, cafe_err *err);
 
-  /* OPTIONAL. Whether it refuses all calls until it is opened anew, as commit says.
-   * The loop thread, also while other methods run; doesn't block. Without it nobody is told that waiting is in vain. */
+  /* OPTIONAL. The loop thread, also while other methods run; doesn't block. Whether it refuses all calls until it is
+   * opened anew, as commit says. Without it nobody is told that waiting is in vain. */
   bool (*is_lost)(const cafe_store *self);
 
-  /* OPTIONAL, with end_backup. Makes a copy of everything as of one commit, no older than the last one before the first
-   * call, in a file that a restore reads. Each call does a piece of it, of some milliseconds, until is_done; other
-   * methods run in between. The file has its name only when it is whole and durable. A failure: it is over, and nothing
-   * of it is left. CAFE_INVALID: there is a file of that name. */
+  /* OPTIONAL, with end_backup. The read lane. Makes a copy of everything as of one commit, no older than the last one
+   * before the first call, in a file that a restore reads. Each call does a piece of it, of some milliseconds, until
+   * is_done; other methods run in between. The file has its name only when it is whole and durable. A failure: it is
+   * over, and nothing of it is left. CAFE_INVALID: there is a file of that name, or none can be; CAFE_UNAVAILABLE: it
+   * can't be written; CAFE_CORRUPT: the store is damaged. */
   int (*backup)(cafe_store *self, cafe_backup *backup, cafe_err *err);
 
-  /* With backup. Ends one that isn't over: nothing of it is left. Harmless where it is. Any thread, while other methods
-   * may run, but not the backup's own. */
+  /* OPTIONAL, with backup. Ends one that isn't over: nothing of it is left. Harmless where it is. The read lane or the
+   * loop thread, also while other methods run, but never while the backup's own does. */
   void (*end_backup)(cafe_store *self, cafe_backup *backup);
 
   /* OPTIONAL. The write lane. Deletes clients' keys whose time is before forget->before_ms, a small batch in each call,
    * in one durable write as commit's, until is_done. A call needn't look at more than it deletes and some thousands:
    * keys are met about in the order of their times, and one that was passed over is met the next time. Fails as commit
-   * does. */
+   * does, and leaves *forget as it was. */
   int (*forget_keys)(cafe_store *self, cafe_forget *forget, cafe_err *err);
 
-  /* OPTIONAL, the three on shadows together: without them no view can be rebuilt or verified. Makes a shadow of a table
-   * of the setup, without rows; one that is there under its name goes. Two of one table may be there at a time. It has
-   * the table's key, sub and row, and may have other indexes. commit and read_rows take it as one of the setup's, load
-   * doesn't know it. BORROW: until it is dropped, or has replaced the table, or as the setup's. open drops all that a
-   * crash has left. */
+  /* OPTIONAL, the three on shadows together: without them no view can be rebuilt or verified. The write lane. Makes a
+   * shadow of a table of the setup, without rows; one that is there under its name goes. Two of one table may be there
+   * at a time. It has the table's key, sub and row, and may have other indexes. commit and read_rows take it as one of
+   * the setup's, load doesn't know it. shadow BORROW: until it is dropped, or has replaced the table, or as the
+   * setup's. open drops all that a crash has left. CAFE_INVALID: `of` isn't in the setup, or has other columns. A
+   * failure, as commit's: there is none of that name, or the one of before, which isn't used. */
   int (*make_shadow)(cafe_store *self, const cafe_table *shadow, const cafe_table *of, cafe_err *err);
-  /* OPTIONAL. Drops a shadow with its rows; nothing where there is none of that name. After a failure it isn't used
-   * either: it goes when one of its name is made, or at the next open. */
+
+  /* OPTIONAL, as above. The write lane. Drops a shadow with its rows; nothing where there is none of that name. After a
+   * failure it isn't used either: it goes when one of its name is made, or at the next open. */
   int (*drop_shadow)(cafe_store *self, const cafe_table *shadow, cafe_err *err);
-  /* OPTIONAL. In one durable transaction: the table has the shadow's rows and no others, with their versions; the
-   * shadow is gone; the checkpoints of the subscriptions are gone; the unit is written. CAFE_OK: the unit's result is
-   * set, and where it isn't CAFE_UNIT_DONE nothing of all that has happened, and the shadow is still there. A failure:
-   * as with commit, and the shadow is still there if the table wasn't replaced. Readers see the one or the other,
-   * whole. */
+
+  /* OPTIONAL, as above. The write lane. In one durable transaction: the table has the shadow's rows and no others, with
+   * their versions; the shadow is gone; the checkpoints of the subscriptions are gone; the unit is written. CAFE_OK:
+   * the unit's result is set, and where it isn't CAFE_UNIT_DONE nothing of all that has happened, and the shadow is
+   * still there. A failure: as with commit, and the shadow is still there if the table wasn't replaced. Readers see the
+   * one or the other, whole. */
   int (*replace)(cafe_store *self, const cafe_replacement *what, cafe_err *err);
 } cafe_store_ops;
 
