@@ -72,9 +72,6 @@ typedef struct cafe_replay {
 #define CAFE_REPLAY_INIT                                                                                               \
   { sizeof(cafe_replay), 0, 0, NULL, NULL, 0 }
 
-/* Err is NULL on success. BORROW: until it returns. */
-typedef void (*cafe_letter_cb)(const cafe_err *err, void *user);
-
 /* Hands a parked record to its policy, saga or view once more, as a subscription does, with other data where `event` is
  * set; the log stays as it is, and only this one reader hears of the edit. The effect and the letter's end are one
  * unit. If it fails by itself it stays parked, with the record's own data, one attempt more and the new error; by
@@ -85,14 +82,14 @@ typedef void (*cafe_letter_cb)(const cafe_err *err, void *user);
  * closed; it may have happened); the store's. Returns CAFE_INVALID (not started, no key or letter, an event type that
  * is not known here, data outside its type), CAFE_UNSUPPORTED (replay or data hold what only a newer library knows),
  * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed), CAFE_NOMEM. Loop thread. Since 0.1. */
-CAFE_EXPORT int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *replay, cafe_letter_cb done,
+CAFE_EXPORT int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *replay, cafe_done_cb done,
                                         void *user, cafe_err *err);
 
 /* Gives a record up, parked or waiting: its effect will never be, and what waits behind it goes on. reason (REQUIRED,
  * COPY) is written to the node's log, with all that names the record. done may be NULL; it gets CAFE_NOT_FOUND,
  * CAFE_CANCELED and the store's, as above. Returns as above. Loop thread. Since 0.1. */
 CAFE_EXPORT int cafe_node_drop_letter(cafe_op **op, cafe_node *node, uint64_t key, uint64_t letter, const char *reason,
-                                      cafe_letter_cb done, void *user, cafe_err *err);
+                                      cafe_done_cb done, void *user, cafe_err *err);
 
 CAFE_END_DECLS
 

@@ -16,6 +16,9 @@ typedef struct cafe_loop cafe_loop;           /* sys/loop.h to write one; loop/u
 typedef struct cafe_store cafe_store;         /* sys/store.h to write one; store/ makes one */
 typedef struct cafe_transport cafe_transport; /* sys/transport.h to write one; transport/ makes one */
 
+/* The end of what has no result but whether it was done. err is NULL on success; BORROW: until it returns. */
+typedef void (*cafe_done_cb)(const cafe_err *err, void *user);
+
 /* Free what their constructors made, the node that uses it first. NULL is allowed. Loop thread, not inside a turn.
  * Since 0.1. */
 CAFE_EXPORT void cafe_loop_destroy(cafe_loop *loop);
@@ -59,10 +62,10 @@ typedef struct cafe_node_options {
   uint64_t max_record_attempts;    /* of a record that a subscription fails on; then it is parked (letters.h). 0: 5 */
   /* OPTIONAL. The store refuses everything from now on, since a write failed in a way that leaves open whether it is
    * durable: only opening it anew can tell. Nothing that was answered is lost. The program ends its process, for a
-   * supervisor to start it again, or closes the node and makes another. Once, in a turn; err BORROW, until it returns.
-   */
+   * supervisor to start it again; or it closes the node, destroys both, and makes another node on another store. Once,
+   * in a turn, in which it may call cafe_node_close. err BORROW: until it returns. */
   void (*store_lost)(const cafe_err *err, void *user);
-  void *store_lost_user;
+  void *store_lost_user; /* handed to store_lost. BORROW: until the node is closed */
 } cafe_node_options;
 
 #define CAFE_NODE_OPTIONS_INIT                                                                                         \
@@ -113,8 +116,7 @@ CAFE_EXPORT int cafe_node_run(cafe_node *node, const volatile int *until);
  * rest goes on at the next start. Committed rows can be read until the node is closed. An operation without a timeout
  * may wait for long: close ends it. done may be NULL; it runs once, with NULL, or CAFE_CANCELED where the node is
  * closed before. CAFE_INVALID: it isn't running. Since 0.1. */
-CAFE_EXPORT int cafe_node_drain(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user,
-                                cafe_err *err);
+CAFE_EXPORT int cafe_node_drain(cafe_node *node, cafe_done_cb done, void *user, cafe_err *err);
 
 /* The blocking form: drains the node, turning it for at most timeout_ms (0: as long as it takes). A node that is
  * draining already is waited for. CAFE_TIMEOUT: it isn't drained yet; it goes on draining, so that the call may be
@@ -127,8 +129,7 @@ CAFE_EXPORT int cafe_node_finish(cafe_node *node, int64_t timeout_ms, cafe_err *
 /* Stops now, in later turns: tasks are stopped, every operation in flight completes with CAFE_CANCELED (or its real
  * end), and when the store has done what it has in hand, done runs, with NULL; it may be NULL itself. What was
  * committed stays. CAFE_INVALID: it is neither running nor draining. Since 0.1. */
-CAFE_EXPORT int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *user), void *user,
-                                cafe_err *err);
+CAFE_EXPORT int cafe_node_close(cafe_node *node, cafe_done_cb done, void *user, cafe_err *err);
 
 /* Frees a node that was never started or is closed; a running one is closed first, turning it, which may block for as
  * long as the store has something in hand. Its loop, store and transport stay the caller's. NULL is allowed. Must not

@@ -10,8 +10,9 @@ CAFE_BEGIN_DECLS
 
 /*
  * Operations: what a program asks of a node while it runs. Each takes a completion, which runs exactly once, on the
- * loop thread, never inside the call that submitted it; a refused submission never calls back. The blocking forms turn
- * the node until then, and other completions run meanwhile. Everything here: loop thread only.
+ * loop thread, never inside the call that submitted it; a refused submission never calls back. It may be NULL only
+ * where that is said. The blocking forms turn the node until then, and other completions run meanwhile. Everything
+ * here: loop thread only.
  *
  * An operation (BORROW, until its completion) is only good for cafe_op_cancel; where it isn't wanted, NULL is handed in
  * for it. `user` is handed to the completion as it is.
@@ -112,7 +113,7 @@ typedef struct cafe_page {
   const cafe_position *positions;
 } cafe_page;
 
-/* err is NULL on success, otherwise page is. CAFE_CANCELED, and the store's failures. */
+/* err is NULL on success, otherwise page is. BORROW both, until it returns. CAFE_CANCELED, and the store's failures. */
 typedef void (*cafe_page_cb)(const cafe_err *err, const cafe_page *page, void *user);
 
 /* BORROW: until the call that is handed it returns. Frozen. */
@@ -164,18 +165,16 @@ CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *agg
  * for the node's own log, beyond its head, or the same refusal), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE
  * (closing), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const cafe_position *position,
-                                int64_t timeout_ms, void (*done)(const cafe_err *err, void *user), void *user,
-                                cafe_err *err);
+                                int64_t timeout_ms, cafe_done_cb done, void *user, cafe_err *err);
 
 typedef struct cafe_changes {
   size_t size;
   const cafe_view *view;          /* REQUIRED: one that the node hosts */
   const cafe_position *positions; /* after these: a page's, all of them. NULL: what comes from now on */
   uint32_t position_count;
-  bool from_start; /* without positions: all that ever was */
-  uint32_t limit;  /* 1 to 1000 */
-  /* From now; 0: without end; negative: it doesn't wait. */
-  int64_t timeout_ms;
+  bool from_start;    /* without positions: all that ever was */
+  uint32_t limit;     /* 1 to 1000 */
+  int64_t timeout_ms; /* from now; 0: without end; negative: it doesn't wait */
 } cafe_changes;
 
 #define CAFE_CHANGES_INIT                                                                                              \

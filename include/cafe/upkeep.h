@@ -9,9 +9,8 @@ CAFE_BEGIN_DECLS
 
 /*
  * Upkeep: what whoever runs a node asks of it, beside commands and reads, so that its store stays right and doesn't
- * grow for ever. Operations as in op.h, in small pieces between all else; each takes a completion, which runs exactly
- * once, on the loop thread, never inside the call that asked. Everything here: loop thread only. docs/operations.md
- * says when to use which.
+ * grow for ever. Operations as in op.h, in small pieces between all else. Everywhere done may be NULL. Everything here:
+ * loop thread only. docs/operations.md says when to use which.
  */
 
 /* ---- Copies, and what is forgotten ---- */
@@ -24,10 +23,11 @@ CAFE_BEGIN_DECLS
  * CAFE_NOMEM. The call: CAFE_INVALID (not started, no path), CAFE_UNSUPPORTED (the store has no backup: memory),
  * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. A restore is the store's: cafe_sqlite_restore.
  * Since 0.1. */
-CAFE_EXPORT int cafe_node_backup(cafe_op **op, cafe_node *node, const char *path,
-                                 void (*done)(const cafe_err *err, void *user), void *user, cafe_err *err);
+CAFE_EXPORT int cafe_node_backup(cafe_op **op, cafe_node *node, const char *path, cafe_done_cb done, void *user,
+                                 cafe_err *err);
 
-/* err is NULL on success; count is how many were deleted, also where it failed or was canceled after those. */
+/* err is NULL on success; count is how many were deleted, also where it failed or was canceled after those. err BORROW:
+ * until it returns. */
 typedef void (*cafe_forgot_cb)(const cafe_err *err, uint64_t count, void *user);
 
 /* Deletes clients' keys whose answer was kept before that time (UTC); those without one go by the time of their claim,
@@ -59,7 +59,7 @@ CAFE_EXPORT int cafe_node_forget_rows(cafe_op **op, cafe_node *node, const cafe_
  * itself after its start, again and again until that succeeds.
  */
 
-/* What came of it. BORROW: until the completion returns. Fields may be added at the end. */
+/* What came of it. Made by the library; fields may be added at the end. */
 typedef struct cafe_rebuild_report {
   size_t size;
   uint64_t events;    /* folded */
@@ -71,7 +71,8 @@ typedef struct cafe_rebuild_report {
   uint64_t first_sub;
 } cafe_rebuild_report;
 
-/* err is NULL on success, otherwise report is. For a verification that found something wrong that is a success. */
+/* err is NULL on success, otherwise report is. For a verification that found something wrong that is a success. BORROW
+ * both, until it returns. */
 typedef void (*cafe_rebuild_cb)(const cafe_err *err, const cafe_rebuild_report *report, void *user);
 
 /* Makes a view's table anew. When the new one has caught up it takes the place of the old one in one durable unit, with
@@ -79,10 +80,10 @@ typedef void (*cafe_rebuild_cb)(const cafe_err *err, const cafe_rebuild_report *
  * few writes. A crash at any moment leaves the one or the other whole; what was half built is dropped at the next
  * start. After a source's log was restored from a backup this is what makes the view right again.
  *
- * view BORROW: one that the node hosts. done may be NULL. Failures that done gets leave the old table as it is: what
- * the view's fold failed with; the store's and the transport's own; CAFE_CANCELED: cafe_op_cancel, or the node is being
- * drained or closed. A source that can't be reached is waited for, until that. A cancel that comes too late isn't taken
- * back: the new table may be there.
+ * view: one that the node hosts. Failures that done gets leave the old table as it is: what the view's fold failed
+ * with; the store's and the transport's own; CAFE_CANCELED: cafe_op_cancel, or the node is being drained or closed. A
+ * source that can't be reached is waited for, until that. A cancel that comes too late isn't taken back: the new table
+ * may be there.
  *
  * CAFE_INVALID (not started, no such view), CAFE_CONFLICT (it is being rebuilt or verified already),
  * CAFE_UNSUPPORTED (its store can't), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed), CAFE_NOMEM.
@@ -92,8 +93,8 @@ CAFE_EXPORT int cafe_node_rebuild(cafe_op **op, cafe_node *node, const cafe_view
 
 /* Compares a view's table, row by row, with one that is made anew in the same way and then dropped: each row as of one
  * position in the logs, while the node goes on. A view that a subscription keeps isn't kept for the length of the
- * comparison, and catches up afterwards. Changes nothing. view, done and failures as above; a view that waits to be
- * rebuilt for its new version is a CAFE_CONFLICT. Since 0.1. */
+ * comparison, and catches up afterwards. Changes nothing. view and failures as above; a view that waits to be rebuilt
+ * for its new version is a CAFE_CONFLICT. Since 0.1. */
 CAFE_EXPORT int cafe_node_verify(cafe_op **op, cafe_node *node, const cafe_view *view, cafe_rebuild_cb done, void *user,
                                  cafe_err *err);
 

@@ -28,7 +28,7 @@ typedef struct replay {
   /* GIVEN, DROP */
   cafe_op *op;       /* NULL: answered already */
   cafe_arena *arena; /* it lies in it */
-  cafe_letter_cb done;
+  cafe_done_cb done;
   const cafe_schema *type; /* of the edited data; NULL: as it is */
   cafe_slice data;
   const char *reason;

@@ -409,7 +409,7 @@ static int check_asked(const cafe_node *node, uint64_t key, uint64_t letter, caf
 }
 
 /* NULL: no memory. */
-static replay *make(cafe_node *node, replay_kind kind, uint64_t key, uint64_t letter, cafe_letter_cb done) {
+static replay *make(cafe_node *node, replay_kind kind, uint64_t key, uint64_t letter, cafe_done_cb done) {
   cafe_arena *arena = node_arena(node);
   replay *made = arena ? cafe_arena_alloc(arena, sizeof *made) : NULL;
   if (!made) {
@@ -452,7 +452,7 @@ static int take_edit(replay *it, const cafe_node *node, const cafe_replay *given
   return code ? code : cafe_schema_encode(&it->data, it->arena, it->type, data, err);
 }
 
-int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *given, cafe_letter_cb done, void *user,
+int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *given, cafe_done_cb done, void *user,
                             cafe_err *err) {
   cafe_replay asked;
   int code = SIZED_READ(&asked, given, cafe_replay, data_size, "CAFE_REPLAY_INIT", err);
@@ -467,7 +467,7 @@ int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *gi
 }
 
 int cafe_node_drop_letter(cafe_op **op, cafe_node *node, uint64_t key, uint64_t letter, const char *reason,
-                          cafe_letter_cb done, void *user, cafe_err *err) {
+                          cafe_done_cb done, void *user, cafe_err *err) {
   int code = check_asked(node, key, letter, err);
   if (!code && (!reason || !*reason))
     code = cafe_fail(err, CAFE_INVALID, "why is it dropped? Say a reason, for the log");
