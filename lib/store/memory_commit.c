@@ -285,14 +285,7 @@ static checkpoint *get_place(memory_store *self, const cafe_checkpoint *of) {
   return place;
 }
 
-static int write_checkpoint(memory_store *self, const cafe_checkpoint *write) {
-  checkpoint *place = get_place(self, write);
-  if (!place) {
-    return CAFE_NOMEM;
-  }
-  if (place->n != write->expected) {
-    return CAFE_CONFLICT;
-  }
+static int set_place(memory_store *self, checkpoint *place, uint64_t n) {
   undo *done = reserve_undo(self);
   if (!done) {
     return CAFE_NOMEM;
@@ -301,8 +294,16 @@ static int write_checkpoint(memory_store *self, const cafe_checkpoint *write) {
   done->of.checkpoint.place = place;
   done->of.checkpoint.old = place->n;
   self->undo_count++;
-  place->n = write->n;
+  place->n = n;
   return CAFE_OK;
+}
+
+static int write_checkpoint(memory_store *self, const cafe_checkpoint *write) {
+  checkpoint *place = get_place(self, write);
+  if (!place) {
+    return CAFE_NOMEM;
+  }
+  return place->n == write->expected ? set_place(self, place, write->n) : CAFE_CONFLICT;
 }
 
 /* CAFE_CONFLICT: *conflict says of which kind. The client's key comes first: who repeats a request wants to be told so,
@@ -344,6 +345,11 @@ static int write_unit(memory_store *self, cafe_unit *unit, cafe_arena *arena, ca
   return CAFE_OK;
 }
 
+static int tell_failure(int code, cafe_err *err) {
+  return code == CAFE_NOMEM ? cafe_fail(err, CAFE_NOMEM, "Memory was refused to the memory store: nothing was written.")
+                            : code;
+}
+
 int memory_commit(memory_store *self, cafe_batch *batch, cafe_err *err) {
   log_mark start = memory_log_mark(&self->log);
   for (uint32_t i = 0; i < batch->unit_count; i++) {
@@ -361,9 +367,7 @@ int memory_commit(memory_store *self, cafe_batch *batch, cafe_err *err) {
       for (uint32_t k = 0; k <= i; k++) {
         batch->units[k]->result = CAFE_UNIT_OPEN;
       }
-      return code == CAFE_NOMEM
-                 ? cafe_fail(err, CAFE_NOMEM, "Memory was refused to the memory store: nothing was written.")
-                 : code;
+      return tell_failure(code, err);
     }
   }
   forget_undos(self);
@@ -375,20 +379,12 @@ static int forget_checkpoints(memory_store *self, const char *name) {
   if (!found) {
     return CAFE_OK;
   }
+  int code = CAFE_OK;
   sorted_cursor cursor = sorted_seek(&found->places, 0, 0);
-  for (const sorted_entry *entry; (entry = sorted_next(&cursor));) {
-    checkpoint *place = entry->value;
-    undo *done = reserve_undo(self);
-    if (!done) {
-      return CAFE_NOMEM;
-    }
-    done->kind = UNDO_CHECKPOINT;
-    done->of.checkpoint.place = place;
-    done->of.checkpoint.old = place->n;
-    self->undo_count++;
-    place->n = 0;
+  for (const sorted_entry *entry; code == CAFE_OK && (entry = sorted_next(&cursor));) {
+    code = set_place(self, entry->value, 0);
   }
-  return CAFE_OK;
+  return code;
 }
 
 int memory_commit_anew(memory_store *self, const char *const *subscriptions, cafe_unit *unit, cafe_arena *arena,
@@ -411,6 +407,5 @@ int memory_commit_anew(memory_store *self, const char *const *subscriptions, caf
   if (code == CAFE_CONFLICT) {
     return CAFE_OK;
   }
-  return code == CAFE_NOMEM ? cafe_fail(err, CAFE_NOMEM, "Memory was refused to the memory store: nothing was written.")
-                            : code;
+  return tell_failure(code, err);
 }

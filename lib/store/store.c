@@ -86,7 +86,7 @@ static const char *check_rows(const cafe_unit *unit) {
 }
 
 static const char *check_unit(const cafe_unit *unit) {
-  if (unit->key == 0 || unit->key > CAFE_KEY_MAX) {
+  if (!is_key(unit->key)) {
     return "its key is out of range";
   }
   const char *wrong = check_events(unit);
