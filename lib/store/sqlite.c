@@ -142,7 +142,7 @@ int sqlite_step(sqlite3_stmt *statement) {
 }
 
 int sqlite_exec(const sqlite_store *store, sqlite3 *db, const char *sql, cafe_err *err) {
-  return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? CAFE_OK : sqlite_fail(store, db, err, "opening it");
+  return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? CAFE_OK : sqlite_fail(store, db, err, "setting it up");
 }
 
 int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64_t *out, bool *found, cafe_err *err) {
@@ -153,7 +153,7 @@ int sqlite_number(const sqlite_store *store, sqlite3 *db, const char *sql, int64
   }
   *found = code == SQLITE_ROW;
   *out = *found ? sqlite3_column_int64(statement, 0) : 0;
-  code = *found || code == SQLITE_DONE ? CAFE_OK : sqlite_fail(store, db, err, "opening it");
+  code = *found || code == SQLITE_DONE ? CAFE_OK : sqlite_fail(store, db, err, "looking into it");
   sqlite3_finalize(statement);
   return code;
 }

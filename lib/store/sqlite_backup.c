@@ -41,9 +41,8 @@ typedef struct backup_run {
 
 /* ---- files beside the store's ---- */
 
-int sqlite_require_absent(const sqlite_store *store, const char *file, cafe_err *err) {
+static int require_absent(const char *file, cafe_err *err) {
   struct stat status;
-  (void)store;
   return lstat(file, &status) != 0
              ? CAFE_OK
              : cafe_fail(err, CAFE_INVALID, "%s is there already: name another file.", sqlite_short(file));
@@ -61,7 +60,7 @@ char *sqlite_part_name(const sqlite_store *store, const char *file) {
 }
 
 int sqlite_publish(const sqlite_store *store, const char *part, const char *file, cafe_err *err) {
-  int code = sqlite_require_absent(store, file, err);
+  int code = require_absent(file, err);
   if (code == CAFE_OK && rename(part, file) != 0) {
     int cause = errno;
     code = cafe_fail_detail(err, CAFE_UNAVAILABLE, cause, "%s can't be given its name: %s; %s.", sqlite_short(file),
@@ -153,7 +152,7 @@ static int find_place(const sqlite_store *store, backup_run *run, const char *pa
   if (code != SQLITE_OK && code != SQLITE_OK_SYMLINK) {
     return cafe_fail_detail(err, CAFE_INVALID, code, "%s is no path of a file.", sqlite_short(path ? path : "(none)"));
   }
-  code = sqlite_require_absent(store, run->file, err);
+  code = require_absent(run->file, err);
   if (code == CAFE_OK) {
     run->part = sqlite_part_name(store, run->file);
     code = run->part ? CAFE_OK : sqlite_no_memory(err);

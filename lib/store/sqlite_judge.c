@@ -55,23 +55,15 @@ static int find_stream(batch_run *r, const cafe_stored_event *event, sqlite_item
   return code;
 }
 
-static uint32_t place_of(const sqlite_store *store, const cafe_table *table) {
-  uint32_t place = 0;
-  while (place < store->place_count && store->tables[place].table != table) {
-    place++;
-  }
-  return place;
-}
-
 static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out) {
   sqlite_store *store = r->store;
-  uint32_t place = place_of(store, write->table);
-  if (place == store->place_count) {
-    return cafe_fail(r->err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
-                     write->table->name);
+  sqlite_table *table = sqlite_find_table(store, write->table);
+  if (!table) {
+    return sqlite_unknown_table(write->table, r->err);
   }
   bool is_new;
-  sqlite_item *item = sqlite_known_row(store->known, place, write->key, write->sub, &is_new);
+  sqlite_item *item =
+      sqlite_known_row(store->known, (uint32_t)(table - store->tables), write->key, write->sub, &is_new);
   if (!item) {
     return sqlite_no_memory(r->err);
   }
@@ -80,7 +72,7 @@ static int find_row(batch_run *r, const cafe_row_write *write, sqlite_item **out
     return CAFE_OK;
   }
   sqlite3_stmt *statement;
-  int code = sqlite_row_statement_of(store, store->writer, &store->tables[place], ROW_VERSION, &statement, r->err);
+  int code = sqlite_row_statement_of(store, store->writer, table, ROW_VERSION, &statement, r->err);
   if (code == CAFE_OK) {
     sqlite3_bind_int64(statement, 1, (sqlite3_int64)write->key);
     if (write->table->sub_name) {

@@ -78,20 +78,6 @@ static void end(sqlite_store *store) {
   }
 }
 
-static sqlite_table *find_table(const sqlite_store *store, const cafe_table *table) {
-  for (uint32_t i = 0; table && i < store->place_count; i++) {
-    if (store->tables[i].table == table) {
-      return &store->tables[i];
-    }
-  }
-  return NULL;
-}
-
-static int unknown_table(const cafe_table *table, cafe_err *err) {
-  return cafe_fail(err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
-                   table ? table->name : "(none)");
-}
-
 /* ---- events ---- */
 
 static const char *text_of(sqlite3_stmt *statement, int column) {
@@ -300,9 +286,9 @@ int sqlite_read_log(cafe_store *self, cafe_log_query *query, cafe_event_sink on_
 int sqlite_read_changes(cafe_store *self, cafe_change_query *query, cafe_event_sink on_event, cafe_row_sink on_row,
                         void *user, cafe_err *err) {
   sqlite_store *store = (sqlite_store *)self;
-  sqlite_table *table = find_table(store, query->table);
-  if (!table) {
-    return unknown_table(query->table, err);
+  sqlite_table *table = sqlite_find_table(store, query->table);
+  if (!table || sqlite_is_shadow(store, table)) {
+    return sqlite_unknown_table(query->table, err);
   }
   int code = begin_log(store, query->log, err);
   if (code != CAFE_OK) {
@@ -320,8 +306,8 @@ int sqlite_read_changes(cafe_store *self, cafe_change_query *query, cafe_event_s
 
 static int check_query(const sqlite_store *store, const cafe_row_query *query, cafe_err *err) {
   const cafe_table *table = query->table;
-  if (!find_table(store, table)) {
-    return unknown_table(table, err);
+  if (!sqlite_find_table(store, table)) {
+    return sqlite_unknown_table(table, err);
   }
   int fields = (int)table->row->field_count;
   for (uint32_t i = 0; i < query->condition_count; i++) {

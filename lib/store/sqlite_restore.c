@@ -16,6 +16,7 @@
  * synced, and renamed. A crash before leaves nothing at the path, one after it the store. The lock of the path is held
  * meanwhile.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,9 +32,12 @@ static const char origin_name[] = "origin "; /* and a log id: in `meta`, with th
 
 static int add_origin(sqlite_store *store, sqlite3_stmt *row, cafe_err *err) {
   const char *name = (const char *)sqlite3_column_text(row, 0);
+  if (!name) {
+    return sqlite_no_memory(err);
+  }
   cafe_position *grown =
       store->allocator.resize(store->origins, (store->origin_count + 1) * sizeof(*grown), store->allocator.user);
-  if (!grown || !name) {
+  if (!grown) {
     return sqlite_no_memory(err);
   }
   store->origins = grown;
@@ -281,15 +285,25 @@ static int restore_locked(sqlite_store *store, const char *backup, int64_t now_m
   return code;
 }
 
+static int find_backup(const char *backup, cafe_err *err) {
+  if (backup && access(backup, R_OK) == 0) {
+    return CAFE_OK;
+  }
+  int cause = backup ? errno : ENOENT;
+  return cause == EACCES ? cafe_fail_detail(err, CAFE_DENIED, cause, "The backup %s can't be read: make it readable.",
+                                            sqlite_short(backup))
+                         : cafe_fail_detail(err, CAFE_NOT_FOUND, cause, "There is no backup %s.",
+                                            sqlite_short(backup ? backup : "(none)"));
+}
+
 int sqlite_restore(const char *path, const char *backup, const cafe_sqlite_options *options, int64_t now_ms,
                    cafe_err *err) {
   cafe_store *made = NULL;
   sqlite_witness left;
-  struct stat status;
-  if (!backup || stat(backup, &status) != 0) {
-    return cafe_fail(err, CAFE_NOT_FOUND, "There is no backup %s.", sqlite_short(backup ? backup : "(none)"));
+  int code = find_backup(backup, err);
+  if (code == CAFE_OK) {
+    code = cafe_sqlite_create(&made, path, options, err);
   }
-  int code = cafe_sqlite_create(&made, path, options, err);
   if (code != CAFE_OK) {
     return code;
   }

@@ -293,6 +293,20 @@ static int check_setup(const cafe_store_setup *setup, cafe_err *err) {
 
 /* ---- the setup's tables ---- */
 
+sqlite_table *sqlite_find_table(const sqlite_store *store, const cafe_table *table) {
+  for (uint32_t i = 0; table && i < store->place_count; i++) {
+    if (store->tables[i].table == table) {
+      return &store->tables[i];
+    }
+  }
+  return NULL;
+}
+
+int sqlite_unknown_table(const cafe_table *table, cafe_err *err) {
+  return cafe_fail(err, CAFE_INVALID, "The table %s isn't in the setup that the store was opened with.",
+                   table ? table->name : "(none)");
+}
+
 int sqlite_exec_own(sqlite_store *store, char *sql, cafe_err *err) {
   int code = !sql ? sqlite_no_memory(err)
              : sqlite3_exec(store->writer, sql, NULL, NULL, NULL) == SQLITE_OK

@@ -14,27 +14,28 @@
 
 #include "store/sqlite_store.h"
 
-static sqlite_table *find_place(sqlite_store *store, const cafe_table *shadow) {
+static bool is_in_setup(const sqlite_store *store, const cafe_table *table) {
+  const sqlite_table *place = sqlite_find_table(store, table);
+  return place && !sqlite_is_shadow(store, place);
+}
+
+static sqlite_table *find_shadow(const sqlite_store *store, const cafe_table *shadow) {
+  sqlite_table *place = sqlite_find_table(store, shadow);
+  return place && sqlite_is_shadow(store, place) ? place : NULL;
+}
+
+static sqlite_table *find_free(const sqlite_store *store) {
   for (uint32_t i = store->table_count; i < store->place_count; i++) {
-    if (store->tables[i].table == shadow) {
+    if (!store->tables[i].table) {
       return &store->tables[i];
     }
   }
   return NULL;
 }
 
-static bool is_in_setup(const sqlite_store *store, const cafe_table *table) {
-  for (uint32_t i = 0; i < store->table_count; i++) {
-    if (store->tables[i].table == table) {
-      return true;
-    }
-  }
-  return false;
-}
-
 /* Nobody uses it any more. What it knew of rows is of no table now, and its place may become another's. */
 static void free_place(sqlite_store *store, const cafe_table *shadow) {
-  sqlite_table *place = find_place(store, shadow);
+  sqlite_table *place = find_shadow(store, shadow);
   if (!place) {
     return;
   }
@@ -95,7 +96,7 @@ int sqlite_make_shadow(cafe_store *self, const cafe_table *shadow, const cafe_ta
     return code;
   }
   free_place(store, shadow); /* of an earlier life */
-  sqlite_table *place = find_place(store, NULL);
+  sqlite_table *place = find_free(store);
   if (!place) {
     return cafe_fail(err, CAFE_INVALID, "%s can't be made: each table may have two shadows.", shadow->name);
   }
@@ -178,7 +179,7 @@ int sqlite_replace(cafe_store *self, const cafe_replacement *what, cafe_err *err
   sqlite_store *store = (sqlite_store *)self;
   cafe_unit *units[1] = {what->unit};
   cafe_batch batch = {sizeof(batch), units, 1, what->arena};
-  if (!is_in_setup(store, what->table) || !find_place(store, what->shadow)) {
+  if (!is_in_setup(store, what->table) || !find_shadow(store, what->shadow)) {
     return cafe_fail(err, CAFE_INVALID, "%s can't be replaced: it isn't in the setup, or there is no shadow.",
                      what->table->name);
   }

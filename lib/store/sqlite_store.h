@@ -70,7 +70,7 @@ typedef enum sqlite_row_statement {
  * only. */
 typedef struct sqlite_table {
   const cafe_table *_Atomic table; /* of a shadow: set and taken away on the write lane; NULL: the place is free */
-  sqlite3_stmt *statements[ROW_STATEMENTS];
+  sqlite3_stmt *statements[ROW_STATEMENTS]; /* a shadow has none of the reader's */
 } sqlite_table;
 
 typedef enum sqlite_writer_statement {
@@ -202,6 +202,12 @@ bool sqlite_is_remote(unsigned long type);
 int sqlite_schema_identify(sqlite_store *store, bool *is_new, cafe_err *err);
 /* Makes or migrates the tables. */
 int sqlite_schema_open(sqlite_store *store, const cafe_store_setup *setup, bool is_new, cafe_err *err);
+/* Where a table of the setup, or a shadow, has its statements; NULL: the store doesn't know it. */
+sqlite_table *sqlite_find_table(const sqlite_store *store, const cafe_table *table);
+int sqlite_unknown_table(const cafe_table *table, cafe_err *err);
+static inline bool sqlite_is_shadow(const sqlite_store *store, const sqlite_table *table) {
+  return table >= store->tables + store->table_count;
+}
 /* A statement for rows of the table, prepared on its first use. */
 int sqlite_row_statement_of(const sqlite_store *store, sqlite3 *db, sqlite_table *table, sqlite_row_statement which,
                             sqlite3_stmt **out, cafe_err *err);
@@ -347,10 +353,8 @@ void sqlite_end_backup(cafe_store *self, cafe_backup *backup);
 char *sqlite_part_name(const sqlite_store *store, const char *file);
 /* Gives a file that is whole its name, durably, if there is none of that name. On failure neither is there. */
 int sqlite_publish(const sqlite_store *store, const char *part, const char *file, cafe_err *err);
-/* CAFE_INVALID: there is something of that name. */
-int sqlite_require_absent(const sqlite_store *store, const char *file, cafe_err *err);
 
-/* A file by the VFS, without SQLite: OWN, by sqlite_file_close. flags: SQLITE_OPEN_READONLY or READWRITE, CREATE. */
+/* A file by the VFS, without SQLite: OWN, by sqlite_plain_close. flags: SQLITE_OPEN_READONLY or READWRITE, CREATE. */
 typedef struct sqlite_plain {
   sqlite3_file *file;
   sqlite3_filename name;

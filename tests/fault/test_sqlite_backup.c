@@ -269,6 +269,28 @@ static void a_place_that_is_none_is_told(void **state) {
   cafe_store_destroy(store);
   assert_int_equal(cafe_sqlite_restore("no-such-folder/x.db", backup_path, &err), CAFE_NOT_FOUND);
   assert_int_equal(cafe_sqlite_restore(restored, "backed.none", &err), CAFE_NOT_FOUND);
+  assert_int_equal(cafe_sqlite_restore(restored, NULL, &err), CAFE_NOT_FOUND);
+  assert_false(exists(restored));
+}
+
+/* In a process of its own, which is nobody's: root may read everything. */
+static void a_backup_that_may_not_be_read_is_told(void **state) {
+  cafe_err err;
+  int status;
+  make_backup(UNITS);
+  assert_int_equal(chmod(backup_path, 0), 0);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    if (getuid() == 0 && setuid(65534) != 0) {
+      _exit(100);
+    }
+    int code = cafe_sqlite_restore(restored, backup_path, &err);
+    _exit(code == CAFE_DENIED && strstr(err.text, backup_path) ? 0 : 1);
+  }
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status));
+  assert_int_equal(WEXITSTATUS(status), 0);
   assert_false(exists(restored));
 }
 
@@ -661,6 +683,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_backup_that_is_ended_leaves_nothing, set_up, tear_down),
       cmocka_unit_test_setup_teardown(no_file_that_is_there_is_overwritten, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_place_that_is_none_is_told, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(a_backup_that_may_not_be_read_is_told, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_backup_is_no_store_and_a_store_no_backup, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_restored_store_has_a_log_id_of_its_own_and_its_checkpoints_moved_along, set_up,
                                       tear_down),

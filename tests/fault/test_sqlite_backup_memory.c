@@ -67,6 +67,12 @@ static unsigned parts(void) {
   return count;
 }
 
+static void remove_all(void) {
+  sqlite_file_remove(path);
+  sqlite_file_remove(backup_path);
+  sqlite_file_remove(restored);
+}
+
 static int set_up(void **state) {
   sqlite3_mem_methods refusing;
   assert_int_equal(sqlite3_config(SQLITE_CONFIG_GETMALLOC, &inner), SQLITE_OK);
@@ -82,9 +88,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
   disk_end();
-  sqlite_file_remove(path);
-  sqlite_file_remove(backup_path);
-  sqlite_file_remove(restored);
+  remove_all();
   return 0;
 }
 
@@ -160,7 +164,41 @@ static void a_backup_and_a_restore_survive_refused_memory(void **state) {
   assert_int_equal(own.live, 0);
 }
 
+static void opening_a_restored_store_survives_refused_memory(void **state) {
+  cafe_err err;
+  remove_all();
+  cafe_store *store = open_store(path);
+  must(kit_commit(store, 1, UNITS, 600, &err), &err);
+  must(back_up(store, &err), &err);
+  cafe_store_destroy(store);
+  must(restore(&err), &err);
+  for (int round = 0; round < 2; round++) {
+    bool is_own = round == 0;
+    for (uint64_t n = 1;; n++) {
+      cafe_store_info info = CAFE_STORE_INFO_INIT;
+      cafe_sqlite_options all = options();
+      must(cafe_sqlite_create(&store, restored, &all, &err), &err);
+      arm(is_own, n);
+      int code = store->ops->open(store, &info, &kit_setup, &err);
+      bool refused = was_refused();
+      arm(false, 0);
+      assert_true(code == CAFE_OK || (refused && (code == CAFE_NOMEM || (code == CAFE_UNAVAILABLE && err.text[0]))));
+      assert_int_equal(info.origin_count, code == CAFE_OK ? 1 : 0);
+      cafe_store_destroy(store);
+      assert_int_equal(own.live, 0);
+      if (!refused) {
+        assert_true(n > 3);
+        break;
+      }
+    }
+  }
+  expect(restored, UNITS);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(a_backup_and_a_restore_survive_refused_memory)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_backup_and_a_restore_survive_refused_memory),
+      cmocka_unit_test(opening_a_restored_store_survives_refused_memory),
+  };
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
