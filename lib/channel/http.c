@@ -258,7 +258,13 @@ static int check_settings(http_channel *self, const http_settings *settings, caf
     code = secret_read(token, self, err);
     secret_wipe(token, sizeof(token));
   }
-  return code == CAFE_UNAVAILABLE ? CAFE_INVALID : code;
+  if (code != CAFE_UNAVAILABLE) {
+    return code;
+  }
+  if (err) {
+    err->code = CAFE_INVALID; /* later it may be put there, at the start it is a mistake */
+  }
+  return CAFE_INVALID;
 }
 
 int http_create(http_channel **out, size_t size, cafe_loop *loop, const http_kind *kind, const http_settings *settings,

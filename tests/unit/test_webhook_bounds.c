@@ -8,6 +8,7 @@ static void refuse(post_office *office, int code, const char *text) {
   cafe_err err = {0};
   cafe_channel *channel = NULL;
   assert_int_equal(cafe_webhook_create(&channel, office->loop, &options, &office->memory.allocator, &err), code);
+  assert_int_equal(err.code, code);
   if (!strstr(err.text, text)) {
     fail_msg("\"%s\" doesn't say \"%s\"", err.text, text);
   }
