@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -48,6 +49,11 @@ void check_code(store_check *check, int line, const char *call, int code, int wa
                cafe_code_name(check->err.code), check->err.text);
   }
   cafe_err_clear(&check->err);
+}
+
+bool check_is_full(void) {
+  const char *value = getenv("CAFE_FULL");
+  return value && value[0];
 }
 
 void *check_alloc(store_check *check, size_t size) {

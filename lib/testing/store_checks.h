@@ -62,6 +62,9 @@ extern const store_check_entry store_checks_backup[];
 #define CHECK_NORETURN
 #endif
 
+/* Whether accidents are to be tried in all ways, by CAFE_FULL in the environment. */
+bool check_is_full(void);
+
 /* Ends the check as failed. */
 CHECK_NORETURN void check_fail(store_check *check, int line, const char *format, ...) CAFE_PRINTF(3, 4);
 

@@ -12,9 +12,9 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/sized.h"
 #include "testing/store_checks.h"
 
 enum { STEPS = 6, UNITS = 3, CALLS_MAX = 100000 };
@@ -23,11 +23,6 @@ typedef struct script {
   cafe_slice after[STEPS + 1]; /* what there is, in memory that outlives check_forget */
   check_unit *units[STEPS][UNITS];
 } script;
-
-static bool is_full(void) {
-  const char *value = getenv("CAFE_FULL");
-  return value && value[0];
-}
 
 /* ---- the script ---- */
 
@@ -216,7 +211,7 @@ static void a_kill_between_commits_loses_nothing(store_check *check) {
 }
 
 static void a_power_loss_between_commits_loses_nothing(store_check *check) {
-  for (uint64_t seed = 0; seed < (is_full() ? 200 : 20); seed++) {
+  for (uint64_t seed = 0; seed < (check_is_full() ? 200 : 20); seed++) {
     cafe_arena_destroy(check->spare);
     check->spare = NULL;
     end_after_each_step(check, CAFE_STORE_POWER_LOST, seed * (STEPS + 1));
@@ -254,7 +249,7 @@ static void a_kill_at_any_call_leaves_whole_batches(store_check *check) {
 static void a_power_loss_at_any_call_leaves_whole_batches(store_check *check) {
   script *s = write_script(check);
   uint64_t calls = count_calls(check, s);
-  for (uint64_t seed = 0; seed < (is_full() ? 60 : 1); seed++) {
+  for (uint64_t seed = 0; seed < (check_is_full() ? 60 : 1); seed++) {
     for (uint64_t n = 1; n <= calls + 1; n++) {
       end_at(check, s, CAFE_STORE_POWER_LOST, n, 0, seed * 7919 + n);
     }
@@ -265,7 +260,7 @@ static void recovery_that_is_cut_short_loses_nothing(store_check *check) {
   enum { RECOVERY = 40 };
   script *s = write_script(check);
   uint64_t calls = count_calls(check, s);
-  uint64_t stride = calls / (is_full() ? 40 : 5) + 1;
+  uint64_t stride = calls / (check_is_full() ? 40 : 5) + 1;
   for (uint64_t n = stride; n <= calls; n += stride) {
     for (uint64_t m = 1; m <= RECOVERY; m++) {
       end_at(check, s, m % 2 ? CAFE_STORE_KILLED : CAFE_STORE_POWER_LOST, n, m, n * RECOVERY + m);
@@ -278,8 +273,7 @@ static void recovery_that_is_cut_short_loses_nothing(store_check *check) {
 /* A store that says whether it is lost says so exactly while it refuses. */
 static void check_lost(store_check *check, bool refuses) {
   const cafe_store_ops *ops = check->store->ops;
-  bool says = ops->size >= offsetof(cafe_store_ops, is_lost) + sizeof(ops->is_lost) && ops->is_lost;
-  CHECK(check, !says || ops->is_lost(check->store) == refuses, "it is%s lost, and says the contrary",
+  CHECK(check, !SIZED_HAS(ops, is_lost) || ops->is_lost(check->store) == refuses, "it is%s lost, and says the contrary",
         refuses ? "" : "n't");
 }
 

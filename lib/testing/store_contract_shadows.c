@@ -10,7 +10,6 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sized.h"
@@ -397,8 +396,7 @@ static void a_power_loss_at_any_call_leaves_the_old_table_or_the_new_one(store_c
     return;
   }
   note_states(check, &s);
-  const char *full = getenv("CAFE_FULL");
-  for (uint64_t seed = 1; seed <= (full && full[0] ? 20 : 1); seed++) {
+  for (uint64_t seed = 1; seed <= (check_is_full() ? 20 : 1); seed++) {
     for (uint64_t n = 1; end_at(check, &s, CAFE_STORE_POWER_LOST, n, seed * 7919 + n); n++) {
     }
   }

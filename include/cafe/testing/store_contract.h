@@ -9,7 +9,8 @@ CAFE_BEGIN_DECLS
 /*
  * What sys/store.h promises, as checks. Whoever writes a store describes it by a cafe_store_contract and runs the
  * checks in a test framework of his choice: each check is a name and a function that says passed, or why not. The suite
- * asserts nothing itself, ends no process, and leaves no memory behind.
+ * asserts nothing itself, ends no process, and leaves no memory behind. With CAFE_FULL set in the environment, tier
+ * durable tries each power loss in more ways.
  */
 typedef enum cafe_store_tier {
   CAFE_STORE_CORE = 1,        /* every store */
