@@ -69,11 +69,9 @@ static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_
   return code ? code : leave(self, self->inner->ops->open(self->inner, out, setup, err), err);
 }
 
-static void take_back_results(cafe_batch *batch) {
-  for (uint32_t i = 0; i < batch->unit_count; i++) {
-    batch->units[i]->result = CAFE_UNIT_OPEN;
-    memset(&batch->units[i]->key_found, 0, sizeof(batch->units[i]->key_found));
-  }
+static void take_back_result(cafe_unit *unit) {
+  unit->result = CAFE_UNIT_OPEN;
+  memset(&unit->key_found, 0, sizeof(unit->key_found));
 }
 
 /* A method that writes. Whether it goes through, and whether the store dies when it has. */
@@ -110,8 +108,8 @@ static int commit(cafe_store *store, cafe_batch *batch, cafe_err *err) {
   }
   code = self->inner->ops->commit(self->inner, batch, err);
   int answered = leave_write(self, dies_after, code, err);
-  if (answered != code) {
-    take_back_results(batch);
+  for (uint32_t i = 0; answered != code && i < batch->unit_count; i++) {
+    take_back_result(batch->units[i]);
   }
   return answered;
 }
@@ -156,7 +154,7 @@ static int replace(cafe_store *store, const cafe_replacement *what, cafe_err *er
   code = self->inner->ops->replace(self->inner, what, err);
   int answered = leave_write(self, dies_after, code, err);
   if (answered != code) {
-    what->unit->result = CAFE_UNIT_OPEN;
+    take_back_result(what->unit);
   }
   return answered;
 }

@@ -15,7 +15,7 @@ CAFE_BEGIN_DECLS
  */
 
 /* When to fail. Zeroed, but for size: never. Commits and calls are counted since the faults were set, from 1; what
- * makes, drops or uses a shadow writes too, and counts as a commit. */
+ * deletes keys, and what makes, drops or uses a shadow, writes too, and counts as a commit. */
 typedef struct cafe_store_faults {
   size_t size;
   uint64_t fail_call;         /* this call, of whatever method, isn't done and returns fail_code */
@@ -31,7 +31,8 @@ typedef struct cafe_store_faults {
 /* What has been asked of it since the faults were set, or since it was made. Fields may be added at the end. */
 typedef struct cafe_store_counts {
   size_t size;
-  uint64_t calls;   /* of all methods but destroy, also those that failed by a fault or met a dead store */
+  uint64_t calls; /* of all methods but is_lost, end_backup and destroy, also those that failed by a fault or met a dead
+                     store */
   uint64_t commits; /* the same of commits */
   uint64_t faults;  /* calls that a fault failed, other than by meeting a dead store */
   bool is_dead;
