@@ -20,7 +20,7 @@ enum { IN_A_ROW = 20, RANDOM_RUNS = 100 };
 static const struct {
   const char *word;
   const char *did; /* by n and node */
-} kinds[CAFE_CRASH_KINDS] = {
+} kinds[] = {
     {"nothing", "without a fault"},
     {"before-commit", "the process died before commit"},
     {"after-commit", "the process died after commit"},
@@ -51,7 +51,8 @@ static void tell_lines(cafe_crash_report *out, const cafe_crash *run) {
 }
 
 static void tell(cafe_crash_report *out, const cafe_crash *run) {
-  char where[96] = "";
+  bool is_random = run->kind == CAFE_CRASH_RANDOM;
+  char number[32] = "", node[32] = "";
   out->is_well = false;
   out->kind = run->kind;
   out->node = run->target;
@@ -60,15 +61,13 @@ static void tell(cafe_crash_report *out, const cafe_crash *run) {
   snprintf(out->word, sizeof(out->word), "%s:%u:%" PRIu64 ":%" PRIu64, kinds[run->kind].word, run->target, run->n,
            run->seed);
   if (run->kind != CAFE_CRASH_NOTHING) {
-    snprintf(where, sizeof(where), " %" PRIu64 "%s", run->kind == CAFE_CRASH_RANDOM ? run->seed : run->n,
-             run->kind != CAFE_CRASH_RANDOM && run->scenario->nodes > 1 ? " of node" : "");
-    size_t used = strlen(where);
-    if (run->kind != CAFE_CRASH_RANDOM && run->scenario->nodes > 1) {
-      snprintf(where + used, sizeof(where) - used, " %u", run->target);
-    }
+    snprintf(number, sizeof(number), " %" PRIu64, is_random ? run->seed : run->n);
   }
-  snprintf(out->why, sizeof(out->why), "%s%s: %s\nto repeat it alone: only = \"%s\"", kinds[run->kind].did, where,
-           run->why, out->word);
+  if (run->kind != CAFE_CRASH_NOTHING && !is_random && run->scenario->nodes > 1) {
+    snprintf(node, sizeof(node), " of node %u", run->target);
+  }
+  snprintf(out->why, sizeof(out->why), "%s%s%s: %s\nto repeat it alone: only = \"%s\"", kinds[run->kind].did, number,
+           node, run->why, out->word);
   tell_lines(out, run);
 }
 
@@ -166,7 +165,7 @@ static bool play_only(const plan *self, const char *word) {
   const char *at = word + size;
   uint32_t nodes = self->scenario->nodes ? self->scenario->nodes : 1;
   if (take_number(&node, &at) && take_number(&n, &at) && take_number(&seed, &at) && !*at && node < nodes) {
-    for (int kind = 0; kind < CAFE_CRASH_KINDS; kind++) {
+    for (int kind = CAFE_CRASH_NOTHING; kind <= CAFE_CRASH_RANDOM; kind++) {
       if (strlen(kinds[kind].word) == size && memcmp(word, kinds[kind].word, size) == 0) {
         return play(self, (cafe_crash_kind)kind, (uint32_t)node, n, seed, &was_hit);
       }

@@ -32,10 +32,7 @@ static void try_again(crash_call *call) {
 }
 
 /* Whether the same may be answered later. */
-static bool is_passing(int code) {
-  return cafe_code_is_retryable(code) || code == CAFE_CANCELED || code == CAFE_CONFLICT || code == CAFE_NOMEM ||
-         code == CAFE_TIMEOUT;
-}
+static bool is_passing(int code) { return cafe_code_is_retryable(code) || code == CAFE_CANCELED; }
 
 static void failed(crash_call *call, const cafe_err *err) {
   call->answer.code = err->code;
@@ -191,7 +188,20 @@ static crash_call *call_create(cafe_crash *run, bool is_once, const char *client
   return call;
 }
 
+/* Begins to ask. NULL: the run has failed. */
+static crash_call *ask(cafe_crash *run, bool is_once, const char *client_key, uint64_t key, const cafe_schema *command,
+                       const void *data, size_t size) {
+  crash_call *call = call_create(run, is_once, client_key, key, command, data, size);
+  if (call) {
+    submit(call);
+  }
+  return run->is_wrong ? NULL : call;
+}
+
 static const cafe_crash_answer *wait_for(crash_call *call) {
+  if (!call) {
+    return NULL;
+  }
   cafe_crash *run = call->run;
   for (uint64_t steps = 0; !call->is_over && !run->is_wrong; steps++) {
     crash_start_all(run);
@@ -204,32 +214,18 @@ static const cafe_crash_answer *wait_for(crash_call *call) {
 
 const cafe_crash_answer *cafe_crash_send(cafe_crash *run, const char *client_key, uint64_t key,
                                          const cafe_schema *command, const void *data, size_t data_size) {
-  crash_call *call = call_create(run, false, client_key, key, command, data, data_size);
-  if (!call) {
-    return NULL;
-  }
-  submit(call);
-  return run->is_wrong ? NULL : &call->answer;
+  crash_call *call = ask(run, false, client_key, key, command, data, data_size);
+  return call ? &call->answer : NULL;
 }
 
 const cafe_crash_answer *cafe_crash_ask(cafe_crash *run, const char *client_key, uint64_t key,
                                         const cafe_schema *command, const void *data, size_t data_size) {
-  crash_call *call = call_create(run, false, client_key, key, command, data, data_size);
-  if (!call) {
-    return NULL;
-  }
-  submit(call);
-  return wait_for(call);
+  return wait_for(ask(run, false, client_key, key, command, data, data_size));
 }
 
 const cafe_crash_answer *cafe_crash_try(cafe_crash *run, const char *client_key, uint64_t key,
                                         const cafe_schema *command, const void *data, size_t data_size) {
-  crash_call *call = call_create(run, true, client_key, key, command, data, data_size);
-  if (!call) {
-    return NULL;
-  }
-  submit(call);
-  return wait_for(call);
+  return wait_for(ask(run, true, client_key, key, command, data, data_size));
 }
 
 /* ---- what becomes of those who wait ---- */

@@ -9,6 +9,7 @@
 
 #include <utlist.h>
 
+#include "base/sized.h"
 #include "testing/crash_core.h"
 
 /* One task, in the book. */
@@ -27,7 +28,7 @@ struct crash_employee {
   crash_employee *next;
   cafe_crash *run;
   crash_process *process;
-  const cafe_crash_worker *script;
+  cafe_crash_worker script;
 };
 
 typedef enum errand_end { ERRAND_ANSWERED = 1, ERRAND_FAILED = 2, ERRAND_LOST = 3 } errand_end;
@@ -108,7 +109,7 @@ static void errand_over(crash_errand *errand) { DL_DELETE(errand->employee->run-
 static void settle(crash_errand *errand) {
   const crash_employee *employee = errand->employee;
   cafe_crash *run = employee->run;
-  const cafe_crash_worker *script = employee->script;
+  const cafe_crash_worker *script = &employee->script;
   cafe_task *task = errand->task;
   cafe_reaction reaction;
   collector_init(&reaction.commands, run->arena);
@@ -142,7 +143,7 @@ static void half_way(crash_errand *errand) {
   const crash_employee *employee = errand->employee;
   crash_entry *entry = errand->entry;
   errand->is_done = true;
-  if (errand->end != ERRAND_FAILED && (employee->script->is_forgetful || entry->times == 0)) {
+  if (errand->end != ERRAND_FAILED && (employee->script.is_forgetful || entry->times == 0)) {
     entry->times++;
   }
 }
@@ -175,7 +176,7 @@ static errand_end end_of(const cafe_crash_worker *script, uint32_t asked) {
 static int start(cafe_task *task, cafe_err *err, void *user) {
   crash_employee *employee = user;
   cafe_crash *run = employee->run;
-  const cafe_crash_worker *script = employee->script;
+  const cafe_crash_worker *script = &employee->script;
   crash_entry *entry = entry_of(run, task);
   crash_errand *errand = cafe_arena_alloc(run->arena, sizeof(*errand));
   if (!entry || !errand) {
@@ -209,7 +210,7 @@ static void stop(cafe_task *task, void *user) {
 
 static void give_up(cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
   crash_employee *employee = user;
-  const cafe_crash_worker *script = employee->script;
+  const cafe_crash_worker *script = &employee->script;
   crash_entry *entry = entry_of(employee->run, task);
   if (entry) {
     entry->is_given_up = true;
@@ -217,9 +218,13 @@ static void give_up(cafe_reaction *out, const cafe_task *task, const cafe_err *r
   script->give_up(out, task, reason, script->user);
 }
 
-static int check_script(const cafe_crash_worker *script, cafe_err *err) {
-  if (script->size < CAFE_CRASH_WORKER || !script->task || !script->settle) {
-    return cafe_fail(err, CAFE_INVALID, "a scripted worker needs its size, its task and settle");
+static int read_script(cafe_crash_worker *script, const cafe_crash_worker *given, cafe_err *err) {
+  int code = SIZED_READ(script, given, cafe_crash_worker, user, "CAFE_CRASH_WORKER", err);
+  if (code) {
+    return code;
+  }
+  if (!script->task || !script->settle) {
+    return cafe_fail(err, CAFE_INVALID, "a scripted worker needs its task and settle");
   }
   if (script->lose_first && script->retry.timeout_ms <= 0) {
     return cafe_fail(err, CAFE_INVALID, "the script of %s loses answers, so its retry needs a timeout_ms",
@@ -231,17 +236,17 @@ static int check_script(const cafe_crash_worker *script, cafe_err *err) {
   return CAFE_OK;
 }
 
-int cafe_crash_employ(cafe_crash *run, cafe_node *node, const cafe_crash_worker *script, cafe_err *err) {
-  int code = check_script(script, err);
+int cafe_crash_employ(cafe_crash *run, cafe_node *node, const cafe_crash_worker *given, cafe_err *err) {
+  crash_employee *employee = cafe_arena_alloc(run->arena, sizeof(*employee));
+  if (!employee) {
+    return cafe_fail(err, CAFE_NOMEM, "no memory to employ a scripted worker");
+  }
+  const cafe_crash_worker *script = &employee->script;
+  int code = read_script(&employee->script, given, err);
   if (code) {
     return code;
   }
-  crash_employee *employee = cafe_arena_alloc(run->arena, sizeof(*employee));
-  if (!employee) {
-    return cafe_fail(err, CAFE_NOMEM, "no memory to employ a worker of %s", script->task->name);
-  }
   employee->run = run;
-  employee->script = script;
   for (uint32_t i = 0; i < run->count; i++) {
     employee->process = run->processes[i].node == node ? &run->processes[i] : employee->process;
   }

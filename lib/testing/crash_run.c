@@ -149,6 +149,9 @@ static void start(crash_process *process) {
   cafe_faulty_store_count(process->store, &counts);
   run->is_hit = run->is_hit || process_was_hit(process);
   bool is_excused = process->heap.refused > refused || counts.faults || counts.is_dead;
+  if (run->scenario->open_store) {
+    close_store(process); /* it may not be open, and can't be read then */
+  }
   if (!is_excused || process->starts > STARTS_MAX) {
     cafe_crash_wrong(run, "node %u can't be started: %s", process->index,
                      err.code ? err.text : "host returned a failure without a text");
@@ -255,6 +258,19 @@ static bool bury(cafe_crash *run) {
   return is_any;
 }
 
+static bool watch(cafe_crash *run) {
+  const cafe_crash_scenario *scenario = run->scenario;
+  for (uint32_t i = 0; i < run->count; i++) {
+    if (!run->processes[i].inner) {
+      return true; /* not all can be read now */
+    }
+  }
+  if (scenario->watch && !scenario->watch(run, scenario->user)) {
+    cafe_crash_wrong(run, "watch says that something isn't as it must always be");
+  }
+  return !run->is_wrong;
+}
+
 bool crash_step(cafe_crash *run) {
   if (run->is_wrong) {
     return false;
@@ -262,11 +278,7 @@ bool crash_step(cafe_crash *run) {
   bool has_happened = cafe_sim_step(run->world);
   run->steps++;
   has_happened = bury(run) || has_happened;
-  const cafe_crash_scenario *scenario = run->scenario;
-  if (scenario->watch && !run->is_wrong && !scenario->watch(run, scenario->user)) {
-    cafe_crash_wrong(run, "watch says that something isn't as it must always be");
-  }
-  if (run->is_driving && !run->is_wrong) {
+  if (!run->is_wrong && watch(run) && run->is_driving) {
     crash_strike(run);
   }
   return has_happened && !run->is_wrong;

@@ -611,6 +611,24 @@ static void a_store_of_ones_own_is_tried(void **state) {
   fails(&scenario, &options, "the process died before commit ", "was done 2 times");
 }
 
+/* While its node can't be started it isn't open, and nobody looks at it. */
+static bool watch_store(cafe_crash *run, void *user) {
+  return cafe_crash_state(run, &locker_aggregate, KIM) && cafe_crash_stands(run, &rental_saga, 99, "none", "");
+}
+
+static void a_store_of_ones_own_is_watched_while_it_is_open(void **state) {
+  world self = one_node();
+  cafe_crash_scenario scenario = scenario_of(&self);
+  cafe_crash_options options = CAFE_CRASH_OPTIONS_INIT;
+  cafe_crash_report report;
+  scenario.open_store = open_sqlite;
+  scenario.watch = watch_store;
+  options.kinds = 1u << CAFE_CRASH_ALLOCATIONS | 1u << CAFE_CRASH_BEFORE_COMMIT;
+  options.max_each = 12;
+  passes(&scenario, &options, &report);
+  assert_true(report.hits[CAFE_CRASH_ALLOCATIONS] == 12 && report.hits[CAFE_CRASH_BEFORE_COMMIT] > 5);
+}
+
 /* ---- without memory ---- */
 
 static void without_memory_it_says_so(void **state) {
@@ -658,6 +676,7 @@ int main(void) {
       cmocka_unit_test(an_answer_is_the_same_however_often_it_is_asked_for),
       cmocka_unit_test(who_asks_once_may_never_know),
       cmocka_unit_test(a_store_of_ones_own_is_tried),
+      cmocka_unit_test(a_store_of_ones_own_is_watched_while_it_is_open),
       cmocka_unit_test(without_memory_it_says_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,6 @@
 #define CAFE_TESTING_CRASH_H
 
 #include "cafe/op.h"
-#include "cafe/sys/store.h"
 #include "cafe/testing/given.h"
 
 CAFE_BEGIN_DECLS
@@ -23,7 +22,7 @@ CAFE_BEGIN_DECLS
 /* One run of a scenario. What is called with it gets it BORROW: until it returns. */
 typedef struct cafe_crash cafe_crash;
 
-/* What goes wrong in a run. */
+/* What goes wrong in a run. More may be added. */
 typedef enum cafe_crash_kind {
   CAFE_CRASH_NOTHING = 0,
   CAFE_CRASH_BEFORE_COMMIT = 1, /* the process dies, commit n isn't done */
@@ -37,7 +36,7 @@ typedef enum cafe_crash_kind {
   CAFE_CRASH_DRAINED = 9,       /* after step n the node is drained, and started anew */
   CAFE_CRASH_RANDOM = 10        /* several of these, drawn by seed n */
 } cafe_crash_kind;
-enum { CAFE_CRASH_KINDS = 11 };
+enum { CAFE_CRASH_KINDS = 16 }; /* as many as a report has room for */
 
 /* What a user says. Callbacks get `user` last, run on the one thread there is, and need not be pure. Fields may be
  * added at the end. */
@@ -49,26 +48,28 @@ typedef struct cafe_crash_scenario {
   void (*begin)(cafe_crash *run, void *user);
 
   /* REQUIRED. A process begins: hosts services and employs workers on a node that was just made. It is called for each
-   * life of each node. Returns CAFE_OK or what failed; CAFE_NOMEM and the store's own are tried again. */
+   * life of each node. A failure after a fault ends that life, and another begins; any other fails the run. Either is
+   * followed by ended. */
   int (*host)(cafe_crash *run, cafe_node *node, uint32_t index, cafe_err *err, void *user);
 
-  /* OPTIONAL. That process is over, its node is gone: lets go of what host made. was_killed: as by kill -9, so tasks
-   * that were started are forgotten and must not be answered, and what lay in the node's memory is no more. */
+  /* OPTIONAL. That process is over, its node is gone: lets go of what host made, as far as it came. was_killed: as by
+   * kill -9, so tasks that were started are forgotten and must not be answered, and what lay in the node's memory is no
+   * more. */
   void (*ended)(cafe_crash *run, uint32_t index, bool was_killed, void *user);
 
   /* REQUIRED. The clients: asks by cafe_crash_ask and its like, and returns when they have what they want. */
   void (*drive)(cafe_crash *run, void *user);
 
-  /* OPTIONAL. Whether what must always be so is so; after each step, also while a node is down. False: by
-   * cafe_crash_wrong. */
+  /* OPTIONAL. Whether what must always be so is so; after each step, also while a node is down, but for a store of
+   * one's own that couldn't be opened yet. False: by cafe_crash_wrong. */
   bool (*watch)(cafe_crash *run, void *user);
 
   /* REQUIRED. Whether all is well, at rest: no fault any more, all nodes up, nothing left to do. False: by
    * cafe_crash_wrong. */
   bool (*check)(cafe_crash *run, void *user);
 
-  /* OPTIONAL. A store for a node, not opened: new and without data, or again, with what it has; the one before is
-   * destroyed. OWN: the run's. NULL: one in memory. */
+  /* OPTIONAL. A store for a life of a node, not opened: new and without data, or again, with what it has; the one
+   * before is destroyed. OWN: the run's. A failure fails the run. NULL: one in memory. */
   int (*open_store)(cafe_store **out, cafe_crash *run, uint32_t index, bool is_new, cafe_err *err, void *user);
 
   void *user;
@@ -153,13 +154,17 @@ CAFE_EXPORT bool cafe_crash_pass(cafe_crash *run, int64_t ms);
 
 /* ---- for any callback ---- */
 
-/* Fails the run, the first time with this text. Returns false. Since 0.1. */
+/* Fails the run: the first text is kept. Returns false. Since 0.1. */
 CAFE_EXPORT bool cafe_crash_wrong(cafe_crash *run, const char *format, ...) CAFE_PRINTF(2, 3);
 
-/* The loop of a node, for timers of one's own, all of which are gone when it is killed; the node, NULL while it is
- * down; a number from the seed, below `below`, which is above 0. Since 0.1. */
+/* The loop of a node, for timers of one's own, all of which are gone when it is killed. BORROW: until the run ends.
+ * Since 0.1. */
 CAFE_EXPORT cafe_loop *cafe_crash_loop(cafe_crash *run, uint32_t index);
+
+/* The node; NULL while it is down. BORROW: until its life is over. Since 0.1. */
 CAFE_EXPORT cafe_node *cafe_crash_node(cafe_crash *run, uint32_t index);
+
+/* A number that the seed draws, from 0 to below - 1; below is above 0. Since 0.1. */
 CAFE_EXPORT uint64_t cafe_crash_draw(cafe_crash *run, uint64_t below);
 
 /* The state of a stream as the store has it: of all zeros where there is none. BORROW: until the run ends. NULL: it
@@ -179,8 +184,8 @@ CAFE_EXPORT bool cafe_crash_stands(cafe_crash *run, const cafe_saga *saga, uint6
 
 /*
  * A worker by a script: for what a real one would do over a wire. It has its own loop, so that what was begun there
- * goes on when the node that asked is gone. A book is kept of what was done, by key and task id. BORROW, with its user:
- * until the run ends.
+ * goes on when the node that asked is gone. A book is kept of what was done, by key and task id. Fields may be added at
+ * the end.
  */
 typedef struct cafe_crash_worker {
   size_t size;             /* CAFE_CRASH_WORKER sets it */
@@ -201,7 +206,8 @@ typedef struct cafe_crash_worker {
 
 #define CAFE_CRASH_WORKER sizeof(cafe_crash_worker)
 
-/* Employs it; inside host. CAFE_INVALID, CAFE_NOMEM. Since 0.1. */
+/* Employs it; inside host. worker COPY, its user BORROW: until the run ends. CAFE_INVALID, CAFE_UNSUPPORTED (it asks
+ * for what only a newer library knows), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_crash_employ(cafe_crash *run, cafe_node *node, const cafe_crash_worker *worker, cafe_err *err);
 
 /* A worker of one's own writes into the book: asked for this task; has done it, now. Since 0.1. */
