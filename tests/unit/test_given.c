@@ -781,6 +781,9 @@ static void a_test_that_asks_the_wrong_thing_is_told_so(void **state) {
   cafe_when_restarted(it);
   fails("only a saga is restarted");
   cafe_given_reset(it);
+  cafe_given_cause(it, CAFE_DATA(hold_locker_type, hold_locker, .guest = cafe_text("lee")));
+  fails("HoldLocker: only a saga hears of a cause");
+  cafe_given_reset(it);
   cafe_when_failed(it, &charge_card_type, CAFE_TIMEOUT);
   fails("ChargeCard: only what a saga asks is answered");
   cafe_given_reset(it);

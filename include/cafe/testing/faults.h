@@ -31,8 +31,7 @@ typedef struct cafe_store_faults {
 /* What has been asked of it since the faults were set, or since it was made. Fields may be added at the end. */
 typedef struct cafe_store_counts {
   size_t size;
-  uint64_t calls; /* of all methods but is_lost, end_backup and destroy, also those that failed by a fault or met a dead
-                     store */
+  uint64_t calls;   /* of all methods that may fail, also those that failed by a fault or met a dead store */
   uint64_t commits; /* the same of commits */
   uint64_t faults;  /* calls that a fault failed, other than by meeting a dead store */
   bool is_dead;
