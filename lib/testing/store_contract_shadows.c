@@ -17,7 +17,9 @@
 
 enum { ATTEMPTS_MAX = 100000, ROWS = 6, ROUNDS = 3 };
 
-static bool has_shadows(store_check *check) {
+/* False: there are none to check. */
+static bool begin(store_check *check) {
+  check_begin(check);
   const cafe_store_ops *ops = check->store->ops;
   bool has_make = SIZED_HAS(ops, make_shadow);
   bool has_drop = SIZED_HAS(ops, drop_shadow);
@@ -130,8 +132,7 @@ static uint32_t count_rows(store_check *check, const cafe_table *table) {
 /* ---- core ---- */
 
 static void a_shadow_is_filled_while_the_table_serves(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   write_old(check);
@@ -159,8 +160,7 @@ static void a_shadow_is_filled_while_the_table_serves(store_check *check) {
 }
 
 static void a_table_has_two_shadows_at_a_time(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   const cafe_table *one = shadow_of(check, CAFE_SHADOW_NAME "one");
@@ -202,8 +202,7 @@ static void expect_round(store_check *check, uint32_t round) {
 }
 
 static void a_shadow_takes_the_tables_place(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   write_old(check);
@@ -226,8 +225,7 @@ static void a_shadow_takes_the_tables_place(store_check *check) {
 }
 
 static void a_replacement_whose_unit_conflicts_changes_nothing(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   write_old(check);
@@ -246,8 +244,7 @@ static void a_replacement_whose_unit_conflicts_changes_nothing(store_check *chec
 }
 
 static void a_shadow_ends_with_the_store(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   write_old(check);
@@ -264,8 +261,7 @@ static void a_shadow_ends_with_the_store(store_check *check) {
 }
 
 static void shadows_survive_refused_memory(store_check *check) {
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   const char *const name = CAFE_SHADOW_NAME "of_lines";
@@ -378,8 +374,7 @@ static bool end_at(store_check *check, const states *s, cafe_store_ending ending
 static void a_kill_at_any_call_leaves_the_old_table_or_the_new_one(store_check *check) {
   states s;
   uint64_t n = 1;
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   note_states(check, &s);
@@ -391,8 +386,7 @@ static void a_kill_at_any_call_leaves_the_old_table_or_the_new_one(store_check *
 
 static void a_power_loss_at_any_call_leaves_the_old_table_or_the_new_one(store_check *check) {
   states s;
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   note_states(check, &s);
@@ -426,8 +420,7 @@ static bool fail_at(store_check *check, const states *s, cafe_store_io_fault fau
 
 static void a_disk_that_fails_leaves_the_old_table_or_the_new_one(store_check *check) {
   states s;
-  check_begin(check);
-  if (!has_shadows(check)) {
+  if (!begin(check)) {
     return;
   }
   note_states(check, &s);
