@@ -95,6 +95,13 @@ bool crash_step(cafe_crash *run);
 /* Makes nodes that are down anew. */
 void crash_start_all(cafe_crash *run);
 
+/* Ends a life: kill -9; in order; in order after what was asked for is done. */
+void process_kill(crash_process *process);
+void process_close(crash_process *process);
+void process_drain(crash_process *process);
+/* Whether a fault of its store came to pass. */
+bool process_was_hit(const crash_process *process);
+
 /* ---- crash_strike.c ---- */
 
 /* What is to strike at this step does. */
@@ -102,13 +109,6 @@ void crash_strike(cafe_crash *run);
 void crash_strike_begin(cafe_crash *run);
 /* The faults that the store of a node has in its first life. */
 cafe_store_faults crash_store_faults(const cafe_crash *run, uint32_t index);
-
-/* Ends a life: kill -9; in order; in order after what was asked for is done. */
-void process_kill(crash_process *process);
-void process_close(crash_process *process);
-void process_drain(crash_process *process);
-/* Whether a fault of its store came to pass. */
-bool process_was_hit(const crash_process *process);
 
 /* ---- crash_client.c ---- */
 
