@@ -17,7 +17,8 @@
  *   sqlite_lock.c      one node per file, and what that node was told is durable
  *   sqlite_wal.c       is the WAL that a crash left whole?
  *   sqlite_pages.c     a checksum on each page
- *   sqlite_schema.c    tables: made, migrated, and their SQL
+ *   sqlite_schema.c    tables: made, and migrated
+ *   sqlite_sql.c       a table as SQL
  *   sqlite_row.c       a struct to a statement, a statement's row to a struct
  *   sqlite_commit.c    the write lane: a batch's transaction
  *   sqlite_judge.c     which of its units may pass
@@ -208,17 +209,24 @@ int sqlite_unknown_table(const cafe_table *table, cafe_err *err);
 static inline bool sqlite_is_shadow(const sqlite_store *store, const sqlite_table *table) {
   return table >= store->tables + store->table_count;
 }
+/* Makes those of the table's indexes that it lacks. They are named after the table `of`, which is the same, or which it
+ * is to replace. */
+int sqlite_make_indexes(sqlite_store *store, const cafe_table *table, const char *of, cafe_err *err);
+/* Runs SQL on the writer and frees it. NULL: no memory. */
+int sqlite_exec_own(sqlite_store *store, char *sql, cafe_err *err);
+
+/* ---- sqlite_sql.c ---- */
+
+extern const char sqlite_version_name[]; /* of the column */
+const char *sqlite_column_type(const cafe_field *field);
+/* Its definition. */
+void sqlite_append_column(sqlite3_str *sql, const cafe_field *field);
 /* A statement for rows of the table, prepared on its first use. */
 int sqlite_row_statement_of(const sqlite_store *store, sqlite3 *db, sqlite_table *table, sqlite_row_statement which,
                             sqlite3_stmt **out, cafe_err *err);
 /* Text of SQL, by sqlite3_free. NULL: no memory. */
 char *sqlite_sql_list(const cafe_row_query *query);
 char *sqlite_sql_create(const cafe_table *table);
-/* Makes those of the table's indexes that it lacks. They are named after the table `of`, which is the same, or which it
- * is to replace. */
-int sqlite_make_indexes(sqlite_store *store, const cafe_table *table, const char *of, cafe_err *err);
-/* Runs SQL on the writer and frees it. NULL: no memory. */
-int sqlite_exec_own(sqlite_store *store, char *sql, cafe_err *err);
 
 /* ---- sqlite_row.c ---- */
 
