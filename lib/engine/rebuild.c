@@ -17,7 +17,6 @@
 
 #include <stdarg.h>
 
-#include "base/sized.h"
 #include "base/str.h"
 
 enum {
@@ -90,19 +89,7 @@ static bool is_quiet(const rebuild *self) {
   return consume_is_quiet(self->node, self->view);
 }
 
-/* In memory are the rows' versions of before. */
-static void outdate_keys(const rebuild *self) {
-  for (map_entry *entry = map_first(self->node->subjects); entry; entry = map_next(entry)) {
-    struct subject *subject = map_value(entry);
-    const view_slot *slot;
-    LL_FOREACH(subject->views, slot) {
-      if (slot->view == self->view && subject->state == SUBJECT_READY)
-        subject_make_stale(subject);
-    }
-  }
-}
-
-static void release(rebuild *self) {
+void rebuild_release(rebuild *self) {
   if (!self->is_holding)
     return;
   self->is_holding = false;
@@ -160,90 +147,6 @@ static void drop(rebuild *self) {
   storage_submit(self->node, &self->job);
 }
 
-/* ---- taking its place ---- */
-
-static int list_places(rebuild *self, const char ***subscriptions) {
-  const rebuild_source *source;
-  uint32_t count = 0, names = 0;
-  LL_COUNT(self->sources, source, count);
-  cafe_checkpoint *places = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof *places);
-  *subscriptions = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof **subscriptions);
-  if (!places || !*subscriptions)
-    return CAFE_NOMEM;
-  self->unit.checkpoints = places;
-  LL_FOREACH(self->sources, source) {
-    if (!source->consumer)
-      continue;
-    (*subscriptions)[names++] = source->consumer->name;
-    if (source->after == 0)
-      continue;
-    cafe_checkpoint *place = &places[self->unit.checkpoint_count++];
-    place->subscription = source->consumer->name;
-    place->log_id = source->log_id;
-    place->shard = source->shard;
-    place->partition = -1;
-    place->n = source->after;
-  }
-  return CAFE_OK;
-}
-
-static int run_replace(rebuild *self, cafe_err *err) {
-  const hosted_view *view = rebuild_view(self);
-  cafe_store *store = self->node->store;
-  cafe_replacement what = {sizeof what, &view->table, &view->shadow, NULL, &self->unit, self->job_arena};
-  const char **subscriptions;
-  if (list_places(self, &subscriptions))
-    return cafe_fail(err, CAFE_NOMEM, "no memory to replace the table of a view");
-  what.subscriptions = subscriptions;
-  return store->ops->replace(store, &what, err);
-}
-
-static void replaced(rebuild *self) {
-  hosted_view *view = rebuild_view(self);
-  if (self->unit.result != CAFE_UNIT_DONE) {
-    rebuild_fail_code(self, CAFE_CONFLICT, "somebody else has changed what the view %s is built with",
-                      view->type->name);
-    return;
-  }
-  self->is_replaced = true;
-  view->built_version = view->type->version;
-  view->noted_version++;
-  view->is_outdated = false;
-  if (view->type->is_inline)
-    outdate_keys(self);
-  release(self);
-  self->is_made = view->type->is_inline; /* the hidden rows' */
-  self->step = REBUILD_DROP;
-  node_pump(self->node);
-}
-
-static int note_version(cafe_unit *unit, const hosted_view *view, cafe_arena *arena) {
-  cafe_row_write *write = cafe_arena_alloc(arena, sizeof *write);
-  view_version_row *row = write ? cafe_arena_alloc(arena, sizeof *row) : NULL;
-  if (!row)
-    return CAFE_NOMEM;
-  row->name = cafe_text(view->type->name);
-  row->version = view->type->version;
-  write->table = &engine_tables[TABLE_VIEWS];
-  write->key = view->number;
-  write->expected = view->noted_version;
-  write->data = row;
-  unit->size = sizeof *unit;
-  unit->key = view->number;
-  unit->rows = write;
-  unit->row_count = 1;
-  return CAFE_OK;
-}
-
-static void replace(rebuild *self) {
-  cafe_arena_reset(self->job_arena);
-  memset(&self->unit, 0, sizeof self->unit);
-  if (note_version(&self->unit, rebuild_view(self), self->job_arena))
-    rebuild_fail_code(self, CAFE_NOMEM, "no memory to replace the table of a view");
-  else
-    rebuild_job(self, CAFE_LANE_WRITE, run_replace, replaced);
-}
-
 /* ---- one step after the other ---- */
 
 /* False: it waits for something. */
@@ -255,10 +158,10 @@ static bool advance(rebuild *self) {
     rebuild_job(self, CAFE_LANE_WRITE, run_make, made);
     return false;
   case REBUILD_FOLD:
-    fold_read(self);
+    logs_read(self);
     if (self->err.code || fold_next(self))
       return true;
-    if (!fold_is_near(self))
+    if (!logs_are_near(self))
       return false;
     if (is_inline && self->verifies) {
       self->step = REBUILD_COMPARE; /* key by key where the table has gone on */
@@ -273,15 +176,15 @@ static bool advance(rebuild *self) {
     self->step = REBUILD_REST;
     return true;
   case REBUILD_REST:
-    fold_read(self);
+    logs_read(self);
     if (self->err.code || fold_next(self))
       return true;
-    if (!fold_is_there(self))
+    if (!logs_are_there(self))
       return false;
     self->step = self->verifies ? REBUILD_COMPARE : REBUILD_REPLACE;
     return true;
   case REBUILD_REPLACE:
-    replace(self);
+    rebuild_replace(self);
     return self->err.code != 0;
   case REBUILD_COMPARE:
   case REBUILD_TOUCHED:
@@ -290,11 +193,11 @@ static bool advance(rebuild *self) {
     self->step = REBUILD_DROP;
     return true;
   case REBUILD_DROP:
-    release(self);
-    fold_close(self);
+    rebuild_release(self);
+    logs_close(self);
     if (self->is_made)
       drop(self);
-    else if (!fold_is_reading(self))
+    else if (!logs_are_being_read(self))
       self->step = REBUILD_OVER;
     return false;
   case REBUILD_OVER:
@@ -305,6 +208,7 @@ static bool advance(rebuild *self) {
 
 static void rebuild_free(rebuild *self) {
   cafe_node *node = self->node;
+  logs_free(self);
   fold_free(self);
   verify_free(self);
   cafe_arena_destroy(self->job_arena);
@@ -344,7 +248,9 @@ static void finish(rebuild *self) {
   rebuild_free(self);
 }
 
-static bool is_over(const rebuild *self) { return self->step == REBUILD_OVER && !self->busy && !fold_is_reading(self); }
+static bool is_over(const rebuild *self) {
+  return self->step == REBUILD_OVER && !self->busy && !logs_are_being_read(self);
+}
 
 static int begin(rebuild **out, cafe_node *node, uint32_t view, bool verifies, cafe_err *err);
 
@@ -428,8 +334,10 @@ static int begin(rebuild **out, cafe_node *node, uint32_t view, bool verifies, c
   self->arena = cafe_arena_create(&node->allocator);
   self->job_arena = cafe_arena_create(&node->allocator);
   int code = self->arena && self->job_arena
-                 ? fold_open(self, err)
+                 ? logs_open(self, err)
                  : cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", rebuild_view(self)->type->name);
+  if (!code)
+    code = fold_open(self, err);
   if (code) {
     rebuild_free(self);
     return code;
@@ -441,15 +349,10 @@ static int begin(rebuild **out, cafe_node *node, uint32_t view, bool verifies, c
   return CAFE_OK;
 }
 
-static bool can_rebuild(const cafe_node *node) {
-  const cafe_store_ops *ops = node->store->ops;
-  return SIZED_HAS(ops, make_shadow) && SIZED_HAS(ops, drop_shadow) && SIZED_HAS(ops, replace);
-}
-
 static int check(const cafe_node *node, uint32_t view, bool verifies, cafe_err *err) {
   const hosted_view *hosted = &node->registry.views[view];
   const rebuild *other;
-  if (!can_rebuild(node))
+  if (!rebuild_is_possible(node))
     return cafe_fail(err, CAFE_UNSUPPORTED,
                      "the view %s can't be made anew: the store %s has no tables beside those that serve (make_shadow)",
                      hosted->type->name, node->store->ops->name);
@@ -477,14 +380,14 @@ static int ask(cafe_op **op, cafe_node *node, const cafe_view *view, bool verifi
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", view ? view->name : "NULL");
   rebuild *self = NULL;
   code = check(node, index, verifies, err);
-  cafe_op *made = code ? NULL : op_make(node, NULL, served, user);
-  if (!code && !made)
-    code = cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", view->name);
-  if (!code)
-    code = begin(&self, node, index, verifies, err);
-  if (code) {
-    if (made)
-      op_discard(made);
+  if (code)
+    return code;
+  cafe_op *made = op_make(node, NULL, served, user);
+  if (!made)
+    return cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", view->name);
+  code = begin(&self, node, index, verifies, err);
+  if (!self) {
+    op_discard(made);
     return code;
   }
   made->serves = self;
@@ -505,91 +408,6 @@ int cafe_node_verify(cafe_op **op, cafe_node *node, const cafe_view *view, cafe_
   return ask(op, node, view, true, done, user, err);
 }
 
-/* ---- a node's start ---- */
-
-static int see_version(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
-                       void *user) {
-  cafe_node *node = user;
-  (void)table, (void)sub;
-  for (uint32_t i = 0; i < node->registry.view_count; i++) {
-    hosted_view *view = &node->registry.views[i];
-    if (view->number != key)
-      continue;
-    view->built_version = ((const view_version_row *)data)->version;
-    view->noted_version = version;
-  }
-  return CAFE_OK;
-}
-
-static int see_place(const cafe_checkpoint *checkpoint, void *user) {
-  (void)checkpoint;
-  *(bool *)user = true;
-  return CAFE_OK;
-}
-
-/* Nothing was ever folded into it. */
-static int is_untouched(bool *out, cafe_node *node, uint32_t view, cafe_err *err) {
-  bool has_place = false;
-  int code = CAFE_OK;
-  struct consumer *consumer;
-  for (uint32_t shard = 0; shard < node->shards && node->registry.views[view].type->is_inline; shard++)
-    has_place = has_place || node->heads[shard];
-  LL_FOREACH(node->consumers, consumer) {
-    if (!code && consumer->kind == CONSUME_VIEW && consumer->index == view)
-      code = node->store->ops->read_checkpoints(node->store, consumer->name, see_place, &has_place, err);
-  }
-  *out = !has_place;
-  return code;
-}
-
-static int note_now(cafe_node *node, hosted_view *view, cafe_err *err) {
-  cafe_unit unit = {.size = sizeof unit}, *units[1] = {&unit};
-  cafe_arena_reset(node->call_arena);
-  cafe_batch batch = {sizeof batch, units, 1, node->call_arena};
-  int code = note_version(&unit, view, node->call_arena)
-                 ? cafe_fail(err, CAFE_NOMEM, "no memory to note the version of the view %s", view->type->name)
-                 : node->store->ops->commit(node->store, &batch, err);
-  if (!code && unit.result != CAFE_UNIT_DONE)
-    code = cafe_fail(err, CAFE_CONFLICT, "somebody else has noted a version of the view %s", view->type->name);
-  if (!code) {
-    view->built_version = view->type->version;
-    view->noted_version++;
-  }
-  return code;
-}
-
-static int look_at_version(cafe_node *node, uint32_t index, cafe_err *err) {
-  hosted_view *view = &node->registry.views[index];
-  bool is_new = false;
-  view->is_outdated = view->built_version != view->type->version;
-  view->rebuild_at_us = view->again_us = 0;
-  if (!view->is_outdated)
-    return CAFE_OK;
-  int code = is_untouched(&is_new, node, index, err);
-  if (!code && is_new) {
-    code = note_now(node, view, err);
-    view->is_outdated = code != CAFE_OK;
-  } else if (!code && !can_rebuild(node)) {
-    code = cafe_fail(err, CAFE_UNSUPPORTED,
-                     "the view %s was built with version %lld, and is %u now: the store %s can't make it anew "
-                     "(make_shadow). Give it another name",
-                     view->type->name, (long long)view->built_version, view->type->version, node->store->ops->name);
-  }
-  return code;
-}
-
-int rebuild_start(cafe_node *node, cafe_err *err) {
-  cafe_row_query query = {sizeof query, &engine_tables[TABLE_VIEWS], NULL, 0, 0, 0, -1, UINT32_MAX};
-  for (uint32_t i = 0; i < node->registry.view_count; i++) {
-    node->registry.views[i].built_version = 1; /* what isn't noted */
-    node->registry.views[i].noted_version = 0;
-  }
-  int code = node->store->ops->read_rows(node->store, &query, see_version, node, err);
-  for (uint32_t i = 0; i < node->registry.view_count && !code; i++)
-    code = look_at_version(node, i, err);
-  return code;
-}
-
 /* ---- a node's end ---- */
 
 void rebuild_drain(cafe_node *node) {
@@ -606,7 +424,7 @@ void rebuild_close(cafe_node *node) {
   cafe_fail(&err, CAFE_CANCELED, "the node is closing");
   DL_FOREACH(node->rebuilds, self) {
     rebuild_fail(self, &err);
-    fold_close(self);
+    logs_close(self);
     self->is_holding = false;
   }
   node->pauses = 0;

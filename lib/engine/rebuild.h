@@ -8,9 +8,11 @@
 /*
  * One view being made anew, or compared with what is made anew.
  *
- *   rebuild.c         its life: who asked, the steps, the pause before the last one, what a node's start finds to do
- *   rebuild_fold.c    its logs are read, and folded into the shadow
- *   rebuild_verify.c  the two tables are compared
+ *   rebuild.c          its life: who asks, one step after the other, what is held before the last one
+ *   rebuild_logs.c     its logs are read
+ *   rebuild_fold.c     … and folded into the shadow
+ *   rebuild_replace.c  the shadow takes the table's place; which definition a table is of, at a node's start
+ *   rebuild_verify.c   the two tables are compared
  */
 
 typedef enum rebuild_step {
@@ -89,8 +91,9 @@ struct rebuild {
   cafe_arena *arena;     /* lives as long as it */
   cafe_unit unit;        /* beside the replacement */
 
-  /* rebuild_fold.c: its logs, and a cache of the shadow's rows. */
-  rebuild_source *sources;
+  rebuild_source *sources; /* rebuild_logs.c */
+
+  /* rebuild_fold.c: a cache of the shadow's rows. */
   rebuild_source *taken; /* whose batch is being folded */
   cafe_arena *row_arena;
   map *rows;         /* by (key, sub) */
@@ -115,24 +118,46 @@ void rebuild_fail_code(rebuild *self, cafe_code code, const char *format, ...) C
 /* Runs a job; it is busy until then. `done` runs on success only, and only if nothing else has failed meanwhile. */
 void rebuild_job(rebuild *self, cafe_lane lane, rebuild_run run, rebuild_done done);
 
+/* What it holds goes on. */
+void rebuild_release(rebuild *self);
+
+/* ---- rebuild_logs.c ---- */
+
+int logs_open(rebuild *self, cafe_err *err);
+/* Asks for what is to be read next. */
+void logs_read(rebuild *self);
+/* Something was asked for, and will come. */
+bool logs_are_being_read(const rebuild *self);
+/* Whether all that there is has been folded, or little is left; and whether it is where the table stands, exactly, once
+ * that stands still. */
+bool logs_are_near(const rebuild *self);
+bool logs_are_there(const rebuild *self);
+/* One with a batch that may be folded now. NULL: none. */
+rebuild_source *logs_take(rebuild *self);
+/* Whether this event of its batch is to be folded: in a comparison none that the table hasn't. */
+bool logs_want(const rebuild_source *source, const cafe_event *event);
+/* Its batch is folded. */
+void logs_give_back(rebuild_source *source);
+/* Nothing more is asked for. */
+void logs_close(rebuild *self);
+void logs_free(rebuild *self);
+/* The event as a fold sees it, in the arena. *out NULL: it isn't one of this node's types. */
+int logs_decode(fold_event **out, const cafe_node *node, const cafe_stored_event *stored, uint64_t log_id,
+                cafe_arena *arena, cafe_err *err);
+
 /* ---- rebuild_fold.c ---- */
 
 int fold_open(rebuild *self, cafe_err *err);
-/* Asks for what is to be read next. */
-void fold_read(rebuild *self);
 /* Takes a batch in hand. False: there is none that may be taken now. */
 bool fold_next(rebuild *self);
-/* Whether it has come near to where the view stands; and exactly there, once that stands still. */
-bool fold_is_near(const rebuild *self);
-bool fold_is_there(const rebuild *self);
-/* Something is still being read, and will come. */
-bool fold_is_reading(const rebuild *self);
-/* Nothing more is asked for. */
-void fold_close(rebuild *self);
 void fold_free(rebuild *self);
-/* The event as a fold sees it, in the arena. *out NULL: it isn't one of this node's types. */
-int fold_decode(fold_event **out, const cafe_node *node, const cafe_stored_event *stored, uint64_t log_id,
-                cafe_arena *arena, cafe_err *err);
+
+/* ---- rebuild_replace.c ---- */
+
+/* Whether the store has what it takes. */
+bool rebuild_is_possible(const cafe_node *node);
+/* Begins the one transaction. */
+void rebuild_replace(rebuild *self);
 
 /* ---- rebuild_verify.c ---- */
 

@@ -134,7 +134,7 @@ static int see_event(const cafe_stored_event *stored, void *user) {
   fold_event *made;
   if (!type || !is_of_view(rebuild_view(of->self)->type, type->schema))
     return CAFE_OK;
-  int code = fold_decode(&made, node, stored, node->log_id, of->self->job_arena, NULL);
+  int code = logs_decode(&made, node, stored, node->log_id, of->self->job_arena, NULL);
   if (code || !made)
     return code;
   *of->end = made;
@@ -191,7 +191,7 @@ static int fold_suspect(suspect *of, cafe_err *err) {
   const cafe_view *view = rebuild_view(of->self)->type;
   for (const fold_event *at = of->events; at; at = at->next) {
     uint64_t sub = 0;
-    cafe_fold fold;
+    cafe_fold fold = CAFE_FOLD_SKIP;
     int code = view_sub(&sub, view, &at->event, err);
     if (!code && view->sub && sub == 0)
       continue;
@@ -317,13 +317,14 @@ static const page_row *last_place(const struct comparison *self) {
 }
 
 /* A key's rows may lie on two pages: what was judged once counts once. */
-static void compare_row(rebuild *self, const page_row *wanted, const page_row *found) {
-  const page_row *at = wanted ? wanted : found;
+static void compare_row(rebuild *self, uint64_t key, uint64_t sub, const void *wanted, const void *found) {
+  bool are_same = wanted && found && are_equal(rebuild_view(self)->type->row, wanted, found);
   self->report.rows++;
+  if (are_same)
+    return;
   if (!is_inline(self))
-    judge_row(self, at->key, at->sub, wanted ? wanted->data : NULL, found ? found->data : NULL);
-  else if ((!wanted || !found || !are_equal(rebuild_view(self)->type->row, wanted->data, found->data)) &&
-           !map_get(self->comparison->known, at->key) && suspect_key(self->comparison, at->key))
+    judge_row(self, key, sub, wanted, found);
+  else if (!map_get(self->comparison->known, key) && suspect_key(self->comparison, key))
     no_memory(self);
 }
 
@@ -333,16 +334,17 @@ static void compare_pages(rebuild *self) {
   const page_row *last = last_place(comparison);
   uint32_t i = 0, k = 0;
   forget_suspects(comparison);
-  while ((i < wanted->count || k < found->count) && !self->err.code) {
+  while (!self->err.code) {
     const page_row *a = i < wanted->count ? &wanted->rows[i] : NULL;
     const page_row *b = k < found->count ? &found->rows[k] : NULL;
-    int order = !a ? 1 : !b ? -1 : compare_places(a, b);
-    const page_row *at = order <= 0 ? a : b;
-    if (last && compare_places(at, last) > 0)
+    const page_row *at = a && (!b || compare_places(a, b) < 0) ? a : b;
+    if (!at || (last && compare_places(at, last) > 0))
       break;
-    compare_row(self, order <= 0 ? a : NULL, order >= 0 ? b : NULL);
-    i += order <= 0;
-    k += order >= 0;
+    bool is_wanted = a && compare_places(a, at) == 0;
+    bool is_found = b && compare_places(b, at) == 0;
+    compare_row(self, at->key, at->sub, is_wanted ? a->data : NULL, is_found ? b->data : NULL);
+    i += is_wanted;
+    k += is_found;
   }
   comparison->is_at_end = !last;
   if (last) {
