@@ -419,7 +419,9 @@ int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *given, 
                      changes.view ? changes.view->name : "NULL");
   if (changes.limit < 1 || changes.limit > CHANGES_MAX)
     return cafe_fail(err, CAFE_INVALID, "a page has 1 to %d changes, not %u", CHANGES_MAX, changes.limit);
-  code = check_view(node, view, err);
+  code = read_check_view(view, err);
+  if (!code)
+    code = check_view(node, view, err);
   if (code)
     return code;
   cafe_op *made = op_make(node, NULL, watch_served, user);

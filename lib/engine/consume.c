@@ -51,6 +51,11 @@ static void note_lag(struct consumer *consumer) {
   consumer->is_behind = is_behind;
 }
 
+void consumer_see_head(struct consumer *consumer, uint64_t head) {
+  consumer->head = head > consumer->head ? head : consumer->head;
+  note_lag(consumer);
+}
+
 /* Its view stands still (rebuild.c): it knows its place, and takes nothing. */
 static bool is_held(const struct consumer *consumer) {
   const hosted_view *view = &consumer->node->registry.views[consumer->index];
@@ -153,12 +158,14 @@ static void move_to(struct consumer *consumer, uint64_t log_id);
 static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                         uint64_t head) {
   struct consumer *consumer = link->user;
+  if (is_held(consumer)) {
+    consumer_see_head(consumer, head);
+    return; /* asked for again when it goes on */
+  }
   if (consumer->log_id && link->log_id != consumer->log_id) {
     move_to(consumer, link->log_id);
     return;
   }
-  if (is_held(consumer))
-    return; /* asked for again when it goes on */
   if (consumer->has_batch || scanned <= consumer->after) {
     /* It came twice: the first one is in hand, or done. */
     if (!consumer->has_batch)
@@ -250,35 +257,44 @@ static void want_more(struct consumer *consumer) {
 
 /* ---- a batch ---- */
 
+int record_make(batch_event **out, const cafe_node *node, const cafe_stored_event *stored, cafe_position position,
+                cafe_arena *arena) {
+  const event_type *type = registry_event(node, stored->type);
+  const char *aggregate = type ? node->registry.aggregates[type->aggregate].type->name : NULL;
+  *out = NULL;
+  if (!type || strcmp(aggregate, stored->aggregate) != 0)
+    return CAFE_OK; /* not asked for, or another aggregate's that had the name */
+  batch_event *made = cafe_arena_alloc(arena, sizeof *made);
+  void *data = made ? cafe_arena_alloc(arena, type->schema->width) : NULL;
+  if (!data || cafe_arena_copy(&made->data, arena, stored->data) ||
+      cafe_arena_copy(&made->event.trace, arena, stored->trace))
+    return CAFE_NOMEM;
+  made->type = type;
+  made->event.type = type->schema;
+  made->event.aggregate = aggregate;
+  made->event.key = stored->key;
+  made->event.version = stored->version;
+  made->event.time_ms = stored->time_ms;
+  made->event.position = position;
+  if (record_read(made, data, arena))
+    return CAFE_NOMEM;
+  *out = made;
+  return CAFE_OK;
+}
+
 static int keep_event(struct consumer *consumer, const cafe_stored_event *stored, batch_event ***ends, cafe_err *err) {
   uint32_t partition = cafe_partition(stored->key);
   if (stored->n <= consumer_place(consumer, partition))
     return CAFE_OK;
-  const event_type *type = registry_event(consumer->node, stored->type);
-  if (!type || strcmp(consumer->node->registry.aggregates[type->aggregate].type->name, stored->aggregate) != 0)
-    return CAFE_OK; /* not asked for, or another aggregate's that had the name */
-  batch_event *kept = cafe_arena_alloc(consumer->arena, sizeof *kept);
-  void *data = cafe_arena_alloc(consumer->arena, type->schema->width);
-  cafe_slice bytes, trace;
-  if (!kept || !data || cafe_arena_copy(&bytes, consumer->arena, stored->data) ||
-      cafe_arena_copy(&trace, consumer->arena, stored->trace))
+  batch_event *kept;
+  cafe_position position = {consumer->log_id, consumer->shard, stored->n};
+  if (record_make(&kept, consumer->node, stored, position, consumer->arena))
     return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
-  kept->type = type;
-  kept->data = bytes;
-  kept->event.type = type->schema;
-  kept->event.aggregate = consumer->node->registry.aggregates[type->aggregate].type->name;
-  kept->event.key = stored->key;
-  kept->event.version = stored->version;
-  kept->event.time_ms = stored->time_ms;
-  kept->event.position.log_id = consumer->log_id;
-  kept->event.position.shard = consumer->shard;
-  kept->event.position.n = stored->n;
-  kept->event.trace = trace;
+  if (!kept)
+    return CAFE_OK;
   consumer->batch_ms = stored->time_ms;
   if (stored->time_ms < consumer->complete_ms)
     consumer->complete_ms = stored->time_ms;
-  if (record_read(kept, data, consumer->arena))
-    return cafe_fail(err, CAFE_NOMEM, "no memory for events of %s", consumer->source);
   *ends[partition] = kept;
   ends[partition] = &kept->next;
   return CAFE_OK;
@@ -712,7 +728,7 @@ bool consume_is_quiet(const cafe_node *node, uint32_t view) {
   const struct consumer *consumer;
   LL_FOREACH(node->consumers, consumer) {
     if (consumer->kind == CONSUME_VIEW && consumer->index == view &&
-        (consumer->has_batch || consumer->is_reading || consumer->is_marking || !consumer->is_ready))
+        (is_busy(consumer) || consumer->is_marking || consumer->retry_at_us || !consumer->is_ready))
       return false;
   }
   return true;
@@ -724,14 +740,13 @@ void consume_release(cafe_node *node, uint32_t view, bool is_replaced) {
     if (consumer->kind != CONSUME_VIEW || consumer->index != view)
       continue;
     if (!is_replaced) {
-      if (consumer->is_linked && !consumer->has_batch)
+      if (consumer->is_linked && !consumer->is_refused && !is_busy(consumer))
         node->transport->ops->more(node->transport, &consumer->link);
       continue;
     }
     if (consumer->is_linked)
       node->transport->ops->unsubscribe(node->transport, &consumer->link);
     consumer->is_linked = consumer->is_refused = consumer->is_ready = consumer->has_failed = false;
-    consumer->retry_at_us = 0;
     project_forget(consumer);
   }
 }

@@ -27,6 +27,12 @@ typedef struct batch_event {
   letter_fate fate;
 } batch_event;
 
+/* In the arena, what a log has at that position. *out NULL: it isn't one of this node's types. CAFE_NOMEM. */
+int record_make(batch_event **out, const cafe_node *node, const cafe_stored_event *stored, cafe_position position,
+                cafe_arena *arena);
+/* Reads record->data, which stays where it is, into data, as wide as the type, or keeps why it can't be. CAFE_NOMEM. */
+int record_read(batch_event *record, void *data, cafe_arena *arena);
+
 /* One subscription: a policy's, a saga's or a view's, to one shard of one service's log. Or the replayer (replay.c),
  * which is in no list and reads no log: its batch is a letter. */
 struct consumer {
@@ -78,8 +84,6 @@ struct consumer {
 };
 
 /* Steps of the batch in hand. */
-/* Reads record->data, which stays where it is, into data, as wide as the type, or keeps why it can't be. CAFE_NOMEM. */
-int record_read(batch_event *record, void *data, cafe_arena *arena);
 void consumer_begin(struct consumer *consumer);
 void consumer_end(struct consumer *consumer);
 void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
@@ -90,6 +94,8 @@ void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n);
 uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
 /* The last position of its log that is known. */
 uint64_t consumer_head(const struct consumer *consumer);
+/* Its log is at least so long. */
+void consumer_see_head(struct consumer *consumer, uint64_t head);
 /* The move of the partition's checkpoint to n. */
 void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n);
 

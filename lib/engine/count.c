@@ -164,6 +164,9 @@ int cafe_node_count(cafe_op **op, cafe_node *node, const cafe_view *view, const 
   const hosted_view *hosted = registry_view(node, view);
   if (!hosted)
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", view ? view->name : "NULL");
+  code = read_check_view(hosted, err);
+  if (code)
+    return code;
   int index = cafe_schema_find(view->row, cafe_text(column));
   if (index < 0 || view->row->fields[index].type != CAFE_FIELD_ENUM)
     return cafe_fail(err, CAFE_INVALID, "%s has no column %s of a known set of values, by which it could be counted",

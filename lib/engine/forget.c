@@ -12,6 +12,8 @@
  *   - A row goes in the version in which it was found to be past. If its key was in hand meanwhile and changed it, the
  *     removal conflicts and the row stays; if the key decides something after the removal that it has not heard of, its
  *     own unit conflicts and it is read anew.
+ *   - None of a view's rows goes while it is made anew: that has looked at the mark before, and would bring it back. It
+ *     waits for those that go, too.
  *   - What is in memory of a key keeps the row's fold, and learns that the row isn't stored: an event that comes to it
  *     all the same writes it whole.
  *
@@ -147,9 +149,10 @@ typedef enum rows_step { READ_MARK = 1, WRITE_MARK = 2, READ_PAGE = 3, DELETE_PA
 
 typedef struct rows_job {
   storage_job job;
-  cafe_op *op; /* NULL: answered already */
+  struct rows_job *next; /* in node->forgets */
+  cafe_op *op;           /* NULL: answered already */
   cafe_arena *arena, *page;
-  const hosted_view *view;
+  hosted_view *view;
   int64_t before_ms;
   cafe_forgot_cb done;
   rows_step step;
@@ -285,6 +288,29 @@ static rows_step next_step(const rows_job *job) {
   return is_at_end ? (rows_step)0 : READ_PAGE;
 }
 
+static void rows_free(cafe_node *node, rows_job *job) {
+  node_arena_free(node, job->page);
+  node_arena_free(node, job->arena); /* the job lies in it */
+}
+
+static void begin_rows(cafe_node *node, rows_job *job) {
+  job->view->forgetting++;
+  submit_rows(node, job, READ_MARK);
+}
+
+void forget_turn(cafe_node *node) {
+  rows_job *job, *next;
+  LL_FOREACH_SAFE(node->forgets, job, next) {
+    if (job->op && rebuild_is_making(node, job->view))
+      continue;
+    LL_DELETE(node->forgets, job);
+    if (job->op)
+      begin_rows(node, job);
+    else
+      rows_free(node, job);
+  }
+}
+
 static void rows_done(storage_job *base) {
   rows_job *job = CONTAINER(base, rows_job, job);
   cafe_node *node = base->node;
@@ -295,10 +321,10 @@ static void rows_done(storage_job *base) {
     submit_rows(node, job, next);
     return;
   }
+  job->view->forgetting--;
   if (job->op)
     op_answer(job->op, base->code ? &base->err : NULL, NULL);
-  node_arena_free(node, job->page);
-  node_arena_free(node, job->arena); /* the job lies in it */
+  rows_free(node, job);
 }
 
 static void rows_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
@@ -309,7 +335,7 @@ static void rows_served(cafe_op *op, const cafe_err *err, const cafe_outcome *ou
     job->done(err, job->count, op->user);
 }
 
-static rows_job *make_rows_job(cafe_node *node, const hosted_view *view, void *user) {
+static rows_job *make_rows_job(cafe_node *node, hosted_view *view, void *user) {
   cafe_arena *arena = node_arena(node), *page = node_arena(node);
   rows_job *job = arena && page ? cafe_arena_alloc(arena, sizeof *job) : NULL;
   if (job)
@@ -337,7 +363,8 @@ int cafe_node_forget_rows(cafe_op **op, cafe_node *node, const cafe_view *view, 
     return cafe_fail(err, CAFE_INVALID,
                      "rows of %s can't be forgotten: it has to be an inline view of this node that says which are past",
                      view ? view->name : "no view");
-  rows_job *job = before_ms > 0 ? make_rows_job(node, hosted, user) : NULL;
+  rows_job *job =
+      before_ms > 0 ? make_rows_job(node, &node->registry.views[hosted - node->registry.views], user) : NULL;
   if (!job)
     return before_ms > 0 ? cafe_fail(err, CAFE_NOMEM, "no memory to forget rows")
                          : cafe_fail(err, CAFE_INVALID, "%lld ms is no time that rows have", (long long)before_ms);
@@ -345,6 +372,9 @@ int cafe_node_forget_rows(cafe_op **op, cafe_node *node, const cafe_view *view, 
   job->done = done;
   if (op)
     *op = job->op;
-  submit_rows(node, job, READ_MARK);
+  if (rebuild_is_making(node, hosted))
+    LL_APPEND(node->forgets, job);
+  else
+    begin_rows(node, job);
   return CAFE_OK;
 }

@@ -234,6 +234,17 @@ static uint64_t next_number(cafe_node *node) {
   return letters->last;
 }
 
+/* By the last trial; or, of a view that is made anew, by the only one. */
+static int note_failure(cafe_dead_letter *row, const struct consumer *consumer, const batch_event *record,
+                        cafe_arena *arena) {
+  const struct trial *trial = find_trial(consumer, record);
+  bool is_of_it = trial && trial->n == record->event.position.n;
+  const cafe_err *why = is_of_it ? &trial->err : record->failure;
+  row->attempts = is_of_it ? (int64_t)trial->count : 1;
+  row->code = cafe_text(cafe_code_name(why->code));
+  return cafe_arena_copy(&row->error, arena, cafe_text(why->text));
+}
+
 int letter_write(cafe_row_write *out, struct consumer *consumer, const batch_event *record, cafe_arena *arena,
                  cafe_err *err) {
   cafe_node *node = consumer->node;
@@ -261,34 +272,46 @@ int letter_write(cafe_row_write *out, struct consumer *consumer, const batch_eve
   row->trace = event->trace;
   row->data = record->data;
   row->parked_ms = node_utc_ms(node);
-  const struct trial *trial = record->fate == FATE_PARK ? find_trial(consumer, record) : NULL;
-  if (trial) {
-    row->attempts = (int64_t)trial->count;
-    row->code = cafe_text(cafe_code_name(trial->err.code));
-    if (cafe_arena_copy(&row->error, arena, cafe_text(trial->err.text)))
-      return no_memory(err);
-  }
+  if (record->fate == FATE_PARK && note_failure(row, consumer, record, arena))
+    return no_memory(err);
   *out = (cafe_row_write){
       .table = &engine_tables[TABLE_LETTERS], .key = event->key, .sub = next_number(node), .data = row};
   return CAFE_OK;
 }
 
-void letter_written(struct consumer *consumer, const struct unit *unit) {
-  cafe_node *node = consumer->node;
-  for (uint32_t i = 0; i < unit->store.row_count && !consumer->letter; i++) {
-    const cafe_row_write *write = &unit->store.rows[i];
-    if (write->table != &engine_tables[TABLE_LETTERS])
+static void tell_parked(cafe_node *node, const cafe_row_write *write) {
+  const cafe_dead_letter *row = write->data;
+  node_log(node, CAFE_LOG_ERROR, write->key, row->trace,
+           "the subscription %.*s to %.*s: %.*s %llu is parked after %lld tries, as dead letter %llu of key %llu: %.*s",
+           (int)row->subscription.size, row->subscription.data, (int)row->source.size, row->source.data,
+           (int)row->event.size, row->event.data, (unsigned long long)row->n, (long long)row->attempts,
+           (unsigned long long)write->sub, (unsigned long long)write->key, (int)row->error.size, row->error.data);
+}
+
+void letter_written(cafe_node *node, consumer_kind kind, uint32_t index, const cafe_unit *unit) {
+  for (uint32_t i = 0; i < unit->row_count; i++) {
+    const cafe_row_write *write = &unit->rows[i];
+    if (write->table != &engine_tables[TABLE_LETTERS] || !write->data)
       continue;
     const cafe_dead_letter *row = write->data;
     node->stats.dead_letters++;
-    count_letter(node, letter_key(node, consumer->kind, consumer->index, write->key), row->state);
+    count_letter(node, letter_key(node, kind, index, write->key), row->state);
     if (row->state == CAFE_LETTER_PARKED)
-      node_log(node, CAFE_LOG_ERROR, write->key, row->trace,
-               "the subscription %s to %s: %.*s %llu is parked after %lld tries, as dead letter %llu of key %llu: %.*s",
-               consumer->name, consumer->source, (int)row->event.size, row->event.data, (unsigned long long)row->n,
-               (long long)row->attempts, (unsigned long long)write->sub, (unsigned long long)write->key,
-               (int)row->error.size, row->error.data);
+      tell_parked(node, write);
   }
+}
+
+void letter_replaced(cafe_node *node, uint32_t view, uint32_t removed, const cafe_unit *unit) {
+  struct letters *letters = node->letters;
+  for (map_entry *entry = map_first(letters->keys); entry; entry = map_next(entry)) {
+    parked_key *key = map_value(entry);
+    if (key->kind != CONSUME_VIEW || key->index != view || !key->count)
+      continue;
+    letters->open--;
+    key->count = 0;
+  }
+  node->stats.dead_letters -= removed;
+  letter_written(node, CONSUME_VIEW, view, unit);
 }
 
 /* *row is its only one. */
@@ -328,7 +351,7 @@ static void park_finished(struct unit *unit, int code, const cafe_err *err) {
   if (code) {
     consumer_failed(consumer, code, err);
   } else {
-    letter_written(consumer, unit);
+    letter_written(consumer->node, consumer->kind, consumer->index, &unit->store);
     consumer_done(consumer, (uint32_t)moved->partition, moved->n);
   }
   consumer_end(consumer);

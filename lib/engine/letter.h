@@ -21,6 +21,7 @@ typedef struct replay {
   struct replay *prev, *next; /* in letters->queue */
   replay_kind kind;
   bool is_queued;
+  uint32_t waits_for;   /* the view that stands still, + 1; NEXT: its key says so */
   uint64_t key, letter; /* NEXT: the one that was tried last */
   uint64_t tries;
   int64_t not_before_us;
@@ -57,6 +58,7 @@ struct letters {
   cafe_condition conditions[3];
   cafe_row_query query;
   bool is_found;
+  uint32_t held_view; /* whose letter is in hand, + 1; 0: no view's */
   uint64_t letter, version;
   cafe_dead_letter row;
   cafe_row_write removal;
@@ -78,8 +80,10 @@ letter_fate letter_fate_of(struct consumer *consumer, const batch_event *record)
  * CAFE_OVERLOADED: too many keys are parked. */
 int letter_write(cafe_row_write *out, struct consumer *consumer, const batch_event *record, cafe_arena *arena,
                  cafe_err *err);
-/* The unit is committed, and the letters that it wrote are there. */
-void letter_written(struct consumer *consumer, const struct unit *unit);
+/* The unit is committed, and the letters that it wrote for this reader are there. */
+void letter_written(cafe_node *node, consumer_kind kind, uint32_t index, const cafe_unit *unit);
+/* It has removed all letters of the view, so many, and the ones that it wrote are there instead. */
+void letter_replaced(cafe_node *node, uint32_t view, uint32_t removed, const cafe_unit *unit);
 /* The same as a unit of its own, for policies and sagas. */
 int letter_park(bool *begun, struct consumer *consumer, const batch_event *record, cafe_err *err);
 /* A letter of that key is gone: it had its effect, or was given up. */
@@ -102,6 +106,8 @@ void replay_destroy(cafe_node *node);
 /* From the replayer's batch. */
 void replay_failed(struct consumer *replayer, bool is_at_fault, const cafe_err *err);
 void replay_ended(struct consumer *replayer);
+/* None of the view's letters is in hand, and while it stands still none will be. */
+bool replay_is_quiet(const cafe_node *node, uint32_t view);
 /* The letter's policy asks for nothing: it goes, and that is all. */
 int replay_without_effect(bool *begun, struct consumer *replayer, cafe_err *err);
 

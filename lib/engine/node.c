@@ -303,6 +303,7 @@ static void turn(cafe_node *node) {
   consume_turn(node, now_us);
   replay_turn(node, now_us);
   rebuild_turn(node, now_us);
+  forget_turn(node);
   publish_turn(node);
   read_turn(node);
   changes_turn(node);

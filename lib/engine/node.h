@@ -60,6 +60,7 @@ typedef struct hosted_view {
   uint64_t noted_version;    /* of the row that says so; 0: none */
   bool is_outdated;          /* its rows are another definition's: they aren't added to until it is rebuilt */
   bool is_held;              /* by a rebuild: its subscriptions stand still */
+  uint32_t forgetting;       /* of its rows, under way */
   int64_t rebuild_at_us;     /* not before, by the node itself */
   int64_t again_us;          /* after the next failure */
 } hosted_view;
@@ -465,6 +466,8 @@ void read_turn(cafe_node *node);
 void changes_turn(cafe_node *node);
 /* Whether it may be read from. */
 int read_check(const cafe_node *node, cafe_err *err);
+/* CAFE_UNAVAILABLE: it is inline, and its rows are another definition's. */
+int read_check_view(const hosted_view *view, cafe_err *err);
 
 /* ---- task.c ---- */
 
@@ -505,10 +508,16 @@ void consume_destroy(cafe_node *node);
 /* What the store has of other versions is found out; it is rebuilt in later turns. */
 int rebuild_start(cafe_node *node, cafe_err *err);
 void rebuild_turn(cafe_node *node, int64_t now_us);
-int64_t rebuild_next_us(const cafe_node *node); /* monotonic; INT64_MAX: nothing is due */
+bool rebuild_is_making(const cafe_node *node, const hosted_view *view); /* anew */
+int64_t rebuild_next_us(const cafe_node *node);                         /* monotonic; INT64_MAX: nothing is due */
 void rebuild_drain(cafe_node *node);
 void rebuild_close(cafe_node *node);
 void rebuild_destroy(cafe_node *node);
+
+/* ---- forget.c ---- */
+
+/* Those that wait for the end of a rebuild. */
+void forget_turn(cafe_node *node);
 
 /* ---- the node ---- */
 
@@ -581,6 +590,7 @@ struct cafe_node {
   uint32_t loads;  /* of keys, under way */
   uint32_t pauses; /* above 0: no act is taken up; rebuilds of inline views wait until nothing is under way */
   struct rebuild *rebuilds;
+  struct rows_job *forgets; /* that wait for their end */
   idle_list idle, idle_over;
   heap *due;       /* subjects and far wakes, by UTC ms */
   heap *deadlines; /* ops, by monotonic us */

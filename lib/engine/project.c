@@ -140,7 +140,7 @@ static void partition_finished(struct unit *unit, int code, const cafe_err *err)
     forget(consumer->projection);
     consumer_failed(consumer, code, err);
   } else {
-    letter_written(consumer, unit);
+    letter_written(consumer->node, CONSUME_VIEW, consumer->index, &unit->store);
     if (moved) {
       consumer->applied[moved->partition] = consumer->stored[moved->partition] = moved->n;
       if (moved->n > consumer->stored_watermark)

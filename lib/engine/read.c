@@ -56,6 +56,16 @@ int read_check(const cafe_node *node, cafe_err *err) {
   return node_has_room(node, err);
 }
 
+int read_check_view(const hosted_view *view, cafe_err *err) {
+  if (!view->is_outdated || !view->type->is_inline)
+    return CAFE_OK;
+  cafe_fail(err, CAFE_UNAVAILABLE, "the view %s is being rebuilt for its version %u: a little later, please",
+            view->type->name, view->type->version);
+  if (err)
+    err->retry_after_ms = REBUILD_RETRY_MS;
+  return CAFE_UNAVAILABLE;
+}
+
 static void job_free(read_job *job) { node_arena_free(job->job.node, job->arena); /* the job lies in it */ }
 
 static void read_done(storage_job *base) {
@@ -247,13 +257,8 @@ int cafe_node_list(cafe_op **op, cafe_node *node, const cafe_list *given, cafe_p
   const hosted_view *view = registry_view(node, list.view);
   if (!view && !(list.view && is_own(list.view)))
     return cafe_fail(err, CAFE_INVALID, "this node doesn't host the view %s", list.view ? list.view->name : "NULL");
-  if (view && view->is_outdated && list.view->is_inline) {
-    cafe_fail(err, CAFE_UNAVAILABLE, "the view %s is being rebuilt for its version %u: a little later, please",
-              list.view->name, list.view->version);
-    if (err)
-      err->retry_after_ms = REBUILD_RETRY_MS;
+  if (view && read_check_view(view, err))
     return CAFE_UNAVAILABLE;
-  }
   if (list.limit < 1 || list.limit > LIST_MAX)
     return cafe_fail(err, CAFE_INVALID, "a list has 1 to %d rows, not %u", LIST_MAX, list.limit);
   for (uint32_t i = 0; i < list.filter_count; i++)
@@ -435,6 +440,13 @@ typedef struct wait {
   void (*done)(const cafe_err *err, void *user);
 } wait;
 
+static int other_log(const cafe_view *view, cafe_err *err) {
+  return cafe_fail(err, CAFE_INVALID,
+                   "the position is of a log that %s doesn't read, or beyond its end: the log was restored from a "
+                   "backup. What was seen there may be gone: look again, by a read without a position",
+                   view->name);
+}
+
 static void wait_served(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   (void)outcome;
   const wait *waiting = op->serves;
@@ -448,7 +460,7 @@ static bool is_reached(const cafe_node *node, uint32_t view, const cafe_position
   if (node->registry.views[view].type->is_inline) {
     *is_known = position->log_id == node->log_id && position->shard < node->shards;
     *head = *is_known ? node->heads[position->shard] : 0;
-    return *is_known && position->n <= *head;
+    return *is_known && position->n <= *head && !node->registry.views[view].is_outdated;
   }
   const struct consumer *consumer;
   bool is_reached = false;
@@ -475,6 +487,11 @@ void read_turn(cafe_node *node) {
       bool is_known = false;
       bool is_there = is_reached(node, waiting->view, &waiting->position, &head, &is_known);
       const cafe_err *refusal = is_there ? NULL : consume_refusal(node, waiting->view, &waiting->position);
+      cafe_err moved;
+      if (!is_known && !refusal) { /* a rebuild, or its subscription, has gone over to the restored log */
+        other_log(node->registry.views[waiting->view].type, &moved);
+        refusal = &moved;
+      }
       if (is_there || refusal) {
         op_answer(op, refusal, NULL);
         next = node->ops; /* the completion may have changed the list */
@@ -504,10 +521,7 @@ int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *view, const 
     return refusal->code;
   }
   if (!is_known || (is_local && position->n > head))
-    return cafe_fail(err, CAFE_INVALID,
-                     "the position is of a log that %s doesn't read, or beyond its end: the log was restored from a "
-                     "backup. What was seen there may be gone: look again, by a read without a position",
-                     view->name);
+    return other_log(view, err);
   cafe_op *made = op_make(node, NULL, wait_served, user);
   wait *waiting = made ? cafe_arena_alloc(made->arena, sizeof *waiting) : NULL;
   if (!waiting || (timeout_ms > 0 && heap_push(node->deadlines, &made->deadline, node_after_us(node, timeout_ms)))) {

@@ -18,6 +18,8 @@
 #include <stdarg.h>
 
 #include "base/str.h"
+#include "engine/forget.h"
+#include "engine/letter.h"
 
 enum {
   AGAIN_US = 1000000, /* after a failure, by itself; doubled up to the longest */
@@ -86,7 +88,7 @@ static void hold(rebuild *self) {
 static bool is_quiet(const rebuild *self) {
   if (rebuild_view(self)->type->is_inline)
     return self->node->units_in_flight == 0 && self->node->loads == 0;
-  return consume_is_quiet(self->node, self->view);
+  return consume_is_quiet(self->node, self->view) && replay_is_quiet(self->node, self->view);
 }
 
 void rebuild_release(rebuild *self) {
@@ -103,6 +105,16 @@ void rebuild_release(rebuild *self) {
 }
 
 /* ---- the shadow ---- */
+
+/* Before anything is folded, and none of its rows are forgotten later: that waits. */
+static int run_mark(rebuild *self, cafe_err *err) {
+  return forget_mark(&self->forgotten_ms, self->node, rebuild_view(self)->type, err);
+}
+
+static void marked(rebuild *self) {
+  self->step = REBUILD_MAKE;
+  node_pump(self->node);
+}
 
 static int run_make(rebuild *self, cafe_err *err) {
   const hosted_view *view = rebuild_view(self);
@@ -153,6 +165,10 @@ static void drop(rebuild *self) {
 static bool advance(rebuild *self) {
   bool is_inline = rebuild_view(self)->type->is_inline;
   switch (self->step) {
+  case REBUILD_MARK:
+    if (!rebuild_view(self)->forgetting)
+      rebuild_job(self, CAFE_LANE_READ, run_mark, marked);
+    return false;
   case REBUILD_MAKE:
     self->is_made = true;
     rebuild_job(self, CAFE_LANE_WRITE, run_make, made);
@@ -181,6 +197,11 @@ static bool advance(rebuild *self) {
       return true;
     if (!logs_are_there(self))
       return false;
+    self->step = is_inline ? REBUILD_REPLACE : REBUILD_LETTERS;
+    return true;
+  case REBUILD_LETTERS:
+    if (aside_settle(self))
+      return self->err.code != 0 || !self->busy;
     self->step = self->verifies ? REBUILD_COMPARE : REBUILD_REPLACE;
     return true;
   case REBUILD_REPLACE:
@@ -210,6 +231,7 @@ static void rebuild_free(rebuild *self) {
   cafe_node *node = self->node;
   logs_free(self);
   fold_free(self);
+  aside_free(self);
   verify_free(self);
   cafe_arena_destroy(self->job_arena);
   cafe_arena_destroy(self->arena);
@@ -246,6 +268,15 @@ static void finish(rebuild *self) {
     op_answer(op, self->err.code ? &self->err : NULL, NULL);
   }
   rebuild_free(self);
+}
+
+bool rebuild_is_making(const cafe_node *node, const hosted_view *view) {
+  const rebuild *self;
+  DL_FOREACH(node->rebuilds, self) {
+    if (rebuild_view(self) == view && !self->verifies)
+      return true;
+  }
+  return false;
 }
 
 static bool is_over(const rebuild *self) {
@@ -330,7 +361,7 @@ static int begin(rebuild **out, cafe_node *node, uint32_t view, bool verifies, c
   self->node = node;
   self->view = view;
   self->verifies = verifies;
-  self->step = REBUILD_MAKE;
+  self->step = !verifies && rebuild_view(self)->type->is_past ? REBUILD_MARK : REBUILD_MAKE;
   self->arena = cafe_arena_create(&node->allocator);
   self->job_arena = cafe_arena_create(&node->allocator);
   int code = self->arena && self->job_arena
@@ -338,6 +369,8 @@ static int begin(rebuild **out, cafe_node *node, uint32_t view, bool verifies, c
                  : cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", rebuild_view(self)->type->name);
   if (!code)
     code = fold_open(self, err);
+  if (!code)
+    code = aside_open(self, err);
   if (code) {
     rebuild_free(self);
     return code;

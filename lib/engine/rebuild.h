@@ -11,26 +11,24 @@
  *   rebuild.c          its life: who asks, one step after the other, what is held before the last one
  *   rebuild_logs.c     its logs are read
  *   rebuild_fold.c     … and folded into the shadow
+ *   rebuild_aside.c    records that can't be folded, and the view's dead letters
  *   rebuild_replace.c  the shadow takes the table's place; which definition a table is of, at a node's start
  *   rebuild_verify.c   the two tables are compared
  */
 
 typedef enum rebuild_step {
-  REBUILD_MAKE = 1,    /* the shadow */
-  REBUILD_FOLD = 2,    /* while everything goes on */
-  REBUILD_HOLD = 3,    /* nothing new begins that would change the view; what is under way ends */
-  REBUILD_REST = 4,    /* the last events, up to where the view stands */
-  REBUILD_REPLACE = 5, /* the shadow takes the table's place */
-  REBUILD_COMPARE = 6, /* page by page */
-  REBUILD_TOUCHED = 7, /* inline: keys that changed meanwhile, one by one */
-  REBUILD_DROP = 8,    /* what is left of the shadow; its end, whatever came of it */
-  REBUILD_OVER = 9
+  REBUILD_MARK = 1,    /* up to when rows were forgotten */
+  REBUILD_MAKE = 2,    /* the shadow */
+  REBUILD_FOLD = 3,    /* while everything goes on */
+  REBUILD_HOLD = 4,    /* nothing new begins that would change the view; what is under way ends */
+  REBUILD_REST = 5,    /* the last events, up to where the view stands */
+  REBUILD_LETTERS = 6, /* subscribed: the view's dead letters */
+  REBUILD_REPLACE = 7, /* the shadow takes the table's place */
+  REBUILD_COMPARE = 8, /* page by page */
+  REBUILD_TOUCHED = 9, /* inline: keys that changed meanwhile, one by one */
+  REBUILD_DROP = 10,   /* what is left of the shadow; its end, whatever came of it */
+  REBUILD_OVER = 11
 } rebuild_step;
-
-typedef struct fold_event {
-  struct fold_event *next;
-  cafe_event event;
-} fold_event;
 
 /* One shard of one log that the view is made from. */
 typedef struct rebuild_source {
@@ -49,7 +47,7 @@ typedef struct rebuild_source {
   bool is_reading;
 
   cafe_arena *arena; /* of the batch in hand */
-  fold_event *events;
+  batch_event *events;
   uint64_t scanned;
   bool has_batch;
 } rebuild_source;
@@ -87,9 +85,11 @@ struct rebuild {
   storage_job job; /* one at a time */
   rebuild_run run;
   rebuild_done ran;
-  cafe_arena *job_arena; /* of what is in hand */
-  cafe_arena *arena;     /* lives as long as it */
-  cafe_unit unit;        /* beside the replacement */
+  cafe_arena *job_arena;      /* of what is in hand */
+  cafe_arena *arena;          /* lives as long as it */
+  cafe_unit unit;             /* beside the replacement */
+  const char **subscriptions; /* whose places it moves */
+  int64_t forgotten_ms;       /* rows that are past since before aren't made again (forget.h); 0: all are */
 
   rebuild_source *sources; /* rebuild_logs.c */
 
@@ -97,11 +97,16 @@ struct rebuild {
   rebuild_source *taken; /* whose batch is being folded */
   cafe_arena *row_arena;
   map *rows;         /* by (key, sub) */
+  void *row_before;  /* one, as it was before the fold in hand */
   size_t text_bytes; /* folded since the rows were last forgotten */
   bool is_partial;   /* rows were forgotten: what isn't in memory may be in the store */
   bool has_hidden;   /* some row is, or was, in the table of the hidden ones */
   shadow_row **wanted;
   uint32_t wanted_count;
+
+  /* rebuild_aside.c */
+  struct aside *aside;
+  rebuild_source late; /* of no log: what a verification folds last */
 
   struct comparison *comparison; /* rebuild_verify.c */
 };
@@ -141,16 +146,30 @@ void logs_give_back(rebuild_source *source);
 /* Nothing more is asked for. */
 void logs_close(rebuild *self);
 void logs_free(rebuild *self);
-/* The event as a fold sees it, in the arena. *out NULL: it isn't one of this node's types. */
-int logs_decode(fold_event **out, const cafe_node *node, const cafe_stored_event *stored, uint64_t log_id,
-                cafe_arena *arena, cafe_err *err);
 
 /* ---- rebuild_fold.c ---- */
 
 int fold_open(rebuild *self, cafe_err *err);
 /* Takes a batch in hand. False: there is none that may be taken now. */
 bool fold_next(rebuild *self);
+void fold_batch(rebuild *self, rebuild_source *source);
 void fold_free(rebuild *self);
+
+/* ---- rebuild_aside.c ---- */
+
+int aside_open(rebuild *self, cafe_err *err);
+void aside_free(rebuild *self);
+/* Whether records of the key aren't folded now. */
+bool aside_covers(const rebuild *self, uint64_t key);
+/* The first of a key says why it failed, where the view is made anew. CAFE_NOMEM; CAFE_OVERLOADED: too many. */
+int aside_keep(rebuild *self, rebuild_source *source, const batch_event *record, cafe_err *err);
+/* Finds out which letters there are, now that the view stands still, and what they mean. False: it is done. */
+bool aside_settle(rebuild *self);
+/* The letters that go, and those that come: so many rows, for the unit of the replacement. As letter_write. */
+uint32_t aside_rows(const rebuild *self);
+int aside_write(cafe_row_write *rows, rebuild *self, cafe_err *err);
+/* It is written. */
+void aside_written(rebuild *self);
 
 /* ---- rebuild_replace.c ---- */
 

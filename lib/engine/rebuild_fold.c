@@ -6,8 +6,13 @@
  * a failure: it is begun anew from the first event, so there are no checkpoints.
  *
  * An inline view's rows that aren't shown have no place in its table (decisions/0007-hidden-rows.md), but the fold has
- * to find them again: they lie in a second shadow, which is dropped in the end.
+ * to find them again: they lie in a second shadow, which is dropped in the end. So do rows that were forgotten.
+ *
+ * A record that fails by itself leaves its row as it was (rebuild_aside.c). All that an inline view has was folded
+ * once, in the unit of its event: there it ends the rebuild.
  */
+#include "engine/forget.h"
+#include "engine/letter.h"
 #include "engine/rebuild.h"
 
 #include <assert.h>
@@ -181,15 +186,47 @@ static size_t bytes_of(const cafe_schema *type, const void *row) {
 static int fold_event_into(rebuild *self, shadow_row *row, const cafe_event *event, cafe_err *err) {
   const cafe_view *view = rebuild_view(self)->type;
   cafe_fold fold;
+  memcpy(self->row_before, row->row, view->row->width);
   int code = view_fold(&fold, view, row->row, event, self->row_arena, err);
-  if (code)
+  if (code) {
+    memcpy(row->row, self->row_before, view->row->width); /* it may be half done */
     return code;
+  }
+  self->report.events++;
+  self->node->stats.rebuild_events++;
   self->text_bytes += bytes_of(view->row, row->row);
   if (fold == CAFE_FOLD_SKIP)
     return CAFE_OK;
-  row->is_shown = fold == CAFE_FOLD_PUT || !view->is_inline;
+  row->is_shown = !view->is_inline || (fold == CAFE_FOLD_PUT && !forget_covers(view, row->row, self->forgotten_ms));
   row->is_dirty = true;
   return CAFE_OK;
+}
+
+/* *out: the row that is dirty by it; NULL: none. */
+static int fold_readable(shadow_row **out, rebuild *self, const batch_event *record, cafe_err *err) {
+  shadow_row *row = NULL;
+  bool is_new, was_dirty;
+  *out = NULL;
+  if (record->failure)
+    *err = *record->failure;
+  int code = record->failure ? record->failure->code : row_of(&row, self, &record->event, &is_new, err);
+  if (code || !row)
+    return code;
+  was_dirty = row->is_dirty;
+  code = fold_event_into(self, row, &record->event, err);
+  *out = !was_dirty && row->is_dirty ? row : NULL;
+  return code;
+}
+
+static int fold_record(shadow_row **out, rebuild *self, rebuild_source *source, batch_event *record, cafe_err *err) {
+  *out = NULL;
+  if (source != &self->late && aside_covers(self, record->event.key))
+    return aside_keep(self, source, record, err);
+  int code = fold_readable(out, self, record, err);
+  if (!code || rebuild_view(self)->type->is_inline || !letter_is_deserved(code))
+    return code;
+  record->failure = err;
+  return self->verifies ? CAFE_OK : aside_keep(self, source, record, err);
 }
 
 static void fold_taken(rebuild *self) {
@@ -198,19 +235,12 @@ static void fold_taken(rebuild *self) {
   rebuild_source *source = self->taken;
   cafe_err err = {0};
   int code = CAFE_OK;
-  for (const fold_event *at = source->events; at && !code; at = at->next) {
-    shadow_row *row = NULL;
-    bool is_new, was_dirty;
+  for (batch_event *at = source->events; at && !code; at = at->next) {
+    shadow_row *row;
     if (!logs_want(source, &at->event))
       continue;
-    code = row_of(&row, self, &at->event, &is_new, &err);
+    code = fold_record(&row, self, source, at, &err);
     if (code || !row)
-      continue;
-    self->report.events++;
-    self->node->stats.rebuild_events++;
-    was_dirty = row->is_dirty;
-    code = fold_event_into(self, row, &at->event, &err);
-    if (was_dirty || !row->is_dirty)
       continue;
     uint32_t partition = cafe_partition(row->key);
     row->next_dirty = dirty[partition];
@@ -231,18 +261,20 @@ static void fold_taken(rebuild *self) {
 /* Of the rows that the batch is for, those that have to be read. */
 static int find_wanted(rebuild *self, cafe_err *err) {
   size_t count = 0;
-  for (const fold_event *at = self->taken->events; at; at = at->next)
+  for (const batch_event *at = self->taken->events; at; at = at->next)
     count++;
   cafe_arena_reset(self->job_arena);
   self->wanted_count = 0;
   self->wanted = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof(shadow_row *));
   if (!self->wanted)
     return cafe_fail(err, CAFE_NOMEM, "no memory to fold a view");
-  for (const fold_event *at = self->taken->events; at; at = at->next) {
+  for (const batch_event *at = self->taken->events; at; at = at->next) {
     shadow_row *row;
     bool is_new;
+    if (at->failure)
+      continue;
     int code = row_of(&row, self, &at->event, &is_new, err);
-    if (code)
+    if (code && !letter_is_deserved(code))
       return code;
     if (is_new)
       self->wanted[self->wanted_count++] = row;
@@ -250,10 +282,8 @@ static int find_wanted(rebuild *self, cafe_err *err) {
   return CAFE_OK;
 }
 
-bool fold_next(rebuild *self) {
-  self->taken = logs_take(self);
-  if (!self->taken)
-    return false;
+void fold_batch(rebuild *self, rebuild_source *source) {
+  self->taken = source;
   if (map_count(self->rows) > CACHED_ROWS || self->text_bytes > CACHED_BYTES)
     forget(self);
   cafe_err err = {0};
@@ -264,7 +294,13 @@ bool fold_next(rebuild *self) {
     rebuild_job(self, CAFE_LANE_READ, read_wanted, fold_taken);
   else
     fold_taken(self);
-  return true;
+}
+
+bool fold_next(rebuild *self) {
+  rebuild_source *source = logs_take(self);
+  if (source)
+    fold_batch(self, source);
+  return source != NULL;
 }
 
 /* ---- beginning and end ---- */
@@ -272,7 +308,8 @@ bool fold_next(rebuild *self) {
 int fold_open(rebuild *self, cafe_err *err) {
   self->row_arena = cafe_arena_create(&self->node->allocator);
   self->rows = map_create(&self->node->allocator, MAP_BYTES);
-  return self->row_arena && self->rows
+  self->row_before = cafe_arena_alloc(self->arena, rebuild_view(self)->type->row->width);
+  return self->row_arena && self->rows && self->row_before
              ? CAFE_OK
              : cafe_fail(err, CAFE_NOMEM, "no memory to make the view %s anew", rebuild_view(self)->type->name);
 }

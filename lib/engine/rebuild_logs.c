@@ -9,57 +9,40 @@
  */
 #include "engine/rebuild.h"
 
-/* ---- reading ---- */
-
-int logs_decode(fold_event **out, const cafe_node *node, const cafe_stored_event *stored, uint64_t log_id,
-                cafe_arena *arena, cafe_err *err) {
-  const event_type *type = registry_event(node, stored->type);
-  *out = NULL;
-  if (!type || strcmp(node->registry.aggregates[type->aggregate].type->name, stored->aggregate) != 0)
-    return CAFE_OK; /* another aggregate's that had the name */
-  fold_event *made = cafe_arena_alloc(arena, sizeof *made);
-  void *data = made ? cafe_arena_alloc(arena, type->schema->width) : NULL;
-  cafe_slice bytes, trace;
-  if (!data || cafe_arena_copy(&bytes, arena, stored->data) || cafe_arena_copy(&trace, arena, stored->trace))
-    return cafe_fail(err, CAFE_NOMEM, "no memory for events of a view");
-  int code = cafe_schema_decode(data, type->schema, bytes, err);
-  if (code)
-    return code;
-  made->event.type = type->schema;
-  made->event.aggregate = node->registry.aggregates[type->aggregate].type->name;
-  made->event.key = stored->key;
-  made->event.version = stored->version;
-  made->event.time_ms = stored->time_ms;
-  made->event.position = (cafe_position){log_id, stored->shard, stored->n};
-  made->event.trace = trace;
-  made->event.data = data;
-  *out = made;
-  return CAFE_OK;
+static void no_memory(rebuild *self) {
+  rebuild_fail_code(self, CAFE_NOMEM, "no memory to read the log for the view %s", rebuild_view(self)->type->name);
 }
+
+/* ---- reading ---- */
 
 static void take_batch(rebuild_source *source, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                        uint64_t head) {
   rebuild *self = source->rebuild;
-  fold_event **end = &source->events;
-  cafe_err err = {0};
+  batch_event **end = &source->events;
   int code = CAFE_OK;
   cafe_arena_reset(source->arena);
   *end = NULL;
   for (uint32_t i = 0; i < count && !code; i++) {
-    fold_event *made;
-    code = logs_decode(&made, self->node, &events[i], source->log_id, source->arena, &err);
-    if (!code && made) {
-      made->event.position.shard = source->shard;
-      *end = made;
-      end = &made->next;
-    }
+    cafe_position position = {source->log_id, source->shard, events[i].n};
+    code = record_make(end, self->node, &events[i], position, source->arena);
+    if (*end)
+      end = &(*end)->next;
   }
   source->head = head;
   source->scanned = scanned;
   source->has_batch = true;
   if (code)
-    rebuild_fail(self, &err);
+    no_memory(self);
   node_pump(self->node);
+}
+
+/* It may be another one than before: restored, and the same up to `after`. A subscription that stands still hears of
+ * its own log's head in no other way. */
+static void see_log(rebuild_source *source, uint64_t log_id, uint64_t head) {
+  source->log_id = log_id;
+  source->head = head;
+  if (source->consumer->log_id == log_id)
+    consumer_see_head(source->consumer, head);
 }
 
 static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
@@ -67,11 +50,12 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
   rebuild_source *source = link->user;
   if (source->has_batch)
     return; /* it came twice: `more` follows when the first one is folded */
+  see_log(source, link->log_id, head);
   if (scanned <= source->after) {
     source->rebuild->node->transport->ops->more(source->rebuild->node->transport, link);
+    node_pump(source->rebuild->node);
     return;
   }
-  source->log_id = link->log_id;
   take_batch(source, events, count, scanned, head);
 }
 
@@ -134,6 +118,8 @@ static bool wants_more(const rebuild_source *source) {
 
 void logs_read(rebuild *self) {
   for (rebuild_source *source = self->sources; source && !self->err.code; source = source->next) {
+    if (self->verifies && source->consumer && source->consumer->is_refused)
+      rebuild_fail(self, &source->consumer->refusal); /* there is nothing to compare it with */
     if (source->has_batch || source->is_reading || (source->consumer && !source->consumer->is_ready))
       continue;
     if (source->consumer && !source->is_local) {
@@ -144,7 +130,7 @@ void logs_read(rebuild *self) {
       if (log_read(self->node, source->shard, source->after, REBUILD_EVENTS, source->types, 0, log_came, source))
         continue;
       source->is_reading = false;
-      rebuild_fail_code(self, CAFE_NOMEM, "no memory to read the log for the view %s", rebuild_view(self)->type->name);
+      no_memory(self);
     }
   }
 }
@@ -165,7 +151,7 @@ static bool may_take(const rebuild_source *source) {
          source->scanned <= source->consumer->watermark;
 }
 
-/* The view's place is in a log that isn't there any more. */
+/* The view's place is in a log that isn't there any more. Where nobody refuses it, it is the same up to there. */
 static bool is_of_other_log(const rebuild_source *source) {
   const struct consumer *consumer = source->consumer;
   return consumer && consumer->log_id && source->log_id && source->log_id != consumer->log_id;
@@ -191,7 +177,7 @@ static bool is_near(const rebuild_source *source) {
 static bool is_there(const rebuild_source *source) {
   if (source->has_batch)
     return false;
-  if (is_of_other_log(source))
+  if (is_of_other_log(source) && !source->rebuild->verifies)
     return source->after >= source->head;
   return source->after >= stands_at(source);
 }

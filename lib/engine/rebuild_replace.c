@@ -2,7 +2,7 @@
 
 /*
  * A shadow takes the place of its table, and which definition a table is of. What is kept here: rows, the places of the
- * subscriptions and the number in `cafe_views` belong together, so they change in one unit.
+ * subscriptions, dead letters and the number in `cafe_views` belong together, so they change in one unit.
  *
  * Afterwards rows have the shadow's versions. Keys in memory that know others are read anew before anything is decided
  * on them: their next unit would conflict, and be decided twice.
@@ -17,19 +17,19 @@ bool rebuild_is_possible(const cafe_node *node) {
 
 /* ---- taking its place ---- */
 
-static int list_places(rebuild *self, const char ***subscriptions) {
+static int list_places(rebuild *self) {
   const rebuild_source *source;
   uint32_t count = 0, names = 0;
   LL_COUNT(self->sources, source, count);
   cafe_checkpoint *places = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof *places);
-  *subscriptions = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof **subscriptions);
-  if (!places || !*subscriptions)
+  self->subscriptions = cafe_arena_alloc(self->job_arena, (count + 1) * sizeof *self->subscriptions);
+  if (!places || !self->subscriptions)
     return CAFE_NOMEM;
   self->unit.checkpoints = places;
   LL_FOREACH(self->sources, source) {
     if (!source->consumer)
       continue;
-    (*subscriptions)[names++] = source->consumer->name;
+    self->subscriptions[names++] = source->consumer->name;
     if (source->after == 0)
       continue;
     cafe_checkpoint *place = &places[self->unit.checkpoint_count++];
@@ -45,11 +45,7 @@ static int list_places(rebuild *self, const char ***subscriptions) {
 static int run_replace(rebuild *self, cafe_err *err) {
   const hosted_view *view = rebuild_view(self);
   cafe_store *store = self->node->store;
-  cafe_replacement what = {sizeof what, &view->table, &view->shadow, NULL, &self->unit, self->job_arena};
-  const char **subscriptions;
-  if (list_places(self, &subscriptions))
-    return cafe_fail(err, CAFE_NOMEM, "no memory to replace the table of a view");
-  what.subscriptions = subscriptions;
+  cafe_replacement what = {sizeof what, &view->table, &view->shadow, self->subscriptions, &self->unit, self->job_arena};
   return store->ops->replace(store, &what, err);
 }
 
@@ -78,17 +74,20 @@ static void replaced(rebuild *self) {
   view->is_outdated = false;
   if (view->type->is_inline)
     outdate_keys(self);
+  else
+    aside_written(self);
   rebuild_release(self);
   self->is_made = view->type->is_inline; /* the hidden rows' */
   self->step = REBUILD_DROP;
   node_pump(self->node);
 }
 
-static int note_version(cafe_unit *unit, const hosted_view *view, cafe_arena *arena) {
-  cafe_row_write *write = cafe_arena_alloc(arena, sizeof *write);
+/* The unit's first row, and room for so many more. NULL: no memory. */
+static cafe_row_write *note_version(cafe_unit *unit, const hosted_view *view, uint32_t more, cafe_arena *arena) {
+  cafe_row_write *write = cafe_arena_alloc(arena, (more + (size_t)1) * sizeof *write);
   view_version_row *row = write ? cafe_arena_alloc(arena, sizeof *row) : NULL;
   if (!row)
-    return CAFE_NOMEM;
+    return NULL;
   row->name = cafe_text(view->type->name);
   row->version = view->type->version;
   write->table = &engine_tables[TABLE_VIEWS];
@@ -99,14 +98,21 @@ static int note_version(cafe_unit *unit, const hosted_view *view, cafe_arena *ar
   unit->key = view->number;
   unit->rows = write;
   unit->row_count = 1;
-  return CAFE_OK;
+  return write;
 }
 
 void rebuild_replace(rebuild *self) {
+  uint32_t letters = rebuild_view(self)->type->is_inline ? 0 : aside_rows(self);
+  cafe_err err = {0};
   cafe_arena_reset(self->job_arena);
   memset(&self->unit, 0, sizeof self->unit);
-  if (note_version(&self->unit, rebuild_view(self), self->job_arena))
-    rebuild_fail_code(self, CAFE_NOMEM, "no memory to replace the table of a view");
+  cafe_row_write *rows = note_version(&self->unit, rebuild_view(self), letters, self->job_arena);
+  int code =
+      rows && !list_places(self) ? CAFE_OK : cafe_fail(&err, CAFE_NOMEM, "no memory to replace the table of a view");
+  if (!code && letters)
+    code = aside_write(rows + 1, self, &err);
+  if (code)
+    rebuild_fail(self, &err);
   else
     rebuild_job(self, CAFE_LANE_WRITE, run_replace, replaced);
 }
@@ -152,9 +158,9 @@ static int note_now(cafe_node *node, hosted_view *view, cafe_err *err) {
   cafe_unit unit = {.size = sizeof unit}, *units[1] = {&unit};
   cafe_arena_reset(node->call_arena);
   cafe_batch batch = {sizeof batch, units, 1, node->call_arena};
-  int code = note_version(&unit, view, node->call_arena)
-                 ? cafe_fail(err, CAFE_NOMEM, "no memory to note the version of the view %s", view->type->name)
-                 : node->store->ops->commit(node->store, &batch, err);
+  int code = note_version(&unit, view, 0, node->call_arena)
+                 ? node->store->ops->commit(node->store, &batch, err)
+                 : cafe_fail(err, CAFE_NOMEM, "no memory to note the version of the view %s", view->type->name);
   if (!code && unit.result != CAFE_UNIT_DONE)
     code = cafe_fail(err, CAFE_CONFLICT, "somebody else has noted a version of the view %s", view->type->name);
   if (!code) {

@@ -5,12 +5,14 @@
  * position.
  *
  * A subscribed view stands still while that is done, and its shadow ends where it stands: rows that differ are wrong.
+ * Rows that were forgotten may be missing.
  *
  * An inline view goes on. So a row that differs only casts suspicion on its key, and so does each event that came since
  * the shadow ended, until the last page was read. Suspects are judged by what one read of the store gives of them: all
  * their events and all their rows, in one snapshot. A key that isn't suspected had the same events at the shadow's end
  * as at the last page, and the same rows.
  */
+#include "engine/forget.h"
 #include "engine/rebuild.h"
 
 enum { PAGE_ROWS = 512, SUSPECTS_AT_ONCE = 64 };
@@ -38,7 +40,7 @@ typedef struct key_row {
 typedef struct suspect {
   rebuild *self;
   uint64_t key;
-  fold_event *events, **end;
+  batch_event *events, **end;
   key_row *stored;
   key_row *folded;
 } suspect;
@@ -87,6 +89,8 @@ static bool are_equal(const cafe_schema *type, const void *a, const void *b) {
 
 /* In the row's place in the shadow, and in the table; NULL: it isn't there. Not both. */
 static void judge_row(rebuild *self, uint64_t key, uint64_t sub, const void *wanted, const void *found) {
+  if (!found && forget_covers(rebuild_view(self)->type, wanted, self->forgotten_ms))
+    return;
   if (!found)
     count_wrong(self, &self->report.missing, key, sub);
   else if (!wanted)
@@ -131,12 +135,16 @@ static int see_event(const cafe_stored_event *stored, void *user) {
   suspect *of = user;
   const cafe_node *node = of->self->node;
   const event_type *type = registry_event(node, stored->type);
-  fold_event *made;
+  batch_event *made;
   if (!type || !is_of_view(rebuild_view(of->self)->type, type->schema))
     return CAFE_OK;
-  int code = logs_decode(&made, node, stored, node->log_id, of->self->job_arena, NULL);
-  if (code || !made)
-    return code;
+  cafe_position position = {node->log_id, stored->shard, stored->n};
+  if (record_make(&made, node, stored, position, of->self->job_arena))
+    return CAFE_NOMEM;
+  if (!made)
+    return CAFE_OK;
+  if (made->failure)
+    return made->failure->code;
   *of->end = made;
   of->end = &made->next;
   return CAFE_OK;
@@ -159,6 +167,12 @@ static int see_stored(const cafe_table *table, uint64_t key, uint64_t sub, uint6
   return CAFE_OK;
 }
 
+/* After the rows: what is gone from them was marked before. */
+static int read_mark(rebuild *self, cafe_err *err) {
+  const cafe_view *view = rebuild_view(self)->type;
+  return view->is_past ? forget_mark(&self->forgotten_ms, self->node, view, err) : CAFE_OK;
+}
+
 static int load_suspects(rebuild *self, cafe_err *err) {
   struct comparison *comparison = self->comparison;
   cafe_store *store = self->node->store;
@@ -167,7 +181,7 @@ static int load_suspects(rebuild *self, cafe_err *err) {
     suspect *of = &comparison->suspects[i];
     code = store->ops->load(store, of->key, see_event, see_stored, of, err);
   }
-  return code;
+  return code ? code : read_mark(self, err);
 }
 
 static key_row *row_of(suspect *of, uint64_t sub) {
@@ -189,7 +203,7 @@ static key_row *row_of(suspect *of, uint64_t sub) {
 
 static int fold_suspect(suspect *of, cafe_err *err) {
   const cafe_view *view = rebuild_view(of->self)->type;
-  for (const fold_event *at = of->events; at; at = at->next) {
+  for (const batch_event *at = of->events; at; at = at->next) {
     uint64_t sub = 0;
     cafe_fold fold = CAFE_FOLD_SKIP;
     int code = view_sub(&sub, view, &at->event, err);
@@ -298,7 +312,9 @@ static int read_page(rebuild *self, page *out, const cafe_table *table, cafe_err
 static int read_pages(rebuild *self, cafe_err *err) {
   const hosted_view *view = rebuild_view(self);
   int code = read_page(self, &self->comparison->shadow, &view->shadow, err);
-  return code ? code : read_page(self, &self->comparison->table, &view->table, err);
+  if (!code)
+    code = read_page(self, &self->comparison->table, &view->table, err);
+  return code ? code : read_mark(self, err);
 }
 
 static int compare_places(const page_row *a, const page_row *b) {
@@ -318,7 +334,9 @@ static const page_row *last_place(const struct comparison *self) {
 
 /* A key's rows may lie on two pages: what was judged once counts once. */
 static void compare_row(rebuild *self, uint64_t key, uint64_t sub, const void *wanted, const void *found) {
-  bool are_same = wanted && found && are_equal(rebuild_view(self)->type->row, wanted, found);
+  const cafe_view *view = rebuild_view(self)->type;
+  bool are_same =
+      wanted && found ? are_equal(view->row, wanted, found) : !found && forget_covers(view, wanted, self->forgotten_ms);
   self->report.rows++;
   if (are_same)
     return;

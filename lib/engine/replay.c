@@ -38,11 +38,17 @@ void replay_next(cafe_node *node, parked_key *key) {
 
 /* ---- the end of one ---- */
 
-/* err NULL: it is done. */
-static void finish(cafe_node *node, const cafe_err *err) {
+static replay *let_go(cafe_node *node) {
   replay *it = node->letters->current;
   node->letters->current = NULL;
+  node->letters->held_view = 0;
   node_pump(node);
+  return it;
+}
+
+/* err NULL: it is done. */
+static void finish(cafe_node *node, const cafe_err *err) {
+  replay *it = let_go(node);
   if (it->kind == REPLAY_NEXT) {
     const parked_key *key = key_of(it);
     if (key->count && !key->is_blocked)
@@ -60,8 +66,7 @@ static void failed(cafe_node *node, const cafe_err *err) {
   if (it->kind == REPLAY_NEXT) {
     it->not_before_us = node_now_us(node) + AGAIN_US;
   } else if (err->code == CAFE_CONFLICT && ++it->tries < TRIES_MAX) {
-    node->letters->current = NULL;
-    enqueue(node, it);
+    enqueue(node, let_go(node));
     return;
   }
   finish(node, err);
@@ -219,6 +224,9 @@ static int hand_out(cafe_node *node, cafe_err *err) {
   if (index < 0)
     return cafe_fail(err, CAFE_INVALID, "what the letter is for, %s, isn't hosted here: host it, or drop the letter",
                      row->name.data ? row->name.data : "");
+  if (row->reader == CAFE_LETTER_VIEW && node->registry.views[index].is_outdated)
+    return cafe_fail(err, CAFE_UNAVAILABLE, "the view %.*s is being rebuilt for its new version, with its letters",
+                     (int)row->name.size, row->name.data);
   batch_event *record = make_record(node, err);
   if (!record)
     return err->code;
@@ -290,6 +298,21 @@ static bool is_next(struct letters *letters) {
   return true;
 }
 
+/* What makes a view anew, or compares it, is about to look at its letters: they stay as they are until then. */
+static bool is_put_off(cafe_node *node) {
+  struct letters *letters = node->letters;
+  const cafe_dead_letter *row = &letters->row;
+  bool is_of_view = row->reader == CAFE_LETTER_VIEW;
+  letters->held_view = is_of_view ? (uint32_t)(letter_reader(node, CONSUME_VIEW, row->name) + 1) : 0;
+  if (!letters->held_view || !node->registry.views[letters->held_view - 1].is_held)
+    return false;
+  letters->current->waits_for = letters->held_view;
+  enqueue(node, let_go(node));
+  return true;
+}
+
+bool replay_is_quiet(const cafe_node *node, uint32_t view) { return node->letters->held_view != view + 1; }
+
 static void read_done(storage_job *base) {
   struct letters *letters = CONTAINER(base, struct letters, read);
   cafe_node *node = base->node;
@@ -303,6 +326,8 @@ static void read_done(storage_job *base) {
   }
   if (!code)
     code = check_found(letters, &err);
+  if (!code && is_put_off(node))
+    return;
   letters->removal = (cafe_row_write){.table = &engine_tables[TABLE_LETTERS],
                                       .key = letters->current->key,
                                       .sub = letters->letter,
@@ -344,13 +369,22 @@ static void begin(cafe_node *node, replay *it) {
 
 /* ---- the turn's share ---- */
 
+/* Its view stands still, or has rows of another definition. */
+static bool is_barred(const cafe_node *node, replay *it) {
+  uint32_t view = it->waits_for;
+  if (it->kind == REPLAY_NEXT && key_of(it)->kind == CONSUME_VIEW)
+    view = key_of(it)->index + 1;
+  const hosted_view *hosted = view ? &node->registry.views[view - 1] : NULL;
+  return hosted && (hosted->is_held || (hosted->is_outdated && it->kind == REPLAY_NEXT));
+}
+
 void replay_turn(cafe_node *node, int64_t now_us) {
   struct letters *letters = node->letters;
   replay *it, *next;
   if (!letters || letters->current || !node->is_consuming)
     return;
   DL_FOREACH_SAFE(letters->queue, it, next) {
-    if (it->not_before_us > now_us)
+    if (it->not_before_us > now_us || is_barred(node, it))
       continue;
     DL_DELETE(letters->queue, it);
     it->is_queued = false;
@@ -365,10 +399,12 @@ void replay_turn(cafe_node *node, int64_t now_us) {
 int64_t replay_next_us(const cafe_node *node) {
   const struct letters *letters = node->letters;
   int64_t next = INT64_MAX, now = node_now_us(node);
-  const replay *it;
+  replay *it;
   if (!letters || letters->current || !node->is_consuming)
     return next;
   DL_FOREACH(letters->queue, it) {
+    if (is_barred(node, it))
+      continue;
     int64_t due = it->not_before_us > now ? it->not_before_us : now;
     next = due < next ? due : next;
   }
