@@ -221,7 +221,7 @@ static void on_impatient(uv_timer_t *timer) {
 static void on_signal(uv_signal_t *handle, int number) {
   (void)number;
   host *self = handle->data;
-  if (self->is_draining) {
+  if (self->is_draining || self->is_closing) {
     return;
   }
   self->is_draining = true;
@@ -239,8 +239,12 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 int host_run(host *self, cafe_err *err) {
   int code = CAFE_OK;
+  /* These are watched for to the very end, and never closed: that would give each a moment in which it kills. So who
+   * asks again while the process ends gets what he asked for, and the exit status it has earned. */
   (void)uv_signal_init(&self->uv, &self->term);
   (void)uv_signal_init(&self->uv, &self->interrupt);
+  uv_unref((uv_handle_t *)&self->term);
+  uv_unref((uv_handle_t *)&self->interrupt);
   (void)uv_timer_init(&self->uv, &self->patience);
   notify_open(&self->supervisor, &self->uv, &self->log);
   self->term.data = self->interrupt.data = self->patience.data = self;
@@ -257,16 +261,11 @@ int host_run(host *self, cafe_err *err) {
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
     say(self, CAFE_LOG_INFO, "ended");
   }
-  uv_close((uv_handle_t *)&self->term, NULL);
-  uv_close((uv_handle_t *)&self->interrupt, NULL);
   uv_close((uv_handle_t *)&self->patience, NULL);
   notify_close(&self->supervisor);
   if (self->upkeep.data) {
     uv_close((uv_handle_t *)&self->upkeep, NULL);
   }
-  /* Who asks again while it ends gets what he asked for, and the exit status it has earned. */
-  (void)signal(SIGTERM, SIG_IGN);
-  (void)signal(SIGINT, SIG_IGN);
   return code;
 }
 
@@ -285,8 +284,8 @@ void host_close(host *self) {
   cafe_loop_destroy(self->loop);
   if (self->has_uv) {
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
-    (void)uv_loop_close(&self->uv);
+    (void)uv_loop_close(&self->uv); /* not while it watches for signals: then it goes with the process */
   }
   free(self->ledger);
-  *self = (host){0};
+  self->ledger = NULL;
 }

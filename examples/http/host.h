@@ -55,7 +55,8 @@ typedef struct host {
     .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \
   }
 
-/* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. */
+/* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. self stays
+ * where it is until the process is gone: signals find it to the end. */
 int host_open(host *self, const option *options, const char *name, int services, cafe_err *err);
 
 /* Listens for a service. Nobody is answered before host_run. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP itself, and a process's life: its start, its restart after kill -9, its drain."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -169,6 +170,15 @@ class Living(Case):
             self.assertEqual(self.shop.stop(how), 0)  # asked twice: the same
             self.shop.start()
             self.assertEqual(self.status(APP, f"/orders/{answers[0].json['orderId']}"), "Ordered")
+
+    def test_who_asks_for_the_end_again_at_every_moment_of_it_gets_it(self):
+        for how in (signal.SIGTERM, signal.SIGINT) * 5:
+            with contextlib.suppress(ProcessLookupError):
+                while self.shop.process.poll() is None:
+                    for _ in range(100):
+                        os.kill(self.shop.process.pid, how)  # its number is its own until it is waited for
+            self.assertEqual(self.shop.stop(), 0)
+            self.shop.start()
 
     def is_listening(self):
         try:
