@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Answers. One that couldn't be written whole is not sent: memory that ran out becomes a 503, never half a body.
+ * Answers. One that couldn't be written whole is not sent: memory that ran out becomes a 503, never half a body. Neither
+ * is one for which there is no room while its client takes it.
  */
 #include "http/exchange.h"
 
@@ -28,6 +29,22 @@ static const struct {
     [HTTP_VIEW_BEHIND] = {503, "view-behind", "The view doesn't hold that write yet"},
     [HTTP_OVERLOADED] = {503, "overloaded", "Too much is queued"},
 };
+
+enum {
+  HELD_MAX = 67108864, /* of all clients' bodies and answers */
+  HELD_FREELY = 4096   /* so much has always room: an order, a row */
+};
+
+/* Clients are many, and slow if they like: what they make a server keep has a bound for all of them together. */
+bool http_hold(http_request *request, size_t size) {
+  exchange *self = (exchange *)request;
+  if (size > HELD_FREELY && *self->all_held - self->held + size > HELD_MAX) {
+    return false;
+  }
+  *self->all_held += size - self->held;
+  self->held = size;
+  return true;
+}
 
 buffer *http_body(http_request *request) { return &((exchange *)request)->body; }
 
@@ -62,10 +79,14 @@ int http_retry_after_s(int32_t ms) { return ms > 1000 ? (ms - 1) / 1000 + 1 : 1;
 void http_send(http_request *request, unsigned status) {
   exchange *self = (exchange *)request;
   assert(self->status == 0);
-  if (self->body.failed) {
-    static const char sorry[] = "{\"type\":\"/problems/overloaded\",\"title\":\"Too much is queued\",\"status\":503}";
+  self->discarded += self->received.size; /* it has had its effect */
+  buffer_reset(&self->received);
+  if (self->body.failed || !http_hold(request, self->body.capacity)) {
+    static const char sorry[] = "{\"type\":\"/problems/overloaded\",\"title\":\"Too much is queued\",\"status\":503,"
+                                "\"detail\":\"There is no room for the answer\"}";
     buffer_reset(&self->body);
     buffer_text(&self->body, sorry);
+    (void)http_hold(request, self->body.capacity);
     self->header_count = 0;
     status = 503;
   }

@@ -20,6 +20,8 @@ typedef struct exchange {
   const char *method;
   buffer received;
   uint64_t discarded; /* bytes of a body that is too large */
+  size_t held;        /* http_hold */
+  uint64_t *all_held; /* by all of the server's */
   bool is_dispatched; /* its body was read */
   bool is_suspended;
   bool is_sent; /* the answer is libmicrohttpd's to send */

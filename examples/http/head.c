@@ -40,6 +40,17 @@ static enum MHD_Result check_argument(void *user, enum MHD_ValueKind kind, const
   return MHD_YES;
 }
 
+const char *http_header(const http_request *request, const char *name) {
+  return MHD_lookup_connection_value(((const exchange *)request)->connection, MHD_HEADER_KIND, name);
+}
+
+cafe_slice http_query(const http_request *request, const char *name) {
+  cafe_slice value = {NULL, 0};
+  (void)MHD_lookup_connection_value_n(((const exchange *)request)->connection, MHD_GET_ARGUMENT_KIND, name,
+                                      strlen(name), &value.data, &value.size);
+  return value;
+}
+
 void exchange_check_head(exchange *self, const char *version, bool is_uri_too_long, bool is_uri_malformed) {
   framing seen = {.odd = 0};
   bool is_utf8 = true;

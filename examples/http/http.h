@@ -44,6 +44,10 @@ struct http_request {
 const char *http_header(const http_request *request, const char *name);
 cafe_slice http_query(const http_request *request, const char *name);
 
+/* So many bytes, in all, the server keeps for this request from now on, while its client sends, or takes the answer.
+ * False: there is no room for them, and it keeps what it kept before. */
+bool http_hold(http_request *request, size_t size);
+
 /* The answer's body; write into it, then send. */
 buffer *http_body(http_request *request);
 /* COPY the value. */

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 1000, FILTERS_MAX = 8, ID_MAX = 48 };
+enum { LIMIT_DEFAULT = 50, LIMIT_MAX = 1000, ROW_SIZE = 1024, FILTERS_MAX = 8, ID_MAX = 48 };
 
 static void write_id(char out[ID_MAX], const resource *self, const cafe_row *row) {
   if (self->sub_id) {
@@ -262,6 +262,10 @@ void resource_list(http_request *request) {
   read_page(&at, request, self, &wrongs);
   if (wrongs.count) {
     http_wrong(request, &wrongs);
+    return;
+  }
+  if (!http_hold(request, (size_t)at.limit * ROW_SIZE)) { /* rows are read faster than clients take them */
+    http_problem(request, HTTP_OVERLOADED, "Too many large answers are on their way; a smaller limit may do");
     return;
   }
   cafe_list list = CAFE_LIST_INIT;

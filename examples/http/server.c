@@ -40,7 +40,7 @@ typedef struct connection {
   http_server *server;
   struct MHD_Connection *handle;
   int fd;
-  uint64_t taken; /* of a body, at the last look */
+  uint64_t taken;    /* of a body, at the last look */
   uint64_t until_ms; /* to read a head or a body, or to send an answer */
   bool was_used;     /* it had a request before */
   bool is_uri_too_long;
@@ -65,6 +65,7 @@ struct http_server {
   connection *busy;
   uint32_t count;
   uint32_t crowd; /* so many connections leave room for no idle one */
+  uint64_t held;  /* by its exchanges */
   http_metrics *metrics;
   bool is_started;
   bool is_draining;
@@ -263,6 +264,7 @@ static void on_completed(void *user, struct MHD_Connection *handle, void **conte
   }
   *context = NULL;
   if (self) {
+    (void)http_hold(&self->request, 0);
     buffer_reset(&self->received);
     buffer_reset(&self->body);
     cafe_arena_destroy(self->request.arena);
@@ -270,17 +272,6 @@ static void on_completed(void *user, struct MHD_Connection *handle, void **conte
 }
 
 /* ---- requests ---- */
-
-const char *http_header(const http_request *request, const char *name) {
-  return MHD_lookup_connection_value(((const exchange *)request)->connection, MHD_HEADER_KIND, name);
-}
-
-cafe_slice http_query(const http_request *request, const char *name) {
-  cafe_slice value = {NULL, 0};
-  (void)MHD_lookup_connection_value_n(((const exchange *)request)->connection, MHD_GET_ARGUMENT_KIND, name,
-                                      strlen(name), &value.data, &value.size);
-  return value;
-}
 
 /* A target may name the server too (RFC 9112, 3.2.2), as a proxy's client does. */
 static const char *path_of(const char *target) {
@@ -303,6 +294,7 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
   self->request.service = server->service;
   self->request.path = path_of(path);
   self->server = server;
+  self->all_held = &server->held;
   self->connection = handle;
   self->method = method;
   self->begun_ns = uv_hrtime();
@@ -317,6 +309,8 @@ static exchange *begin(http_server *server, struct MHD_Connection *handle, const
 static enum MHD_Result take_body(exchange *self, const char *bytes, size_t size) {
   if (self->status == 0 && self->received.size + size > EXCHANGE_BODY_MAX) {
     http_problem(&self->request, HTTP_TOO_LARGE, "The body is larger than %d bytes", EXCHANGE_BODY_MAX);
+  } else if (self->status == 0 && !http_hold(&self->request, self->received.size + size)) {
+    http_problem(&self->request, HTTP_OVERLOADED, "Too many large requests are on their way");
   }
   if (self->status != 0) {
     self->discarded += size;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What other people's scripts count on, line by line, and what hostile ones try."""
 
+import collections
+import concurrent.futures
 import itertools
 import json
 import os
@@ -318,6 +320,11 @@ class Hostile(Raw):
             self.shop.order()
         self.before_kb, self.before_files = self.shop.resident_kb(), self.shop.files()
 
+    def exchanges(self, sent):
+        """Many at a time, since the server looks only once a second whether a client has gone."""
+        with concurrent.futures.ThreadPoolExecutor(32) as clients:
+            return list(clients.map(lambda each: self.exchange(*each), sent))
+
     def assert_unharmed(self, allowed_kb):
         self.shop.order()
         soon(lambda: self.shop.files() <= self.before_files, "all connections are let go", timeout=60)
@@ -327,23 +334,24 @@ class Hostile(Raw):
     # X15: garbage.
     def test_garbage(self):
         draw = random.Random(7)
+        sent = []
         for _ in range(300):
-            service = draw.choice(SERVICES)
             data = draw.randbytes(draw.randrange(1, 3000))
             if draw.random() < 0.5:
                 data = draw.choice((b"GET /orders HTTP/1.1\r\n", b"POST /orders HTTP/1.1\r\nHost: x\r\n",
                                     b"POST /orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")) + data
-            answer = self.exchange(service, data)
+            sent.append((draw.choice(SERVICES), data))
+        for (_, data), answer in zip(sent, self.exchanges(sent)):
             self.assertTrue(all(400 <= status < 600 for status in self.statuses(answer)), (data, answer))
         self.assert_unharmed(16384)
 
     # X15: a count of 2^31 and more, as a body's size and as a chunk's.
     def test_counts_that_promise_too_much(self):
-        for count in (2**31, 2**32, 2**63 - 1, 2**64, 10**30):
-            for head in (b"Content-Length: %d\r\n\r\n{" % count, b"Transfer-Encoding: chunked\r\n\r\n%x\r\n{" % count):
-                for _ in range(20):
-                    answer = self.exchange(APP, b"POST /orders HTTP/1.1\r\n" + HOST + JSON + head)
-                    self.assertLessEqual(set(self.statuses(answer)), {400, 413})
+        sent = [(APP, b"POST /orders HTTP/1.1\r\n" + HOST + JSON + head % count)
+                for count in (2**31, 2**32, 2**63 - 1, 2**64, 10**30) for _ in range(20)
+                for head in (b"Content-Length: %d\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n{")]
+        for answer in self.exchanges(sent):
+            self.assertLessEqual(set(self.statuses(answer)), {400, 413})
         self.assert_unharmed(16384)
 
     def endless(self, head, piece):
@@ -373,10 +381,13 @@ class Hostile(Raw):
                 self.assertFalse(each.is_alive(), head)
         self.assert_unharmed(16384)
 
-    # X15: slow loris: a thousand heads and bodies that are never finished.
-    def test_a_thousand_who_never_finish(self):
+    def allow_many_files(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+
+    # X15: slow loris: a thousand heads and bodies that are never finished.
+    def test_a_thousand_who_never_finish(self):
+        self.allow_many_files()
         starts = (b"", b"GET", b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ", b"POST /orders HTTP/1.1\r\nHost: x\r\n"
                   b"Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n" + b" " * 1000)
         held = [self.shop.connect(APP) for _ in range(1000)]
@@ -388,6 +399,52 @@ class Hostile(Raw):
         for each in held:
             each.close()
         self.assert_unharmed(32768)
+
+    # X15: bodies of 64 KB that come slowly, on 1,500 connections: only so many are kept, and a small one always.
+    def test_large_bodies_have_a_bound_together_and_small_ones_are_taken(self):
+        self.allow_many_files()
+        size = 60000
+        post = b"POST /orders HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: %d\r\n\r\n" % size
+        held = [self.shop.connect(APP) for _ in range(1500)]
+        for each in held:
+            each.sendall(post + b" " * (size - 1))
+        for _ in range(5):
+            self.shop.order()
+        statuses = collections.Counter()
+        for each in held:
+            each.sendall(b" ")
+            statuses[self.statuses(each.recv(1000))[0]] += 1
+            each.close()
+        self.assertEqual(set(statuses), {400, 503})
+        self.assertLess(statuses[400] * size, 2**26 + 2**22)
+        self.assert_problem(self.shop.post(APP, "/orders", b" " * size), 400, "malformed")
+        self.assert_unharmed(262144)
+
+    # X15: a list is large, and 300 clients who ask for it read nothing.
+    def test_answers_that_nobody_reads_have_a_bound_together(self):
+        def order(_):
+            self.shop.order(productId="통" * 64, customerId="가" * 64, storeId="점" * 64, orderId="번" * 64)
+        with concurrent.futures.ThreadPoolExecutor(16) as customers:
+            list(customers.map(order, range(600)))
+        path = "/orders?limit=1000"
+        size = len(self.shop.get(APP, path).bytes)
+        before_kb = self.shop.resident_kb()
+        held = []
+        for _ in range(300):
+            each = socket.socket()
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            each.connect(("127.0.0.1", self.shop.base + APP))
+            each.sendall(b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), HOST))
+            held.append(each)
+        statuses = collections.Counter(self.statuses(each.recv(1000))[0] for each in held)
+        self.assertEqual(set(statuses), {200, 503})
+        self.assertLess(statuses[200] * size, 2**26)
+        self.assertLess(self.shop.resident_kb() - before_kb, 131072)
+        self.shop.order()
+        for each in held:
+            each.close()
+        soon(lambda: self.shop.get(APP, path).status == 200, "there is room again")
+        self.assert_unharmed(131072)
 
     # X15: those who go at any moment, by a reset too.
     def test_clients_that_go_at_any_moment(self):
