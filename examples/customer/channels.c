@@ -109,11 +109,11 @@ static int open_kakao(cafe_channel **out, const char *url, const option *options
     return code;
   }
   if (!read_target(&wanted, strchr(url, ':') + 1)) {
-    return cafe_fail(err, CAFE_INVALID, "--channel %s: it is kakao:memo, kakao:friends or kakao:friends?uuids=A,B", url);
+    return cafe_fail(err, CAFE_INVALID, "--channel kakao:...: it is kakao:memo, kakao:friends or kakao:friends?uuids=A,B");
   }
   read_token(&wanted.token, &wanted.token_file, options, "kakao-token-file", "CAFE_KAKAO_TOKEN");
   if (!wanted.token && !wanted.token_file) {
-    return cafe_fail(err, CAFE_INVALID, "--channel %s: it needs an access token: set --kakao-token-file", url);
+    return cafe_fail(err, CAFE_INVALID, "--channel kakao:...: it needs an access token: set --kakao-token-file");
   }
   wanted.base = option_value(options, "kakao-base");
   wanted.template_id = option_value(options, "kakao-template");

@@ -63,7 +63,8 @@ static int open_store(host *self, const option *options, cafe_err *err) {
     return cafe_memory_create(&self->store, NULL, err);
   }
   if (strncmp(url, "sqlite:", 7) != 0 || !url[7]) {
-    return cafe_fail(err, CAFE_INVALID, "--store %s: a store is sqlite:FILE or memory:", url);
+    return cafe_fail(err, CAFE_INVALID, "--store %.*s...: a store is sqlite:FILE or memory:", (int)strcspn(url, ":/@?#"),
+                     url); /* no more of it: a URL may hold a password */
   }
   static const char behind[] = ".sandbox";
   char *ledger = malloc(strlen(url) + sizeof behind);

@@ -6,6 +6,7 @@
  */
 #include "http/log.h"
 #include "http/json.h"
+#include "http/moment.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -53,21 +54,13 @@ static void add_text(line *to, const char *name, cafe_slice text) {
   add(to, "\"", 1);
 }
 
-static void add_time(line *to, int64_t ms) {
-  char text[40];
-  struct tm parts;
-  time_t seconds = (time_t)(ms / 1000);
-  (void)gmtime_r(&seconds, &parts);
-  size_t size = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  size += (size_t)snprintf(text + size, sizeof text - size, ".%03dZ", (int)(ms % 1000));
-  add_text(to, "time", (cafe_slice){text, size});
-}
-
 size_t http_log_json(char *out, const cafe_log_record *record, const char *service) {
   static const char *const levels[] = {"", "error", "warn", "info", "debug"};
+  char time[MOMENT_MAX];
   line to = {out, 0};
+  moment_format(time, record->time_ms);
   add(&to, "{", 1);
-  add_time(&to, record->time_ms);
+  add_text(&to, "time", cafe_text(time));
   add_text(&to, "level", cafe_text(levels[record->level]));
   add_text(&to, "service", cafe_text(service));
   add_text(&to, "part", cafe_text(record->part ? record->part : "cafe"));
