@@ -150,7 +150,7 @@ class Channels(unittest.TestCase):
                     "event": row["event"], "message": row["message"], "attempt": 1})
                 self.assertEqual((row["channel"], row["status"], row["attempts"]), ("webhook", "Sent", 1))
 
-    # F8
+    # F8: a channel is pluggable: this one is KakaoTalk's.
     def test_kakao_gets_a_template_for_each_message(self):
         kakao = self.receiver(lambda message: (200, {}, b'{"result_code":0}'))
         self.open_shop("--channel", "kakao:", "--kakao-base", kakao.url(""), "--kakao-link", "https://shop.example/a",
@@ -326,7 +326,7 @@ class Channels(unittest.TestCase):
             with open(self.path("console.txt"), encoding="utf-8") as console:
                 self.assertNotIn(TOKEN, console.read())
 
-    # C10
+    # C10: no secret in what is said of a wrong one either.
     def test_a_wrong_channel_is_one_line_without_its_secret(self):
         missing = self.path("not-there")
         for options, said in (
@@ -344,6 +344,7 @@ class Channels(unittest.TestCase):
                  "in the clear"),
                 (("--channel", "https://a.example/", "--channel", "https://b.example/"), "two channels webhook"),
                 (("--channel", "kakao:"), "--kakao-token-file"),
+                (("--channel", "kakao:hunter2"), "kakao:memo"),
                 (("--channel", "kakao:everybody", "--kakao-token-file", self.path("token")), "kakao:memo"),
                 (("--channel", "kakao:friends?uuids=", "--kakao-token-file", self.path("token")), "receivers"),
                 (("--channel", "kakao:", "--kakao-template", "x", "--kakao-token-file", self.path("token")),

@@ -133,7 +133,7 @@ class BadDisk(Watched):
         self.mend()
         self.assert_started_anew(orders)
 
-    # X8, C11
+    # X8, C11: the same where nothing can be written at all.
     def test_a_disk_that_cannot_write_ends_the_process_and_a_new_one_goes_on(self):
         orders = self.lose("write", "Check the disk")
         self.mend()

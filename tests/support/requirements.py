@@ -18,7 +18,7 @@ TABLE = ROOT / "docs" / "requirements.md"
 NONE = "not yet"
 
 ROW = r"[FNXC]\d+[a-z]?"
-MARK = re.compile(rf"^\s*(?:/\*|#) ({ROW}(?:, {ROW})*): ")
+MARK = re.compile(rf"^\s*(?:/\*|#) ({ROW}(?:, {ROW})*)(?:: | \*/$|$)")
 TEST = {
     ".c": re.compile(r"^static void (\w+)\(void \*\*"),
     ".py": re.compile(r"^\s*def test_(\w+)\("),
