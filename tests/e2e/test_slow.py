@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes its time: clients that are slow or many, and limits that have to pass."""
+"""What takes its time, or programs that only the long form has: clients that are slow or many, limits that have to pass;
+what an operator gets, read by those whom it is made for."""
 
 import http.client
+import os
 import resource
 import socket
+import subprocess
+import tempfile
 import time
 import unittest
 
 from shop import APP, DASHBOARD, SEED, SOON, Case, binary, soon
 
-binary()  # before unittest reads the arguments
+BINARY = binary()
+DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "deploy")
 
 
 class Patience(Case):
@@ -95,6 +100,27 @@ class Patience(Case):
             while more := slow.recv(65536):
                 answer += more
         self.assertLess(answer.count(b"event: Ordered"), orders)
+
+
+class Deploying(unittest.TestCase):
+    # C7, C11: systemd itself finds nothing to say of the unit.
+    def test_systemd_takes_the_unit(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program, copy = os.path.join(folder, "cafe-shop"), os.path.join(folder, "copy.service")
+            os.symlink(BINARY, program)
+            with open(os.path.join(DEPLOY, "cafe-shop.service"), encoding="utf-8") as unit:
+                text = unit.read()
+            self.assertIn("/usr/bin/cafe-shop", text)
+            with open(copy, "w", encoding="utf-8") as file:
+                file.write(text.replace("/usr/bin/cafe-shop", program))
+            run = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+
+    # C13: alert rules that load.
+    def test_prometheus_takes_the_alert_rules(self):
+        rules = os.path.join(DEPLOY, "alerts.yml")
+        run = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, timeout=60)
+        self.assertEqual(run.returncode, 0, run)
 
 
 if __name__ == "__main__":

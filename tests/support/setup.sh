@@ -1,15 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# setup.sh [--full]: installs what building and testing needs, if it is missing. With all there it changes
-# nothing and needs no network and no rights.
+# setup.sh [--tests | --full]: installs what building and running needs, if it is missing; with --tests what the tests
+# need too, with --full what their long forms do. With all there it changes nothing and needs no network and no rights.
 set -eu
 
 # One line per need; alternatives, best first, where Debian and Ubuntu call it differently.
 needs='
 gcc
-g++
 libc6-dev
-make
 cmake
 ninja-build
 pkg-config|pkgconf
@@ -17,13 +15,16 @@ libuv1-dev
 libmsgpack-c-dev|libmsgpack-dev
 uthash-dev
 libsqlite3-dev
-sqlite3
 libcurl4-openssl-dev|libcurl4-gnutls-dev
-libcmocka-dev
 libmicrohttpd-dev
-curl
-openssl
 python3
+'
+needs_tests='
+g++
+make
+libcmocka-dev
+sqlite3
+openssl
 python3-hypothesis
 python3-jsonschema
 '
@@ -34,8 +35,12 @@ clang-tidy
 clang-format
 gcovr
 valgrind
+systemd
 '
-[ "${1-}" != --full ] || needs="$needs$needs_full"
+case ${1-} in
+--tests) needs="$needs$needs_tests" ;;
+--full) needs="$needs$needs_tests$needs_full" ;;
+esac
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -82,15 +87,21 @@ missing=
 for need in $needs; do
     satisfied "$need" || missing="$missing $need"
 done
-[ -n "$missing" ] || exit 0
 
-say "Missing: $(echo "$missing" | sed 's/^ //; s/ /, /g; s/|/ or /g')"
-if [ "$(id -u)" -eq 0 ]; then
+# Of the package prometheus this program alone: installed, it would start a server.
+promtool=build/tools/promtool
+if [ "${1-}" != --full ] || command -v promtool >/dev/null || [ -x "$promtool" ]; then
+    promtool=
+fi
+[ -n "$missing$promtool" ] || exit 0
+
+say "Missing: $(echo "$missing${promtool:+ promtool}" | sed 's/^ //; s/ /, /g; s/|/ or /g')"
+if [ "$(id -u)" -eq 0 ] || [ -z "$missing" ]; then
     as_root=
 elif command -v sudo >/dev/null && sudo true; then
     as_root=sudo
 else
-    say 'Only root can install that, and sudo is missing or gives no rights. Let root run tests/support/setup.sh once.'
+    say 'Only root can install that, and sudo is missing or gives no rights. Let root run this once: '"tests/support/setup.sh ${1-}"
     exit 2
 fi
 
@@ -118,7 +129,7 @@ update() {
     done
     say "$said"
 }
-update
+[ -z "$missing" ] || update
 
 packages=
 for need in $missing; do
@@ -129,7 +140,18 @@ for need in $missing; do
     packages="$packages $package"
 done
 # shellcheck disable=SC2086 # one word per package
-if ! apt install -y --no-install-recommends $packages >&2; then
+if [ -n "$packages" ] && ! apt install -y --no-install-recommends $packages >&2; then
     say "apt-get could not install:$packages"
     exit 2
+fi
+
+if [ -n "$promtool" ]; then
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    if ! (cd "$folder" && apt-get -q download prometheus >&2 && dpkg -x prometheus_*.deb .); then
+        say 'apt-get could not download prometheus'
+        exit 2
+    fi
+    mkdir -p "${promtool%/*}"
+    cp "$folder/usr/bin/promtool" "$promtool"
 fi
