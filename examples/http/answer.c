@@ -4,6 +4,7 @@
  * is one for which there is no room while its client takes it.
  */
 #include "http/exchange.h"
+#include "http/log.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -160,7 +161,13 @@ void http_failure(http_request *request, const cafe_err *err) {
   case CAFE_OVERLOADED:
     http_problem(request, HTTP_OVERLOADED, "%s", err->text);
     return;
-  default:
+  case CAFE_CANCELED:
+  case CAFE_UNSUPPORTED:
     http_problem(request, HTTP_NOT_READY, "%s", err->text);
+    return;
+  default: /* the store's: its text names files, which are nobody's business but the operator's */
+    http_log(exchange_log((exchange *)request), CAFE_LOG_WARN, request->service->name, request->id, request->trace,
+             "%s: %s", request->path, err->text);
+    http_problem(request, HTTP_NOT_READY, "The store can't be used now; the log says why");
   }
 }

@@ -66,9 +66,10 @@ void exchange_dispatch(exchange *self);
 /* A problem with a status of its own (too-large has three). */
 void exchange_problem(exchange *self, unsigned status, http_problem_name name, const char *detail);
 
-/* What its server counts, and how many it is connected to. */
+/* What its server counts, how many it is connected to, and where it writes what it has to say. */
 struct http_metrics *exchange_metrics(const exchange *self);
 uint32_t exchange_connections(const exchange *self);
+const cafe_log *exchange_log(const exchange *self);
 
 /* The answer is complete, or its next piece is: it goes out in this turn of the loop or the next. */
 void exchange_answered(exchange *self);

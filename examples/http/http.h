@@ -105,7 +105,7 @@ void http_problem(http_request *request, http_problem_name name, const char *for
 /* Answers 422 with what is wrong. */
 void http_wrong(http_request *request, const json_wrongs *wrongs);
 void http_wrong_field(http_request *request, const char *field, const char *message);
-/* Answers what an operation's failure means. */
+/* Answers what an operation's failure means. Why the store failed is for the log alone, with the request's trace. */
 void http_failure(http_request *request, const cafe_err *err);
 /* Of a cafe_err's retry_after_ms: whole seconds, 1 or more, also where that isn't known. */
 int http_retry_after_s(int32_t ms);

@@ -132,6 +132,8 @@ http_metrics *exchange_metrics(const exchange *self) { return self->server->metr
 
 uint32_t exchange_connections(const exchange *self) { return self->server->count; }
 
+const cafe_log *exchange_log(const exchange *self) { return &self->server->log; }
+
 bool http_server_is_draining(const http_request *request) { return ((const exchange *)request)->server->is_draining; }
 
 /* ---- connections ---- */

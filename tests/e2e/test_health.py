@@ -20,6 +20,7 @@ from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Case, Shop, b
 BINARY = binary()
 BAD_DISK = os.path.abspath(sys.argv.pop(1))  # the library to preload
 BODY = json.dumps(SEED).encode()
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 EVERY = (APP, PAY, STORE, CUSTOMER, DASHBOARD)
 
 
@@ -62,7 +63,12 @@ class BadDisk(Watched):
         self.shop.act(done, "accept", "start", "ready", "pickup")
         self.fail("full")
         self.assert_problem(self.shop.post(APP, "/orders", SEED, Idempotency_Key="again"), 503, "not-ready")
-        self.assert_problem(self.shop.post(STORE, f"/fulfillments/{open_}/accept"), 503, "not-ready")
+        refused = self.shop.post(STORE, f"/fulfillments/{open_}/accept", None, traceparent=TRACE)
+        self.assert_problem(refused, 503, "not-ready")
+        self.assertNotIn(b"shop.db", refused.bytes)
+        said = [line for line in self.shop.logged().splitlines() if f"{open_}/accept: " in line]
+        self.assertEqual(len(said), 1, said)
+        self.assertTrue("shop.db" in said[0] and TRACE in said[0], said)
         self.assertEqual(self.status(APP, f"/orders/{done}"), "PickedUp")
         self.assertEqual(self.status(STORE, f"/fulfillments/{open_}"), "Received")
         self.assertEqual(self.health("/livez"), [200] * 5)
