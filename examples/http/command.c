@@ -10,17 +10,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-bool http_read_json(http_request *request, void *value, const cafe_schema *schema, const json_taken *taken,
-                    json_wrongs *wrongs) {
-  json_object object;
+bool http_read_object(http_request *request, json_object *out) {
   cafe_err err = {0};
-  int code = json_read(&object, request->arena, request->body, &err);
+  int code = json_read(out, request->arena, request->body, &err);
   if (code != CAFE_OK) {
     http_problem(request, code == CAFE_NOMEM ? HTTP_OVERLOADED : HTTP_MALFORMED, "%s", err.text);
     return false;
   }
-  if (!object.is_object) {
+  if (!out->is_object) {
     http_problem(request, HTTP_INVALID, "The body must be a JSON object");
+  }
+  return out->is_object;
+}
+
+bool http_read_json(http_request *request, void *value, const cafe_schema *schema, const json_taken *taken,
+                    json_wrongs *wrongs) {
+  json_object object;
+  if (!http_read_object(request, &object)) {
     return false;
   }
   json_take(value, schema, &object, taken, wrongs);

@@ -57,23 +57,36 @@ static int read_limits(http_limits *out, const option *options, int services, ca
              : CAFE_OK;
 }
 
-static int open_store(host *self, const option *options, cafe_err *err) {
+int host_store_file(const char **out, const option *options, cafe_err *err) {
   const char *url = option_value(options, "store");
+  *out = NULL;
   if (strcmp(url, "memory:") == 0) {
-    return cafe_memory_create(&self->store, NULL, err);
+    return CAFE_OK;
   }
   if (strncmp(url, "sqlite:", 7) != 0 || !url[7]) {
     return cafe_fail(err, CAFE_INVALID, "--store %.*s...: a store is sqlite:FILE or memory:", (int)strcspn(url, ":/@?#"),
                      url); /* no more of it: a URL may hold a password */
   }
+  *out = url + 7;
+  return CAFE_OK;
+}
+
+static int open_store(host *self, const option *options, cafe_err *err) {
+  const char *file;
+  int code = host_store_file(&file, options, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  if (!file) {
+    return cafe_memory_create(&self->store, NULL, err);
+  }
   static const char behind[] = ".sandbox";
-  char *ledger = malloc(strlen(url) + sizeof behind);
-  if (!ledger) {
+  self->ledger = malloc(strlen(file) + sizeof behind);
+  if (!self->ledger) {
     return cafe_fail(err, CAFE_NOMEM, "no memory to open the store");
   }
-  (void)sprintf(ledger, "%s%s", url + 7, behind);
-  self->ledger = ledger;
-  return cafe_sqlite_create(&self->store, url + 7, NULL, err);
+  (void)sprintf(self->ledger, "%s%s", file, behind);
+  return cafe_sqlite_create(&self->store, file, NULL, err);
 }
 
 int host_open(host *self, const option *options, const char *name, int services, cafe_err *err) {

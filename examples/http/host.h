@@ -55,6 +55,9 @@ typedef struct host {
     .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \
   }
 
+/* The SQLite file that --store names; NULL: it is memory:. BORROW: the option's. CAFE_INVALID. */
+int host_store_file(const char **out, const option *options, cafe_err *err);
+
 /* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. self stays
  * where it is until the process is gone: signals find it to the end. */
 int host_open(host *self, const option *options, const char *name, int services, cafe_err *err);

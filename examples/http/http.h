@@ -17,7 +17,7 @@ typedef struct http_server http_server;
 
 typedef struct http_route {
   const char *method; /* GET serves HEAD too */
-  const char *path;   /* "/orders/{id}/cancel": {id} is a key, 1 to 2^53 - 1 */
+  const char *path;   /* "/orders/{id}/cancel": {id} and {sub} are keys, 1 to 2^53 - 1, {name} is a word */
   void (*handle)(http_request *request);
   const void *argument; /* what tells this route from others of its handler */
 } http_route;
@@ -34,7 +34,9 @@ struct http_request {
   const http_service *service;
   const http_route *route;
   const char *path;
-  uint64_t id; /* {id} of the path */
+  uint64_t id;     /* {id} of the path */
+  uint64_t sub;    /* {sub} of the path */
+  cafe_slice name; /* {name} of the path */
   cafe_slice body;
   cafe_arena *arena; /* lives as long as the request */
   cafe_slice trace;  /* traceparent, or empty */
@@ -64,9 +66,13 @@ void http_stream(http_request *request, const char *type, void (*more)(http_requ
 void http_stream_on(http_request *request);
 void http_stream_end(http_request *request);
 
-/* The request waits for this operation, which is canceled after timeout_ms or a second more. */
+/* The request waits for this operation, which is canceled after timeout_ms or a second more; with HTTP_UNTIL_DRAIN only
+ * when the server drains. */
 void http_await(http_request *request, cafe_op *op, int64_t timeout_ms);
-enum { HTTP_READ_TIMEOUT_MS = 5000 };
+enum { HTTP_READ_TIMEOUT_MS = 5000, HTTP_UNTIL_DRAIN = -1 };
+
+/* Reads the body. False, and answered, where it isn't a JSON object. */
+bool http_read_object(http_request *request, json_object *out);
 
 /* Puts the body's members into a struct. False, and answered, where the body isn't a JSON object; wrong values are
  * noted in wrongs. */

@@ -68,18 +68,22 @@ static void read_rows(http_request *request, const cafe_list *list, cafe_page_cb
   }
 }
 
-void resource_get(http_request *request) {
-  const resource *self = request->route->argument;
+void resource_find(http_request *request, const resource *self, cafe_page_cb done) {
   char id[24];
+  char sub[24];
   (void)snprintf(id, sizeof id, "%" PRIu64, request->id);
-  cafe_filter filter = {.column = self->view->key_name, .equals = cafe_text(id)};
+  (void)snprintf(sub, sizeof sub, "%" PRIu64, request->sub);
+  cafe_filter filters[] = {{.column = self->view->key_name, .equals = cafe_text(id)},
+                           {.column = self->view->sub_name, .equals = cafe_text(sub)}};
   cafe_list list = CAFE_LIST_INIT;
   list.view = self->view;
-  list.filters = &filter;
-  list.filter_count = 1;
+  list.filters = filters;
+  list.filter_count = self->sub_id ? 2 : 1;
   list.limit = 1;
-  read_rows(request, &list, on_row);
+  read_rows(request, &list, done);
 }
+
+void resource_get(http_request *request) { resource_find(request, request->route->argument, on_row); }
 
 /* ---- a page ---- */
 

@@ -25,6 +25,9 @@ typedef struct resource {
 void resource_get(http_request *request);
 void resource_list(http_request *request);
 
+/* Reads the row that the path names; none is found where there is none. */
+void resource_find(http_request *request, const resource *self, cafe_page_cb done);
+
 /* Answers with the row of `id` as it was at the stream's version, and with Cafe-Position: what a command did is shown
  * even where more has happened since. */
 void resource_as_of(http_request *request, const resource *self, unsigned status, uint64_t version);

@@ -9,8 +9,29 @@
 #include <stdio.h>
 #include <strings.h>
 
-/* Matches a path with a route's, reading {id} if it has one. An id is canonical: one order, one path. */
-static bool match(const char *pattern, const char *path, uint64_t *id) {
+/* A key, as it is written and in no other way: one order, one path. */
+static bool read_key(uint64_t *out, const char **path) {
+  if (**path < '1' || **path > '9') {
+    return false;
+  }
+  *out = 0;
+  for (; **path >= '0' && **path <= '9'; (*path)++) {
+    *out = *out * 10 + (uint64_t)(**path - '0');
+    if (*out > CAFE_KEY_MAX) {
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool read_name(cafe_slice *out, const char **path) {
+  *out = (cafe_slice){*path, strspn(*path, "abcdefghijklmnopqrstuvwxyz_0123456789")};
+  *path += out->size;
+  return out->size > 0;
+}
+
+/* Matches a path with a route's, reading what stands in brackets. */
+static bool match(const char *pattern, const char *path, http_request *request) {
   for (; *pattern; pattern++) {
     if (*pattern != '{') {
       if (*path++ != *pattern) {
@@ -18,15 +39,10 @@ static bool match(const char *pattern, const char *path, uint64_t *id) {
       }
       continue;
     }
-    if (*path < '1' || *path > '9') {
+    bool is_read = pattern[1] == 'n' ? read_name(&request->name, &path)
+                                     : read_key(pattern[1] == 's' ? &request->sub : &request->id, &path);
+    if (!is_read) {
       return false;
-    }
-    *id = 0;
-    for (; *path >= '0' && *path <= '9'; path++) {
-      *id = *id * 10 + (uint64_t)(*path - '0');
-      if (*id > CAFE_KEY_MAX) {
-        return false;
-      }
     }
     pattern = strchr(pattern, '}');
   }
@@ -40,7 +56,7 @@ static bool serves(const http_route *route, const char *method) {
 /* Looks in one table; notes the methods that the path has. */
 static const http_route *find(const http_route *routes, exchange *self, char allow[], size_t allow_size) {
   for (const http_route *route = routes; route->method; route++) {
-    if (!match(route->path, self->request.path, &self->request.id)) {
+    if (!match(route->path, self->request.path, &self->request)) {
       continue;
     }
     if (serves(route, self->method)) {

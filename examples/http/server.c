@@ -33,6 +33,7 @@ enum {
   POOL_SIZE = 32768, /* libmicrohttpd's memory for a connection: it bounds the head */
   URI_MAX = 8192
 };
+#define UNTIL_DRAIN UINT64_MAX
 
 typedef struct connection {
   struct connection *prev;
@@ -124,8 +125,13 @@ void exchange_answered(exchange *self) {
 
 void http_await(http_request *request, cafe_op *op, int64_t timeout_ms) {
   exchange *self = (exchange *)request;
+  uint64_t now_ms = uv_now(self->server->loop);
   self->op = op;
-  self->op_until_ms = uv_now(self->server->loop) + (uint64_t)timeout_ms;
+  if (timeout_ms == HTTP_UNTIL_DRAIN) {
+    self->op_until_ms = self->server->is_draining ? now_ms : UNTIL_DRAIN;
+  } else {
+    self->op_until_ms = now_ms + (uint64_t)timeout_ms;
+  }
 }
 
 http_metrics *exchange_metrics(const exchange *self) { return self->server->metrics; }
@@ -463,6 +469,8 @@ void http_server_drain(http_server *server, void (*done)(void *user), void *user
   for (connection *each = server->busy; each; each = each->next) {
     if (each->exchange->more) {
       exchange_end_stream(each->exchange);
+    } else if (each->exchange->op_until_ms == UNTIL_DRAIN) {
+      each->exchange->op_until_ms = 0;
     }
   }
   uint64_t until_ms = uv_now(server->loop) + DRAIN_IDLE_MS;

@@ -7,6 +7,7 @@
  *   full    nothing can be written (ENOSPC)
  *   write   writing fails (EIO)
  *   sync    what was written can't be made durable (EIO)
+ *   hang    writing doesn't come to an end
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,6 +44,8 @@ static bool is_now(const char *what) {
 /* 0, or the errno of a call that would change the file. */
 static int fails_to_write(int fd) {
   int failure = 0, before = errno;
+  while (is_now("hang") && is_of_store(fd))
+    (void)usleep(1000);
   if (is_now("full"))
     failure = ENOSPC;
   else if (is_now("write"))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cafe-shop process to test against: started on free ports with a store of its own, called over HTTP."""
 
+import contextlib
 import functools
 import http.client
 import json
@@ -15,7 +16,7 @@ import time
 import unittest
 import urllib.parse
 
-APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
+APP, PAY, STORE, CUSTOMER, DASHBOARD, UPKEEP = 1, 2, 3, 4, 5, 6
 SOON = 10.0  # how long a condition may take on a machine with other work to do; it usually holds at once
 PATIENT = "20s"  # for a payment, where its deadline isn't what is tested: the machine may have other work to do
 
@@ -36,11 +37,11 @@ def soon(condition, what, timeout=SOON):
 
 
 def free_base():
-    """A port P with P+1 to P+5 free. Below the range from which the kernel takes ports of its own."""
+    """A port P with P+1 to P+6 free. Below the range from which the kernel takes ports of its own."""
     while True:
         base = random.randrange(10000, 32000)
         try:
-            for port in range(base + 1, base + 6):
+            for port in range(base + 1, base + 7):
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))
@@ -65,8 +66,8 @@ class Shop:
     def __init__(self, binary, folder, *options):
         self.binary = binary
         self.folder = folder
-        self.options = list(options)
         self.base = free_base()
+        self.options = [option.replace("{upkeep}", f"127.0.0.1:{self.base + UPKEEP}") for option in options]
         self.process = None
         self.environment = {}
 
@@ -82,6 +83,13 @@ class Shop:
         self.process = subprocess.Popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
         soon(self.is_ready, "the shop is ready")
         return self
+
+    @contextlib.contextmanager
+    def started(self):
+        try:
+            yield self.start()
+        finally:
+            self.stop(signal.SIGKILL)
 
     def is_ready(self):
         if self.process.poll() is not None:
@@ -214,12 +222,13 @@ def is_sanitized():
 
 
 class Case(unittest.TestCase):
+    program = None  # another one than binary()
     options = ()
 
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
-        self.shop = Shop(binary(), self.folder.name,
+        self.shop = Shop(self.program or binary(), self.folder.name,
                          *(option.replace("{folder}", self.folder.name) for option in self.options))
         self.addCleanup(self.shop.stop, signal.SIGKILL)
         self.shop.start()

@@ -21,7 +21,7 @@ PAGE = ROOT / "docs" / "reference" / "http.md"
 ID_MAX = 2**53 - 1
 
 # The port, after the base, and what is there.
-SERVICES = {"app": 1, "pay": 2, "store": 3, "customer": 4, "dashboard": 5}
+SERVICES = {"app": 1, "pay": 2, "store": 3, "customer": 4, "dashboard": 5, "upkeep": 6}
 
 TITLES = {
     "malformed": "not JSON, not UTF-8, or a header or parameter that can't be read",
@@ -33,7 +33,7 @@ TITLES = {
     "payment-declined": "there is no order, and nothing was paid",
     "payment-unavailable": "there is no order; the same `Idempotency-Key` may try again after `Retry-After`",
     "cancel-rejected": "preparation has started, or the store has ended the order",
-    "wrong-state": "the ticket can't take that action now",
+    "wrong-state": "that can't be done as things stand; the detail says why",
     "idempotency-key-reused": "the key was used for another body",
     "not-ready": "the store can't be used, or the process is draining",
     "view-behind": "the view doesn't hold that write yet",
@@ -91,6 +91,8 @@ def object_of(properties, required=None):
 LINK = object_of({"href": {"type": "string"}})
 LINKS = object_of({"self": LINK, "next": LINK}, ["self"])
 ID = {"type": "integer", "minimum": 1, "maximum": ID_MAX}
+LETTER_ID = {"type": "string", "pattern": r"^[1-9][0-9]*-[1-9][0-9]*$"}
+COUNT = {"type": "integer", "minimum": 0}
 
 
 def row_schema(fields, ids, more=None, linked=True):
@@ -108,6 +110,20 @@ def page_schema(name, row):
     return object_of({
         "_embedded": object_of({name: {"type": "array", "items": {"$ref": f"#/components/schemas/{row}"}}}),
         "page": object_of({"size": {"type": "integer", "minimum": 1, "maximum": 1000}}),
+        "_links": {"$ref": "#/components/schemas/Links"},
+    })
+
+
+def letter_schema():
+    text, maybe = {"type": "string"}, {"type": ["string", "null"]}
+    return object_of({
+        "letterId": LETTER_ID, "key": ID,
+        "state": {"type": "string", "enum": ["parked", "waiting"]},
+        "reader": {"type": "string", "enum": ["policy", "saga", "view"]},
+        "name": text, "subscription": text, "source": text, "aggregate": text, "event": text, "version": COUNT,
+        "time": property_of("time_ms", "time"), "trace": maybe, "attempts": COUNT, "code": maybe, "error": maybe,
+        "parked": property_of("parked_ms", "time"), "position": text,
+        "data": {"type": ["object", "null"], "properties": {}, "description": "the event's fields: see events.md; null where its type isn't known"},
         "_links": {"$ref": "#/components/schemas/Links"},
     })
 
@@ -170,6 +186,17 @@ def schemas():
         "Reason": object_of({"reason": {"type": "string", "maxLength": 200, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}}, []),
         "Sandbox": object_of({**settings, **figures, "_links": {"$ref": "#/components/schemas/Links"}}),
         "SandboxSettings": object_of(settings, []),
+        "Backup": object_of({"file": {"type": "string"}}),
+        "Letter": letter_schema(),
+        "Letters": page_schema("letters", "Letter"),
+        "LetterEnded": object_of({"letterId": LETTER_ID}),
+        "EventFields": {
+            **object_of({"productId": words, "qty": {"type": "integer", "minimum": 1, "maximum": 1000}, "amount": number}, []),
+            "description": "the fields of the letter's event that are to be others, by the names that `data` gives them",
+        },
+        "DropReason": object_of({"reason": {"type": "string", "minLength": 1, "maxLength": 200}}),
+        "Forget": object_of({"notificationsBefore": {"type": "string", "format": "date-time", "examples": ["2026-01-31T00:00:00Z"]}}),
+        "Forgotten": object_of({"notifications": COUNT}),
         "Live": object_of({"status": {"type": "string", "enum": ["live"]}}),
         "Ready": object_of({"status": {"type": "string", "enum": ["ready"]}, "degraded": {"type": "array", "items": {"type": "string"}}}),
         "Links": LINKS,
@@ -189,6 +216,7 @@ def query(name, schema, text=""):
 
 
 PATH_ID = {"name": "id", "in": "path", "required": True, "schema": ID}
+PATH_LETTER = {"name": "id", "in": "path", "required": True, "schema": LETTER_ID}
 KEY = header("Idempotency-Key", "1 to 255 visible ASCII characters: the same key and body give the same answer",
              {"type": "string", "pattern": "^[!-~]{1,255}$"})
 WAIT = header("Prefer", "`wait=N`: wait up to N seconds (at most 30) for the outcome", {"type": "string"})
@@ -238,7 +266,7 @@ def listing(summary, schema, *filters, dashboard=False):
     codes = {422: ["invalid"]}
     if dashboard:
         codes[503] = ["view-behind"]
-    after = query("after", {"type": "string", "pattern": r"^[0-9]+-[0-9]+$"} if schema == "Notifications" else ID,
+    after = query("after", {"type": "string", "pattern": r"^[0-9]+-[0-9]+$"} if schema in ("Notifications", "Letters") else ID,
                   "the last id seen, exclusive")
     parameters = [*filters, LIMIT, after] + ([AFTER] if dashboard else [])
     return {"get": operation(summary, {200: (schema, "a page, ascending by id")}, codes, parameters)}
@@ -277,6 +305,10 @@ def paths(everything):
     stream = operation("Every change, as server-sent events (`id`, `event`, `data`)", {}, {422: ["invalid"]},
                        [header("Last-Event-ID", "goes on after that change; an unknown one: from the start")])
     stream["responses"]["200"] = {"description": "a stream that doesn't end: `data` is an OrderInfo", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    key, event = query("key", {"type": "integer", "minimum": 0}), query("event", TEXT)
+    state = query("state", everything["Letter"]["properties"]["state"])
+    reader, name = query("reader", everything["Letter"]["properties"]["reader"]), query("name", TEXT)
+    letter_codes = {404: ["not-found"], 409: ["wrong-state"]}
     metrics = operation("Prometheus text format", {})
     metrics["responses"]["200"] = {"description": "the samples", "content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
@@ -302,6 +334,14 @@ def paths(everything):
             "/orderInfos/{id}": one("An order, as all services see it", "OrderInfo", dashboard=True),
             "/orderInfos/stream": {"get": stream},
         },
+        "upkeep": {
+            "/upkeep/backup": {"post": operation("Copies the store, while it is used, to a file beside it", {200: ("Backup", "it is whole, and durable")}, {409: ["wrong-state"]})},
+            "/upkeep/letters": listing("A page of dead letters: records that couldn't have their effect, and those that wait behind them", "Letters", key, state, reader, name, event),
+            "/upkeep/letters/{id}": {"get": operation("A dead letter", {200: ("Letter", "as it is now")}, {404: ["not-found"]}, [PATH_LETTER])},
+            "/upkeep/letters/{id}/replay": {"post": operation("Hands the record over once more, with other fields where a body names some", {200: ("LetterEnded", "it had its effect; what waits behind it goes on")}, letter_codes, [PATH_LETTER], "EventFields", True)},
+            "/upkeep/letters/{id}/drop": {"post": operation("Gives the record up; the reason goes to the log", {200: ("LetterEnded", "what waits behind it goes on")}, letter_codes, [PATH_LETTER], "DropReason")},
+            "/upkeep/forget": {"post": operation("Deletes messages that were sent before that time", {200: ("Forgotten", "how many")}, {409: ["wrong-state"]}, body="Forget")},
+        },
         "": {
             "/livez": {"get": operation("The loop turns", {200: ("Live", "it does")})},
             "/readyz": {"get": operation("The service can be used", {200: ("Ready", "it can; `degraded` lists peers that are down")})},
@@ -326,7 +366,7 @@ def document():
         "info": {
             "title": "The coffee shop",
             "version": "0.1.0",
-            "description": "libcafe's example servers. Each service has a port of its own; GET serves HEAD too.",
+            "description": "libcafe's example servers. Each service has a port of its own, upkeep the one that --upkeep names; GET serves HEAD too.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": f"http://localhost:{8080 + port}", "description": name} for name, port in SERVICES.items()],
@@ -348,6 +388,7 @@ def page(described):
            "drives the servers by it. How errors, lists, keys and times look everywhere stands below the paths.", ""]
     for service in [*SERVICES, "every service"]:
         port = f", port {8080 + SERVICES[service]}" if service in SERVICES else ""
+        port = ", where `--upkeep` says" if service == "upkeep" else port
         out += [f"## {service}{port}", ""]
         for path, item in described["paths"].items():
             for method, operation_ in item.items():
@@ -359,8 +400,10 @@ def page(described):
                     out += ["Takes " + ", ".join(named) + ".", ""]
                 if body := operation_.get("requestBody"):
                     schema = described["components"]["schemas"][body["content"]["application/json"]["schema"]["$ref"].split("/")[-1]]
-                    fields = [f"`{name}`" + ("" if name in schema["required"] else "?") for name in schema["properties"]]
-                    out += ["Body" + ("" if body["required"] else ", optional") + ": " + ", ".join(fields) + ".", ""]
+                    fields = ", ".join(f"`{name}`" + ("" if name in schema["required"] else "?") for name in schema["properties"])
+                    if not schema["required"]:
+                        fields = schema.get("description", fields)
+                    out += ["Body" + ("" if body["required"] else ", optional") + f": {fields}.", ""]
                 out += ["| status | |", "|---|---|"]
                 for status, response in operation_["responses"].items():
                     if int(status) in ALWAYS and response["description"] == problems({int(status): ALWAYS[int(status)]})[status]["description"]:
@@ -373,7 +416,7 @@ def page(described):
     out += [f"| `/problems/{name}` | {text} |" for name, text in TITLES.items()]
     out += ["", "## What rows look like", ""]
     for name, schema in described["components"]["schemas"].items():
-        if name in ("Order", "Payment", "Ticket", "Notification", "OrderInfo"):
+        if name in ("Order", "Payment", "Ticket", "Notification", "OrderInfo", "Letter"):
             out += [f"**{name}**: " + ", ".join(f"`{field}`" for field in schema["properties"]) + ".", ""]
     return "\n".join(out).rstrip() + "\n"
 
