@@ -11,7 +11,7 @@ import threading
 import unittest
 
 from prometheus import Metrics
-from shop import APP, CUSTOMER, DASHBOARD, SEED, STORE, UPKEEP, Case, Shop, binary, soon
+from shop import APP, CUSTOMER, DASHBOARD, SEED, UPKEEP, Case, Shop, binary, soon
 
 BINARY = binary()
 GUEST = os.path.abspath(sys.argv.pop(1))  # guest_shop.c
@@ -222,6 +222,51 @@ class CopiedBadly(Operated):
         os.unlink(self.path("fault"))
         self.assertEqual(self.shop.stop(), 0)
         self.assertEqual([name for name in self.backups() if name.endswith(".part")], [])
+
+
+class Forgotten(Operated):
+    options = ("--upkeep", "{upkeep}", "--channel", "file:{folder}/told.txt")
+
+    def forget(self, before):
+        return self.shop.post(UPKEEP, "/upkeep/forget", {"notificationsBefore": before})
+
+    def notifications(self, order):
+        return self.shop.listed(CUSTOMER, "/notifications", orderId=order)
+
+    def test_messages_that_were_sent_before_a_time_are_forgotten_and_nothing_else(self):
+        old = self.shop.order()
+        self.shop.act(old, "accept")
+        self.shop.expect_told(old, "Ordered", "OrderAccepted")
+        new = self.shop.order()
+        self.shop.expect_told(new, "Ordered")
+        kept = self.notifications(new)
+        self.assertEqual(self.forget(kept[0]["createdAt"]).json, {"notifications": 2})
+        self.kill()
+        self.assertEqual((self.notifications(old), self.notifications(new)), ([], kept))
+        self.assertEqual(self.shop.events(old), ["Ordered", "OrderAccepted"])
+        self.assertEqual(self.forget(kept[0]["createdAt"]).json, {"notifications": 0})
+        self.shop.act(old, "start", "ready")
+        soon(lambda: [each["event"] for each in self.notifications(old)] == ["CoffeeDone"], "what is new is told")
+
+    def test_a_time_that_is_none_or_not_past_is_refused(self):
+        for before in ("2999-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "yesterday", 7, None):
+            answer = self.forget(before)
+            self.assert_problem(answer, 422, "invalid")
+            self.assertEqual([each["field"] for each in answer.json["errors"]], ["notificationsBefore"], before)
+
+
+class NotSent(Operated):
+    options = ("--upkeep", "{upkeep}", "--channel", "http://127.0.0.1:9/")
+
+    def test_a_message_that_was_not_sent_yet_is_never_forgotten(self):
+        order = self.shop.order()
+        row = self.shop.listed(CUSTOMER, "/notifications", orderId=order)[0]
+        later = self.shop.order()
+        before = self.shop.get(APP, f"/orders/{later}").json["createdAt"]
+        answer = self.shop.post(UPKEEP, "/upkeep/forget", {"notificationsBefore": before})
+        self.assertEqual(answer.json, {"notifications": 0})
+        found = self.shop.listed(CUSTOMER, "/notifications", orderId=order)
+        self.assertEqual([(each["notificationId"], each["status"]) for each in found], [(row["notificationId"], "Queued")])
 
 
 if __name__ == "__main__":
