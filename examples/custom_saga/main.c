@@ -27,27 +27,37 @@ static void must(int code) {
 /* ---- asking ---- */
 
 /* Submits a command and prints what became of it. Returns the reservation's number. */
+static uint64_t submit_it(const cafe_submit *submit) {
+  const char *name = submit->command->name;
+  const cafe_outcome *outcome;
+  must(cafe_node_call(&outcome, node, submit, &err));
+  if (outcome->replayed) printf("  %s: as before, %.*s\n", name, (int)outcome->reply.size, outcome->reply.data);
+  else if (outcome->verdict == CAFE_REFUSED) printf("  %s: refused, %s\n", name, outcome->reason);
+  else printf("  %s: done\n", name);
+  return outcome->key;
+}
+
 static uint64_t ask(uint64_t key, const cafe_schema *command, const void *data, size_t size) {
   cafe_submit submit = {sizeof submit, .command = command, .key = key, .data = data, .data_size = size};
-  const cafe_outcome *outcome;
-  must(cafe_node_call(&outcome, node, &submit, &err));
-  if (outcome->verdict == CAFE_REFUSED) printf("  %s: refused, %s\n", command->name, outcome->reason);
-  else printf("  %s: done\n", command->name);
-  return outcome->key;
+  return submit_it(&submit);
 }
 
 static uint64_t ask_simply(uint64_t key, const cafe_schema *command) {
   return ask(key, command, &(nothing){false}, sizeof(nothing));
 }
 
+static int64_t clock_ms(clockid_t clock) {
+  struct timespec now;
+  clock_gettime(clock, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* For a time in in_ms, with the times of reserve_table. */
 static uint64_t reserve(int64_t party_size, int64_t in_ms, int64_t answer_ms, int64_t cut_off_ms, int64_t grace_ms) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
   reserve_table table = {
       .guest = cafe_text("Mina"),
       .party_size = party_size,
-      .at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + in_ms,
+      .at_ms = clock_ms(CLOCK_REALTIME) + in_ms,
       .deposit_minor = party_size * 10000, /* the desk declines more than 100,000 */
       .currency = cafe_text("USD"),
       .answer_ms = answer_ms,
@@ -59,6 +69,24 @@ static uint64_t reserve(int64_t party_size, int64_t in_ms, int64_t answer_ms, in
 
 enum { TOMORROW = 24 * 3600 * 1000 };
 
+/* A table tomorrow, under the guest's own key: what he sends twice has one effect, and one answer. */
+static uint64_t reserve_as(const char *request, int64_t party_size) {
+  reserve_table table = {
+      .guest = cafe_text("Mina"),
+      .party_size = party_size,
+      .at_ms = clock_ms(CLOCK_REALTIME) + TOMORROW,
+      .deposit_minor = party_size * 10000,
+      .currency = cafe_text("USD"),
+  };
+  char fingerprint[32]; /* another party under the same key is CAFE_CONFLICT */
+  snprintf(fingerprint, sizeof fingerprint, "tomorrow, %lld", (long long)party_size);
+  cafe_client_key client_key = {cafe_text("reservations"), cafe_text(request), cafe_text(fingerprint), {NULL, NULL}};
+  cafe_submit submit = {sizeof submit, .command = &reserve_table_type, .data = &table, .data_size = sizeof table};
+  submit.client_key = &client_key;
+  submit.reply = reservation_reply;
+  return submit_it(&submit);
+}
+
 static void answer(uint64_t key, bool accepts) {
   answer_request said = {accepts, cafe_text(accepts ? "" : "fully booked")};
   ask(key, &answer_request_type, &said, sizeof said);
@@ -66,16 +94,25 @@ static void answer(uint64_t key, bool accepts) {
 
 /* ---- waiting, and looking ---- */
 
-/* Turns the node, sleeping between, until the row says so. */
+/* Sleeps until the node has something to do, for at most so long, and turns it. */
+static void turn(int64_t at_most_ms) {
+  int64_t due_ms = cafe_node_timeout_ms(node); /* -1: nothing is due */
+  struct pollfd ready = {cafe_node_fd(node), POLLIN, 0};
+  poll(&ready, 1, (int)(due_ms < 0 || due_ms > at_most_ms ? at_most_ms : due_ms));
+  cafe_node_turn(node);
+}
+
+/* Turns the node until the row says so. */
 static void await(uint64_t key, reservation_status status, deposit_status deposit) {
+  int64_t end_ms = clock_ms(CLOCK_MONOTONIC) + 60000;
   for (;;) {
     const void *found;
     must(cafe_node_find(&found, node, &reservations_view, key, 0, &err));
     const reservation_row *row = found;
     if (row->status == status && row->deposit == deposit) return;
-    struct pollfd ready = {cafe_node_fd(node), POLLIN, 0};
-    poll(&ready, 1, (int)cafe_node_timeout_ms(node));
-    cafe_node_turn(node);
+    int64_t left_ms = end_ms - clock_ms(CLOCK_MONOTONIC);
+    if (left_ms <= 0) must(cafe_fail(&err, CAFE_TIMEOUT, "reservation %llu stands still", (unsigned long long)key));
+    turn(left_ms);
   }
 }
 
@@ -115,8 +152,11 @@ static void play(void) {
   await(key, RESERVATION_SEATED, DEPOSIT_RETURNED);
   show(key);
 
-  printf("The deposit is declined:\n");
-  show(reserve(12, TOMORROW, 0, 0, 0));
+  printf("The deposit is declined, and the guest asks again:\n");
+  char request[32]; /* one for each run: a key is kept */
+  snprintf(request, sizeof request, "%lld", (long long)clock_ms(CLOCK_REALTIME));
+  reserve_as(request, 12);
+  show(reserve_as(request, 12));
 
   printf("The restaurant refuses:\n");
   key = reserve(2, TOMORROW, 0, 0, 0);

@@ -46,6 +46,7 @@ static const cafe_field reservation_fields[] = {
     CAFE_FIELD_ENUM_OF(1, reservation, status, reservation_status_names),
     CAFE_FIELD_OF(2, TIME, reservation, cancel_until_ms),
     CAFE_FIELD_OF(3, BOOL, reservation, cancel_asked),
+    CAFE_FIELD_OF(4, BOOL, reservation, was_abandoned),
 };
 
 SCHEMA(reserve_table, reserve_table, "ReserveTable");
@@ -108,10 +109,23 @@ static const char *wrong_field(const reserve_table *asked, int64_t cut_off_ms, i
   return NULL;
 }
 
+/* A guest who got no answer asks again, and is told what the first request came to. */
+static cafe_verdict reserve_again(cafe_decision *out, const reservation *state) {
+  switch (state->status) {
+  case RESERVATION_REQUESTED:
+    return CAFE_PENDING; /* the same answer will do */
+  case RESERVATION_ABANDONED:
+  case RESERVATION_DROPPED:
+    return state->was_abandoned ? cafe_refuse(out, "RequestAbandoned", "the deposit took too long")
+                                : cafe_refuse(out, "DepositDeclined", "the deposit was declined");
+  default:
+    return CAFE_UNCHANGED;
+  }
+}
+
 static cafe_verdict reserve(cafe_decision *out, const reservation *state, const cafe_command *command) {
   const reserve_table *asked = command->data;
-  if (state->status == RESERVATION_REQUESTED) return CAFE_PENDING; /* asked again: the same answer will do */
-  if (state->status != RESERVATION_NONE) return wrong_state(out, state);
+  if (state->status != RESERVATION_NONE) return reserve_again(out, state);
   int64_t cut_off_ms = or_else(asked->cut_off_ms, 7200000);
   const char *wrong = wrong_field(asked, cut_off_ms, command->now_ms);
   if (wrong) return cafe_refuse(out, "invalid", "%s", wrong);
@@ -240,9 +254,20 @@ static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void 
   self->status = reservation_status_after(self->status, event->type);
   if (event->type == &table_requested_type)
     self->cancel_until_ms = ((const table_requested *)event->data)->cancel_until_ms;
+  if (event->type == &request_abandoned_type) self->was_abandoned = true;
   if (event->type == &cancel_asked_type) self->cancel_asked = true;
   if (event->type == &cancel_refused_type || event->type == &reservation_canceled_type) self->cancel_asked = false;
   return CAFE_OK;
+}
+
+/* ---- a guest's own key ---- */
+
+/* Kept is what can't turn out otherwise. Whatever else is refused keeps nothing, so that the key may try again. */
+int reservation_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
+  (void)user;
+  const char *answer = outcome->verdict == CAFE_REFUSED ? outcome->reason : "reserved";
+  bool is_final = outcome->verdict != CAFE_REFUSED || strcmp(answer, "DepositDeclined") == 0;
+  return cafe_arena_copy(out, arena, cafe_text(is_final ? answer : ""));
 }
 
 /* ---- the aggregate ---- */

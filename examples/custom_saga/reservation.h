@@ -90,6 +90,7 @@ typedef struct reservation {
   reservation_status status;
   int64_t cancel_until_ms;
   bool cancel_asked; /* and not answered yet */
+  bool was_abandoned;
 } reservation;
 
 typedef struct reservation_row {
@@ -102,6 +103,9 @@ typedef struct reservation_row {
   cafe_slice currency;
   int64_t updated_at_ms;
 } reservation_row;
+
+/* cafe_submit.reply of a reserve_table under the guest's own key: "reserved", or "DepositDeclined". */
+int reservation_reply(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
 
 extern const char *const reservation_status_names[RESERVATION_CANCELED + 1];
 

@@ -13,8 +13,9 @@ The guest comes, and has the deposit back:
   AnswerRequest: done
   SeatGuest: done
   = Seated, deposit Returned
-The deposit is declined:
+The deposit is declined, and the guest asks again:
   ReserveTable: refused, DepositDeclined
+  ReserveTable: as before, DepositDeclined
   = no reservation
 The restaurant refuses:
   ReserveTable: done

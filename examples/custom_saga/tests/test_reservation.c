@@ -108,7 +108,10 @@ typedef struct answer {
   bool is_there;
   int code;
   cafe_verdict verdict;
+  uint64_t key;
   char reason[64];
+  char reply[64]; /* what is kept under the guest's own key */
+  bool replayed;
 } answer;
 
 static void note_answer(const cafe_err *err, const cafe_outcome *outcome, void *user) {
@@ -117,16 +120,18 @@ static void note_answer(const cafe_err *err, const cafe_outcome *outcome, void *
   self->code = err ? err->code : CAFE_OK;
   if (err) return;
   self->verdict = outcome->verdict;
+  self->key = outcome->key;
+  self->replayed = outcome->replayed;
   snprintf(self->reason, sizeof self->reason, "%s", outcome->reason ? outcome->reason : "");
+  snprintf(self->reply, sizeof self->reply, "%.*s", (int)outcome->reply.size, outcome->reply.data);
 }
 
 /* Asks until there is an answer: who meets a crash asks again. */
-static answer ask(world *self, const cafe_schema *command, const void *data, size_t size) {
+static answer submit_it(world *self, const cafe_submit *submit) {
   for (;;) {
     answer got = {.code = CAFE_UNAVAILABLE};
-    cafe_submit submit = {.size = sizeof submit, .command = command, .key = key, .data = data, .data_size = size};
     cafe_err err = {0};
-    int code = cafe_node_submit(NULL, self->node, &submit, note_answer, &got, &err);
+    int code = cafe_node_submit(NULL, self->node, submit, note_answer, &got, &err);
     while (!code && !got.is_there && !is_dead(self)) assert_true(cafe_sim_step(self->loop));
     if (!is_dead(self)) {
       if (code) fail_msg("%s", err.text);
@@ -137,20 +142,39 @@ static answer ask(world *self, const cafe_schema *command, const void *data, siz
   }
 }
 
+static answer ask(world *self, const cafe_schema *command, const void *data, size_t size) {
+  cafe_submit submit = {.size = sizeof submit, .command = command, .key = key, .data = data, .data_size = size};
+  return submit_it(self, &submit);
+}
+
 static answer ask_simply(world *self, const cafe_schema *command) {
   nothing said = {false};
   return ask(self, command, &said, sizeof said);
 }
 
-static answer reserve(world *self, int64_t party_size) {
-  reserve_table table = {
+static reserve_table table_for(const world *self, int64_t party_size) {
+  return (reserve_table){
       .guest = cafe_text("Mina"),
       .party_size = party_size,
       .at_ms = self->loop->ops->utc_ms(self->loop) + TABLE,
       .deposit_minor = party_size * 10000,
       .currency = cafe_text("USD"),
   };
+}
+
+static answer reserve(world *self, int64_t party_size) {
+  reserve_table table = table_for(self, party_size);
   return ask(self, &reserve_table_type, &table, sizeof table);
+}
+
+/* A new reservation, under the guest's own key. */
+static answer reserve_as(world *self, const char *request, int64_t party_size) {
+  reserve_table table = table_for(self, party_size);
+  cafe_client_key client_key = {.scope = cafe_text("reservations"), .key = cafe_text(request)};
+  cafe_submit submit = {.size = sizeof submit, .command = &reserve_table_type, .data = &table, .data_size = sizeof table};
+  submit.client_key = &client_key;
+  submit.reply = reservation_reply;
+  return submit_it(self, &submit);
 }
 
 static answer confirm(world *self, bool accepts) {
@@ -321,6 +345,53 @@ static void every_story_ends_so_whichever_commit_the_process_dies_at(void **stat
   assert_true(crashes > 100);
 }
 
+/* Whichever commit the process dies at: he has one reservation, or none, the desk was asked once, and he is told so. */
+static void a_guest_who_asks_again_under_his_key_has_one_answer(void **state) {
+  (void)state;
+  uint32_t crashes = 0;
+  for (int variant = 0; variant < 4; variant++) {
+    bool is_after = variant & 1, is_declined = variant & 2, was_hit = true;
+    const char *wanted = is_declined ? "DepositDeclined" : "reserved";
+    for (uint64_t n = 1; was_hit; n++) {
+      cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+      *(is_after ? &faults.die_after_commit : &faults.die_before_commit) = n;
+      world world;
+      world_open(&world, &faults);
+      answer first = reserve_as(&world, "mina-1", is_declined ? 12 : 2);
+      answer again = reserve_as(&world, "mina-1", is_declined ? 12 : 2);
+      assert_string_equal(first.reply, wanted);
+      assert_string_equal(again.reply, wanted);
+      assert_true(again.replayed);
+      assert_int_equal(again.verdict, CAFE_UNCHANGED);
+      assert_int_equal(again.key, first.key);
+      pass_until(&world, MINUTE);
+      assert_int_equal(world.desk.count, 1);
+      was_hit = world.crashes > 0;
+      crashes += world.crashes;
+      world_close(&world);
+    }
+  }
+  assert_true(crashes > 10);
+}
+
+/* That it took too long isn't kept: the key begins another reservation. */
+static void a_key_may_try_again_what_keeps_nothing(void **state) {
+  (void)state;
+  world world;
+  world_open(&world, NULL);
+  world.desk.lost_answers = 30;
+  answer first = reserve_as(&world, "mina-1", 2);
+  assert_string_equal(first.reason, "RequestAbandoned");
+  world.desk.lost_answers = 0;
+  answer again = reserve_as(&world, "mina-1", 2);
+  assert_int_equal(again.verdict, CAFE_ACCEPTED);
+  assert_int_not_equal(again.key, first.key);
+  pass_until(&world, HOUR);
+  assert_int_equal(desk_holds(&world.desk, first.key), 0);
+  assert_int_equal(reserve_as(&world, "mina-1", 2).key, again.key);
+  world_close(&world);
+}
+
 static void what_people_are_told(void **state) {
   (void)state;
   world world;
@@ -328,7 +399,7 @@ static void what_people_are_told(void **state) {
   assert_string_equal(ask_simply(&world, &cancel_reservation_type).reason, "not-found");
   assert_string_equal(reserve(&world, 21).reason, "invalid");
   assert_int_equal(reserve(&world, 2).verdict, CAFE_ACCEPTED);
-  assert_string_equal(reserve(&world, 2).reason, "wrong-state");
+  assert_int_equal(reserve(&world, 2).verdict, CAFE_UNCHANGED);
   assert_string_equal(ask_simply(&world, &seat_guest_type).reason, "wrong-state");
   assert_int_equal(confirm(&world, true).verdict, CAFE_ACCEPTED);
   assert_int_equal(confirm(&world, true).verdict, CAFE_UNCHANGED);
@@ -340,9 +411,11 @@ static void what_people_are_told(void **state) {
 
   world_open(&world, NULL);
   assert_string_equal(reserve(&world, 12).reason, "DepositDeclined");
+  assert_string_equal(reserve(&world, 12).reason, "DepositDeclined"); /* now it is the state that says so */
   world_close(&world);
   world_open(&world, NULL);
   world.desk.lost_answers = 30;
+  assert_string_equal(reserve(&world, 2).reason, "RequestAbandoned");
   assert_string_equal(reserve(&world, 2).reason, "RequestAbandoned");
   world_close(&world);
 }
@@ -382,6 +455,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_story_ends_as_it_should),
       cmocka_unit_test(every_story_ends_so_whichever_commit_the_process_dies_at),
+      cmocka_unit_test(a_guest_who_asks_again_under_his_key_has_one_answer),
+      cmocka_unit_test(a_key_may_try_again_what_keeps_nothing),
       cmocka_unit_test(what_people_are_told),
       cmocka_unit_test(wrong_definitions_are_refused_by_name),
   };
