@@ -493,7 +493,9 @@ void http_server_close(http_server *server) {
   if (!server) {
     return;
   }
-  (void)MHD_run(server->daemon); /* sends what was answered last */
+  if (server->is_started) {
+    (void)MHD_run(server->daemon); /* sends what was answered last */
+  }
   MHD_stop_daemon(server->daemon);
   if (server->listener >= 0) {
     (void)close(server->listener);

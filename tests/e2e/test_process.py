@@ -236,6 +236,24 @@ class Living(Case):
         self.assertEqual(stored(), before)
         self.shop.order()
 
+    def test_who_waits_for_a_start_that_fails_is_let_go(self):
+        base, over = free_base(), threading.Event()
+
+        def wait():
+            while not over.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", base + APP), timeout=SOON) as waiting:
+                        waiting.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                        waiting.recv(1000)
+                except OSError:
+                    continue  # nobody listens yet, or any more
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        self.addCleanup(waiting.join)
+        self.addCleanup(over.set)
+        for _ in range(10):
+            self.refused("--listen", f"127.0.0.1:{base}", "--store", f"sqlite:{self.folder.name}/shop.db")
+
     def test_a_ledger_that_cannot_be_used_is_told_and_nobody_is_served(self):
         ledger = os.path.join(self.folder.name, "other.db.sandbox")
         with open(ledger, "w", encoding="utf-8") as file:
