@@ -17,6 +17,10 @@ CAFE_BEGIN_DECLS
  * what they wait for is replayed or dropped. So the order by key is kept, and a view's row is the fold of its events up
  * to the first that is parked. A policy that says CAFE_POLICY_SKIPS takes them as they come.
  *
+ * A view that is made anew (cafe_node_rebuild, or for its new version) takes up all of this: its new rows are the fold
+ * of what the logs have, so its letters go, and what fails now is parked, by the unit that replaces the rows. What was
+ * replayed with other data, or dropped, is in no log: if it fails again it is a letter again.
+ *
  * It is for people to look at: cafe_node_list and cafe_node_find read cafe_dead_letters_view, any SQL client the table.
  * Then replay it, as it is or with other data, or drop it. An event that fails a policy, a saga or a view in the unit
  * of its own command is no dead letter: the command fails, and there is no event.
@@ -77,9 +81,10 @@ typedef struct cafe_replay {
  * unit. If it fails by itself it stays parked, with the record's own data, one attempt more and the new error; by
  * anything else (the store, memory) it stays as it was. What waits behind it then goes on by itself. replay BORROW:
  * until the call returns. done may be NULL; it gets what the record failed with, and: CAFE_NOT_FOUND: there is no such
- * letter; CAFE_INVALID: it is waiting, or of another event type, or its policy, saga or view isn't hosted here (it may
- * be dropped); CAFE_CONFLICT: other writers were first, again and again; CAFE_CANCELED (cafe_op_cancel, or the node was
- * closed; it may have happened); the store's. Returns CAFE_INVALID (not started, no key or letter, an event type that
+ * letter (any more: a rebuild of its view gives it another number); CAFE_INVALID: it is waiting, or of another event
+ * type, or its policy, saga or view isn't hosted here (it may be dropped); CAFE_CONFLICT: other writers were first,
+ * again and again; CAFE_UNAVAILABLE: its view waits to be rebuilt for its new version, which takes it up;
+ * CAFE_CANCELED (cafe_op_cancel, or the node was closed; it may have happened); the store's. Returns CAFE_INVALID (not started, no key or letter, an event type that
  * is not known here, data outside its type), CAFE_UNSUPPORTED (replay or data hold what only a newer library knows),
  * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed), CAFE_NOMEM. Loop thread. Since 0.1. */
 CAFE_EXPORT int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *replay, cafe_done_cb done,

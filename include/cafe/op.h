@@ -158,9 +158,10 @@ CAFE_EXPORT int cafe_node_find(const void **out, cafe_node *node, const cafe_vie
 CAFE_EXPORT int cafe_node_history(cafe_op **op, cafe_node *node, const char *aggregate, uint64_t key, uint64_t after,
                                   cafe_page_cb done, void *user, cafe_err *err);
 
-/* Waits until the node's view holds everything up to position (COPY): err is NULL then. An inline one does so as soon
- * as the position is committed, so at once; it reads the node's own log only. timeout_ms from now; 0: without end. done
- * gets CAFE_TIMEOUT or CAFE_CANCELED else, or CAFE_INVALID: the log was restored from a backup and refuses the view,
+/* Waits until the node's view holds everything up to position (COPY), but for its dead letters: err is NULL then. An
+ * inline one does so as soon as the position is committed, so at once, unless it is being rebuilt for its new version;
+ * it reads the node's own log only. timeout_ms from now; 0: without end. done gets CAFE_TIMEOUT or CAFE_CANCELED else,
+ * or CAFE_INVALID: the log was restored from a backup and refuses the view, or the view reads the restored one by now;
  * the text says what to do. The call: CAFE_INVALID (not started, or a position of a log that the view doesn't read, or,
  * for the node's own log, beyond its head, or the same refusal), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE
  * (closing), CAFE_NOMEM. Since 0.1. */
@@ -186,13 +187,15 @@ typedef struct cafe_changes {
  * missed, none comes twice, and whoever is slow is behind, and costs the node nothing meanwhile.
  *
  * Events whose row isn't shown when it is read are left out, all of them: nobody sees an order's before it is one. What
- * is shown later comes with the events that are still ahead.
+ * is shown later comes with the events that are still ahead. An event that is a dead letter of the view (letters.h)
+ * comes in its place, with the row as it is without it.
  *
  * changes BORROW: until the call returns. CAFE_INVALID (not started, no such view or limit; positions that aren't one
  * of each shard of the log, of another log, or beyond its head: the log was restored, so begin anew), CAFE_UNSUPPORTED
  * (changes holds what only a newer library knows; a view over logs of other nodes), CAFE_OVERLOADED (max_queued),
- * CAFE_UNAVAILABLE (draining or closing), CAFE_NOMEM. done also gets CAFE_UNAVAILABLE, where the node is drained while
- * it waits, CAFE_CANCELED, and the store's failures. Since 0.1. */
+ * CAFE_UNAVAILABLE (draining or closing, or an inline view is being rebuilt for its new version), CAFE_NOMEM. done also
+ * gets CAFE_UNAVAILABLE, where the node is drained while it waits, CAFE_CANCELED, and the store's failures. Since 0.1.
+ */
 CAFE_EXPORT int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *changes, cafe_page_cb done,
                                   void *user, cafe_err *err);
 

@@ -238,9 +238,8 @@ static uint64_t next_number(cafe_node *node) {
 static int note_failure(cafe_dead_letter *row, const struct consumer *consumer, const batch_event *record,
                         cafe_arena *arena) {
   const struct trial *trial = find_trial(consumer, record);
-  bool is_of_it = trial && trial->n == record->event.position.n;
-  const cafe_err *why = is_of_it ? &trial->err : record->failure;
-  row->attempts = is_of_it ? (int64_t)trial->count : 1;
+  const cafe_err *why = trial ? &trial->err : record->failure;
+  row->attempts = trial ? (int64_t)trial->count : 1;
   row->code = cafe_text(cafe_code_name(why->code));
   return cafe_arena_copy(&row->error, arena, cafe_text(why->text));
 }

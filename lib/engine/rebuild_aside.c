@@ -252,6 +252,8 @@ uint32_t aside_rows(const rebuild *self) { return self->aside->letter_count + se
 int aside_write(cafe_row_write *rows, rebuild *self, cafe_err *err) {
   const known_letter *letter;
   const aside_record *kept;
+  const rebuild_source *source;
+  LL_FOREACH(self->sources, source) letter_forget_trials(source->consumer); /* the fold was one of its own */
   LL_FOREACH(self->aside->letters, letter) {
     *rows++ = (cafe_row_write){
         .table = &engine_tables[TABLE_LETTERS], .key = letter->key, .sub = letter->letter, .expected = letter->version};

@@ -5,6 +5,7 @@
 
 #include "acceptance_kit.h"
 #include "cafe/sys/store.h"
+#include "cafe/upkeep.h"
 #include "engine/node.h"
 #include "sqlite_file.h"
 
@@ -282,6 +283,148 @@ static void x17_who_is_ahead_of_a_restored_log_is_refused_and_told_what_to_do(vo
   destroy(c);
 }
 
+typedef struct upkeep {
+  int code;
+  char text[240];
+  cafe_rebuild_report report;
+} upkeep;
+
+static void kept_up(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  upkeep *u = user;
+  u->code = err ? (int)err->code : CAFE_OK;
+  snprintf(u->text, sizeof u->text, "%s", err ? err->text : "");
+  if (report)
+    u->report = *report;
+}
+
+static upkeep keep_up(cluster *c, bool verifies) {
+  upkeep u = {.code = -1};
+  cafe_node *node = cluster_node_of(c, CLUSTER_DASHBOARD)->node;
+  assert_int_equal(verifies ? cafe_node_verify(NULL, node, &cafe_order_infos_view, kept_up, &u, NULL)
+                            : cafe_node_rebuild(NULL, node, &cafe_order_infos_view, kept_up, &u, NULL),
+                   CAFE_OK);
+  for (int i = 0; i < 1000 && u.code < 0; i++)
+    cluster_run(c, 20);
+  return u;
+}
+
+static void assert_is_right(cluster *c) {
+  upkeep u = keep_up(c, true);
+  assert_int_equal(u.code, CAFE_OK);
+  assert_int_equal(u.report.differing + u.report.missing + u.report.surplus, 0);
+}
+
+/* The dashboard has seen more of the order's service than that has after its restore, or not, where nobody has lost
+ * an order. What it has of the others goes on, and what it has of lost orders is theirs. */
+static cluster *create_refused(uint64_t seed, bool is_refused) {
+  uint64_t known[BEFORE], lost[LOST];
+  cluster *c = create_on_files(seed, true);
+  live(c, known, BEFORE);
+  cluster_back_up(c, CLUSTER_APP, backups[CLUSTER_APP]);
+  if (is_refused)
+    live(c, lost, LOST);
+  cluster_kill(c, CLUSTER_APP);
+  cluster_restore(c, CLUSTER_APP, backups[CLUSTER_APP]);
+  assert_int_equal(cluster_start(c, CLUSTER_APP), CAFE_OK);
+  cluster_run(c, 2000);
+  assert_int_equal(refused_links(c, CLUSTER_DASHBOARD), is_refused);
+  for (int i = 0; i < 3; i++)
+    place(c, 0);
+  cluster_run(c, 2000);
+  return c;
+}
+
+static void check_follows(cluster *c, uint64_t from) {
+  waited it = {-1, ""};
+  assert_int_equal(refused_links(c, CLUSTER_DASHBOARD), 0);
+  assert_int_equal(lines(c, CLUSTER_DASHBOARD, "is refused", from), 0);
+  assert_is_right(c);
+  uint64_t key = place(c, 0);
+  cafe_node *dashboard = cluster_node_of(c, CLUSTER_DASHBOARD)->node;
+  cafe_position position = {cluster_node_of(c, CLUSTER_APP)->node->log_id, 0, head_of(c, CLUSTER_APP)};
+  assert_int_equal(cafe_node_await(NULL, dashboard, &cafe_order_infos_view, &position, 0, await_done, &it, NULL),
+                   CAFE_OK);
+  for (int i = 0; i < 100 && it.code < 0; i++)
+    cluster_run(c, 20);
+  assert_int_equal(it.code, CAFE_OK);
+  cafe_condition is_key = {.column = -1, .value.number = (int64_t)key};
+  cafe_row_query query = {
+      sizeof query, &registry_view(dashboard, &cafe_order_infos_view)->table, &is_key, 1, 0, 0, -1, 1};
+  bytes found = {0, 0};
+  cafe_store *inner = cluster_node_of(c, CLUSTER_DASHBOARD)->inner;
+  assert_int_equal(inner->ops->read_rows(inner, &query, see_any_row, &found, NULL), CAFE_OK);
+  assert_int_equal(found.count, 1);
+  assert_is_right(c);
+}
+
+/* X17: restore from backup: the remedy for a view: it is rebuilt, and goes on with the restored log, also over a
+ * restart, and a second restore. */
+static void x17_a_view_that_is_refused_is_rebuilt_and_goes_on(void **state) {
+  (void)state;
+  for (int is_refused = 0; is_refused < 2; is_refused++) {
+    cluster *c = create_refused(21, is_refused);
+    upkeep u = keep_up(c, true);
+    assert_int_equal(u.code, is_refused ? CAFE_INVALID : CAFE_OK);
+    assert_true(!is_refused || strstr(u.text, "cafe_node_rebuild"));
+    u = keep_up(c, false);
+    assert_int_equal(u.code, CAFE_OK);
+    uint64_t from = c->line_count;
+    cluster_run(c, 2000);
+    check_follows(c, from);
+    cluster_kill(c, CLUSTER_DASHBOARD);
+    assert_int_equal(cluster_start(c, CLUSTER_DASHBOARD), CAFE_OK);
+    cluster_run(c, 2000);
+    check_follows(c, from);
+    sqlite_file_remove(backups[CLUSTER_APP]);
+    cluster_run(c, 5000);
+    cluster_back_up(c, CLUSTER_APP, backups[CLUSTER_APP]);
+    cluster_kill(c, CLUSTER_APP); /* the dashboard isn't ahead of this one */
+    cluster_restore(c, CLUSTER_APP, backups[CLUSTER_APP]);
+    assert_int_equal(cluster_start(c, CLUSTER_APP), CAFE_OK);
+    cluster_run(c, 2000);
+    check_follows(c, from);
+    destroy(c);
+  }
+}
+
+/* X17: restore from backup: the process dies before and after each commit of the remedy, and each call of the store
+ * fails. */
+static void x17_a_rebuild_of_a_refused_view_survives_faults(void **state) {
+  (void)state;
+  for (int kind = 0; kind < 3; kind++) {
+    for (uint64_t n = 1;; n++) {
+      cluster *c = create_refused(22, true);
+      cluster_node *dashboard = cluster_node_of(c, CLUSTER_DASHBOARD);
+      cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+      upkeep u = {.code = -1};
+      *(kind == 0 ? &faults.fail_call : kind == 1 ? &faults.die_before_commit : &faults.die_after_commit) = n;
+      cluster_set_faults(c, CLUSTER_DASHBOARD, &faults);
+      assert_int_equal(cafe_node_rebuild(NULL, dashboard->node, &cafe_order_infos_view, kept_up, &u, NULL), CAFE_OK);
+      for (int i = 0; i < 500 && dashboard->node && u.code < 0; i++)
+        cluster_run(c, 20);
+      cafe_store_counts counts = {.size = sizeof counts};
+      if (dashboard->store)
+        cafe_faulty_store_count(dashboard->store, &counts);
+      bool was_hit = counts.faults || !dashboard->node;
+      assert_true(was_hit || u.code == CAFE_OK);
+      cluster_heal(c);
+      cluster_run(c, 2000);
+      uint64_t refused = refused_links(c, CLUSTER_DASHBOARD);
+      assert_true(refused <= 1 && (refused == 0 || u.code != CAFE_OK)); /* the old one, or the new one */
+      if (refused)
+        assert_int_equal(keep_up(c, false).code, CAFE_OK);
+      uint64_t from = c->line_count;
+      cluster_run(c, 2000);
+      check_follows(c, from);
+      destroy(c);
+      if (!was_hit) {
+        assert_true(n > 1);
+        break;
+      }
+    }
+  }
+}
+
 /* X17: restore from backup: a subscriber that isn't ahead goes on, once and without a gap, also over restarts and a
  * second restore. */
 static void x17_who_is_not_ahead_goes_on(void **state) {
@@ -394,6 +537,8 @@ int main(void) {
       cmocka_unit_test(keys_are_never_given_out_twice),
       cmocka_unit_test(a_backup_is_given_up_and_leaves_nothing),
       cmocka_unit_test(x17_who_is_ahead_of_a_restored_log_is_refused_and_told_what_to_do),
+      cmocka_unit_test(x17_a_view_that_is_refused_is_rebuilt_and_goes_on),
+      cmocka_unit_test(x17_a_rebuild_of_a_refused_view_survives_faults),
       cmocka_unit_test(x17_who_is_not_ahead_goes_on),
       cmocka_unit_test(x17_all_set_back_to_one_moment_go_on_together),
       cmocka_unit_test(a_move_to_the_restored_log_survives_faults),

@@ -159,9 +159,9 @@ static void end_node(cluster *c) {
     cluster_stop(c, service);
 }
 
-/* ---- views made anew, and compared ---- */
+/* ---- views made anew, compared, and forgotten ---- */
 
-static struct { uint64_t rebuilt, verified, failed, events, rows; } upkeep;
+static struct { uint64_t rebuilt, verified, failed, events, rows, forgotten; } upkeep;
 
 static const struct {
   int service;
@@ -191,7 +191,32 @@ static void verified(const cafe_err *err, const cafe_rebuild_report *report, voi
                       (unsigned long long)report->surplus, (unsigned long long)report->first_sub);
 }
 
+static void forgotten(const cafe_err *err, uint64_t count, void *user) {
+  (void)user;
+  upkeep.failed += err != NULL;
+  upkeep.forgotten += count;
+}
+
+static void forget_something(cluster *c) {
+  const cluster_node *n = cluster_node_of(c, CLUSTER_CUSTOMER);
+  int64_t before_ms = n->loop->ops->utc_ms(n->loop) - (int64_t)cluster_random(c, 20000);
+  cafe_err err;
+  if (!n->node)
+    return;
+  int code = cafe_node_forget_rows(NULL, n->node, &cafe_notifications_view, before_ms, forgotten, NULL, &err);
+  if (code == CAFE_INVALID)
+    return; /* the clock has jumped back: it isn't past */
+  if (code && code != CAFE_OVERLOADED)
+    cluster_violation(c, "upkeep", 0, "%s", err.text);
+  if (before_ms > c->forgotten_ms)
+    c->forgotten_ms = before_ms;
+}
+
 static void keep_up_something(cluster *c) {
+  if (cluster_chance(c, 25)) {
+    forget_something(c);
+    return;
+  }
   size_t i = cluster_random(c, VIEWS);
   const cluster_node *n = cluster_node_of(c, views[i].service);
   cafe_op *op;
@@ -245,7 +270,7 @@ static void happen(cluster *c) {
     end_node(c);
   else if (dice < 95)
     cluster_start(c, (int)cluster_random(c, CLUSTER_SERVICES));
-  else if (dice < 97)
+  else if (dice < 96)
     jump_clock(c);
   else if (dice < 98)
     keep_up_something(c);
@@ -343,9 +368,11 @@ static void print_tally(const char *stores, uint64_t count) {
       (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
       (unsigned long long)tally.messages_failed, (unsigned long long)tally.starts, (unsigned long long)tally.lost,
       (unsigned long long)tally.errors, (unsigned long long)tally.replayed, (unsigned long long)tally.letters);
-  print_message("%llu views were rebuilt: %llu rows of %llu events; %llu were verified, %llu of both came to nothing\n",
+  print_message("%llu views were rebuilt: %llu rows of %llu events; %llu were verified, %llu rows forgotten; %llu of "
+                "all that came to nothing\n",
                 (unsigned long long)upkeep.rebuilt, (unsigned long long)upkeep.rows, (unsigned long long)upkeep.events,
-                (unsigned long long)upkeep.verified, (unsigned long long)upkeep.failed);
+                (unsigned long long)upkeep.verified, (unsigned long long)upkeep.forgotten,
+                (unsigned long long)upkeep.failed);
 }
 
 /* Whoever asks for certain seeds asks for one kind of store. */
@@ -367,7 +394,8 @@ static void run_seeds(bool is_sqlite, uint64_t count) {
   print_tally(is_sqlite ? "SQLite" : "memory", count);
   assert_true(count < 20 || (tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.lost &&
                              tally.errors && tally.replayed && tally.letters));
-  assert_true(count < 20 || (upkeep.rebuilt && upkeep.events && upkeep.failed && upkeep.verified > count * VIEWS));
+  assert_true(count < 20 || (upkeep.rebuilt && upkeep.events && upkeep.failed && upkeep.verified > count * VIEWS &&
+                             upkeep.forgotten));
   assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.cancel_rejected && tally.tombstones &&
                               tally.messages_failed));
 }

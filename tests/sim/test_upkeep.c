@@ -9,6 +9,7 @@
 
 #include "acceptance_kit.h"
 #include "cafe/sys/store.h"
+#include "cafe/upkeep.h"
 #include "engine/forget.h"
 #include "engine/node.h"
 #include "failing_alloc.h"
@@ -299,6 +300,218 @@ static void forgetting_survives_a_store_that_fails(void **state) {
   }
 }
 
+/* ---- beside rebuilds ---- */
+
+typedef struct rebuilt {
+  uint32_t times;
+  int code;
+  cafe_rebuild_report report;
+} rebuilt;
+
+static void see_rebuilt(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  rebuilt *it = user;
+  it->times++;
+  it->code = err ? (int)err->code : CAFE_OK;
+  if (report)
+    it->report = *report;
+}
+
+static void begin_rebuild(cluster *c, rebuilt *it, bool verifies) {
+  cafe_node *node = c->nodes[0].node;
+  memset(it, 0, sizeof *it);
+  assert_int_equal(verifies ? cafe_node_verify(NULL, node, &cafe_notifications_view, see_rebuilt, it, NULL)
+                            : cafe_node_rebuild(NULL, node, &cafe_notifications_view, see_rebuilt, it, NULL),
+                   CAFE_OK);
+}
+
+static cafe_rebuild_report rebuild(cluster *c, bool verifies) {
+  rebuilt it;
+  begin_rebuild(c, &it, verifies);
+  for (int i = 0; !it.times; i++) {
+    assert_true(i < 100000);
+    cluster_step(c);
+  }
+  assert_int_equal(it.code, CAFE_OK);
+  return it.report;
+}
+
+static void assert_is_right(cluster *c) {
+  cafe_rebuild_report report = rebuild(c, true);
+  assert_int_equal(report.differing + report.missing + report.surplus, 0);
+  assert_int_equal(report.first_key, 0);
+}
+
+/* A row that isn't past, and one that is and was never forgotten, are missed all the same. */
+static void remove_row(cluster *c, uint64_t key, uint64_t sub, uint64_t version) {
+  cafe_arena *arena = cafe_arena_create(NULL);
+  cafe_row_write write = {.table = &registry_view(c->nodes[0].node, &cafe_notifications_view)->table,
+                          .key = key,
+                          .sub = sub,
+                          .expected = version};
+  cafe_unit unit = {.size = sizeof unit, .key = key, .rows = &write, .row_count = 1};
+  cafe_unit *units[] = {&unit};
+  cafe_batch batch = {sizeof batch, units, 1, arena};
+  assert_int_equal(c->nodes[0].inner->ops->commit(c->nodes[0].inner, &batch, NULL), CAFE_OK);
+  assert_int_equal(unit.result, CAFE_UNIT_DONE);
+  cafe_arena_destroy(arena);
+}
+
+typedef struct young_row {
+  int64_t before_ms;
+  uint64_t key, sub, version;
+} young_row;
+
+static int see_young(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t version, const void *data,
+                     void *user) {
+  (void)table;
+  young_row *it = user;
+  if (!forget_covers(&cafe_notifications_view, data, it->before_ms))
+    *it = (young_row){it->before_ms, key, sub, version};
+  return CAFE_OK;
+}
+
+static void remove_a_young_row(cluster *c, int64_t before_ms) {
+  young_row it = {.before_ms = before_ms};
+  cafe_row_query query = {
+      sizeof query, &registry_view(c->nodes[0].node, &cafe_notifications_view)->table, NULL, 0, 0, 0, -1, UINT32_MAX};
+  assert_int_equal(c->nodes[0].inner->ops->read_rows(c->nodes[0].inner, &query, see_young, &it, NULL), CAFE_OK);
+  assert_true(it.key > 0);
+  remove_row(c, it.key, it.sub, it.version);
+}
+
+/* Orders with messages of before and of after that time. */
+static int64_t place_some(cluster *c, uint64_t keys[ALL_ORDERS]) {
+  for (int i = 0; i < ALL_ORDERS; i++)
+    keys[i] = place(c, 0);
+  cluster_run(c, 1000);
+  int64_t before_ms = utc_ms(c);
+  cluster_run(c, 1);
+  for (int i = 0; i < ALL_ORDERS; i += 2)
+    act(c, keys[i], CAFE_TICKET_ACCEPT);
+  cluster_run(c, 1000);
+  return before_ms;
+}
+
+static void what_was_forgotten_isnt_brought_back_and_isnt_missed(void **state) {
+  (void)state;
+  for (unsigned kind = 0; kind < 3; kind++) {
+    uint64_t keys[ALL_ORDERS];
+    cluster *c = create_world(3, kind);
+    int64_t before_ms = place_some(c, keys);
+    counted before = count_rows(c, before_ms);
+    rebuild(c, false); /* while nothing is forgotten all comes back */
+    assert_int_equal(count_rows(c, before_ms).all, before.all);
+    assert_int_equal(forget_rows(c, before_ms).count, before.past);
+    assert_is_right(c);
+    cafe_rebuild_report report = rebuild(c, false);
+    counted after = count_rows(c, before_ms);
+    assert_true(after.past == 0 && after.all == before.all - before.past && report.rows == after.all);
+    assert_is_right(c);
+    remove_a_young_row(c, before_ms);
+    assert_int_equal(rebuild(c, true).missing, 1);
+    rebuild(c, false);
+    assert_int_equal(count_rows(c, before_ms).all, after.all);
+    /* An order whose rows are gone goes on, as it is after the rebuild. */
+    for (int i = 0; i < ALL_ORDERS; i += 4)
+      act(c, keys[i], CAFE_TICKET_START);
+    cluster_run(c, 1000);
+    assert_is_right(c);
+    cluster_kill(c, 0);
+    assert_int_equal(cluster_start(c, 0), CAFE_OK);
+    rebuild(c, false);
+    cluster_finish(c);
+    assert_int_equal(count_rows(c, before_ms).past, 0);
+    assert_is_right(c);
+    cluster_check(c, true);
+    cluster_destroy(c);
+  }
+}
+
+/* At each step, in both orders: nothing that was forgotten is there in the end, and nothing is wrong at any moment. */
+static void forgetting_and_rebuilding_meet_at_any_step(void **state) {
+  (void)state;
+  for (int how = 0; how < 12; how++) {
+    bool verifies = how % 2, forgets_first = how / 2 % 2, is_over = false;
+    for (int step = 0; !is_over; step++) {
+      cluster *c = create_world(2, (unsigned)how / 4);
+      uint64_t keys[4];
+      rebuilt made;
+      forgotten it = {0};
+      for (int i = 0; i < 4; i++)
+        keys[i] = place(c, 0);
+      cluster_run(c, 1000);
+      int64_t before_ms = utc_ms(c);
+      cluster_run(c, 1);
+      act(c, keys[0], CAFE_TICKET_ACCEPT);
+      cluster_run(c, 1000);
+      c->forgotten_ms = before_ms;
+      cafe_node *node = c->nodes[0].node;
+      for (int i = 0; i < 2; i++) {
+        if (forgets_first == (i == 0))
+          assert_int_equal(
+              cafe_node_forget_rows(NULL, node, &cafe_notifications_view, before_ms, see_forgotten, &it, NULL),
+              CAFE_OK);
+        else
+          begin_rebuild(c, &made, verifies);
+        for (int k = 0; i == 0 && k < step; k++)
+          cluster_step(c);
+        if (i == 0)
+          is_over = forgets_first ? it.is_done : made.times > 0;
+      }
+      while (!made.times)
+        cluster_step(c);
+      assert_int_equal(wait_for(c, &it).code, CAFE_OK);
+      assert_int_equal(it.count, 4);
+      assert_int_equal(made.code, CAFE_OK);
+      assert_int_equal(verifies ? made.report.differing + made.report.missing + made.report.surplus : 0, 0);
+      assert_int_equal(count_rows(c, before_ms).past, 0);
+      assert_is_right(c);
+      cluster_finish(c);
+      cluster_check(c, true);
+      cluster_destroy(c);
+    }
+  }
+}
+
+/* One that waits for a rebuild is given up, or the node ends: whoever asked is told, and no memory is left. */
+static void a_forgetting_that_waits_can_be_given_up(void **state) {
+  (void)state;
+  for (int how = 0; how < 4; how++) {
+    cluster *c = create_world(5, 1);
+    rebuilt made;
+    forgotten it = {0};
+    cafe_op *op;
+    for (int i = 0; i < 5; i++)
+      place(c, 0);
+    cluster_run(c, 1000);
+    c->forgotten_ms = utc_ms(c);
+    begin_rebuild(c, &made, false);
+    assert_int_equal(cafe_node_forget_rows(&op, c->nodes[0].node, &cafe_notifications_view, c->forgotten_ms,
+                                           see_forgotten, &it, NULL),
+                     CAFE_OK);
+    if (how == 0)
+      cafe_op_cancel(op);
+    if (how == 1)
+      cluster_stop(c, 0);
+    if (how == 2)
+      cluster_break(c, 0);
+    if (how == 3) /* a drain ends the rebuild, and does what was asked for */
+      assert_int_equal(cafe_node_drain(c->nodes[0].node, NULL, NULL, NULL), CAFE_OK);
+    for (int i = 0; i < 1000 && !it.is_done; i++)
+      cluster_step(c);
+    assert_int_equal(it.code, how == 3 ? CAFE_OK : CAFE_CANCELED);
+    assert_int_equal(it.count, how == 3 ? 5 : 0);
+    cluster_run(c, 1000);
+    assert_int_equal(made.code, how ? CAFE_CANCELED : CAFE_OK);
+    cluster_kill(c, 0);
+    cluster_heal(c);
+    cluster_finish(c);
+    assert_is_right(c);
+    cluster_check(c, true);
+    cluster_destroy(c);
+  }
+}
+
 /* Each allocation is refused. */
 static void upkeep_survives_refused_memory(void **state) {
   (void)state;
@@ -348,6 +561,9 @@ int main(void) {
       cmocka_unit_test(what_cannot_be_is_refused),
       cmocka_unit_test(giving_up_is_told_at_once),
       cmocka_unit_test(forgetting_survives_a_store_that_fails),
+      cmocka_unit_test(what_was_forgotten_isnt_brought_back_and_isnt_missed),
+      cmocka_unit_test(forgetting_and_rebuilding_meet_at_any_step),
+      cmocka_unit_test(a_forgetting_that_waits_can_be_given_up),
       cmocka_unit_test(upkeep_survives_refused_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
