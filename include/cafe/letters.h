@@ -84,9 +84,10 @@ typedef struct cafe_replay {
  * letter (any more: a rebuild of its view gives it another number); CAFE_INVALID: it is waiting, or of another event
  * type, or its policy, saga or view isn't hosted here (it may be dropped); CAFE_CONFLICT: other writers were first,
  * again and again; CAFE_UNAVAILABLE: its view waits to be rebuilt for its new version, which takes it up;
- * CAFE_CANCELED (cafe_op_cancel, or the node was closed; it may have happened); the store's. Returns CAFE_INVALID (not started, no key or letter, an event type that
- * is not known here, data outside its type), CAFE_UNSUPPORTED (replay or data hold what only a newer library knows),
- * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed), CAFE_NOMEM. Loop thread. Since 0.1. */
+ * CAFE_CANCELED (cafe_op_cancel, or the node was closed; it may have happened); the store's. Returns CAFE_INVALID (not
+ * started, no key or letter, an event type that is not known here, data outside its type), CAFE_UNSUPPORTED (replay or
+ * data hold what only a newer library knows), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closed),
+ * CAFE_NOMEM. Loop thread. Since 0.1. */
 CAFE_EXPORT int cafe_node_replay_letter(cafe_op **op, cafe_node *node, const cafe_replay *replay, cafe_done_cb done,
                                         void *user, cafe_err *err);
 

@@ -42,9 +42,10 @@ CAFE_EXPORT int cafe_node_forget_keys(cafe_op **op, cafe_node *node, int64_t bef
 /* Deletes the rows of an inline view that are past (is_past) since before that time (UTC): of
  * cafe_notifications_view, messages that were sent before. Events stay, and no rebuild brings the rows back; one that
  * an event changes later is whole again. Rows are met in the order of their keys, until there are a thousand of which
- * none is past. While the view is being rebuilt it waits for the end of that. done gets CAFE_CANCELED, and the store's failures; what was deleted by then stays so. The call:
- * CAFE_INVALID (not started, a time that isn't past, a view that isn't hosted, isn't inline or has no is_past),
- * CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM. Since 0.1. */
+ * none is past. While the view is being rebuilt it waits for the end of that. done gets CAFE_CANCELED, and the store's
+ * failures; what was deleted by then stays so. The call: CAFE_INVALID (not started, a time that isn't past, a view that
+ * isn't hosted, isn't inline or has no is_past), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (closing), CAFE_NOMEM.
+ * Since 0.1. */
 CAFE_EXPORT int cafe_node_forget_rows(cafe_op **op, cafe_node *node, const cafe_view *view, int64_t before_ms,
                                       cafe_forgot_cb done, void *user, cafe_err *err);
 
@@ -77,9 +78,10 @@ typedef void (*cafe_rebuild_cb)(const cafe_err *err, const cafe_rebuild_report *
 
 /* Makes a view's table anew. When the new one has caught up it takes the place of the old one in one durable unit, with
  * the subscriptions' places in their logs, and the view's dead letters: those go, and a record that its fold fails on
- * now becomes one, after one try (letters.h). Rows that were forgotten don't come back. An inline view's node decides nothing for the length of that last step: a
- * few writes. A crash at any moment leaves the one or the other whole; what was half built is dropped at the next
- * start. After a source's log was restored from a backup this is what makes the view right again.
+ * now becomes one, after one try (letters.h). Rows that were forgotten don't come back. An inline view's node decides
+ * nothing for the length of that last step: a few writes. A crash at any moment leaves the one or the other whole; what
+ * was half built is dropped at the next start. After a source's log was restored from a backup this is what makes the
+ * view right again.
  *
  * view: one that the node hosts. Failures that done gets leave the old table and the letters as they are: what the fold
  * failed with, of an inline view, or by a code that is retryable; CAFE_OVERLOADED: more than 65,536 records fail, or
@@ -96,9 +98,9 @@ CAFE_EXPORT int cafe_node_rebuild(cafe_op **op, cafe_node *node, const cafe_view
 /* Compares a view's table, row by row, with one that is made anew in the same way and then dropped: each row as of one
  * position in the logs, while the node goes on. A view that a subscription keeps isn't kept for the length of the
  * comparison, and catches up afterwards. Changes nothing. What is missing since it is a dead letter, or was forgotten,
- * isn't wrong; what was replayed with other data than the log's shows as a row that differs. view and failures as above;
- * a view that waits to be rebuilt for its new version is a CAFE_CONFLICT; CAFE_INVALID: a restored log refuses the view,
- * so there is nothing to compare it with: rebuild it. Since 0.1. */
+ * isn't wrong; what was replayed with other data than the log's shows as a row that differs. view and failures as
+ * above; a view that waits to be rebuilt for its new version is a CAFE_CONFLICT; CAFE_INVALID: a restored log refuses
+ * the view, so there is nothing to compare it with: rebuild it. Since 0.1. */
 CAFE_EXPORT int cafe_node_verify(cafe_op **op, cafe_node *node, const cafe_view *view, cafe_rebuild_cb done, void *user,
                                  cafe_err *err);
 
