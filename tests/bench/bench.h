@@ -160,7 +160,7 @@ typedef struct bench_machine {
 void report_head(const bench_machine *machine);
 void report_row(const bench_row *row);
 void report_targets(const bench_machine *machine, const bench_row *rows, uint32_t count);
-void report_restart(const bench_case *wanted, const parked_result *found);
+void report_restart(const bench_case *wanted, const parked_result *found, bool as_json);
 void report_json(const bench_machine *machine, const bench_row *rows, uint32_t count);
 
 #endif

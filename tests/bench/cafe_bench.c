@@ -379,7 +379,7 @@ static int restart(const options *opts) {
     fprintf(stderr, "cafe-bench: a restart: %s\n", found.failure);
     return 1;
   }
-  report_restart(&wanted, &found);
+  report_restart(&wanted, &found, opts->json);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Orders over HTTP, beside what the HTTP layer alone does, and beside reads of the dashboard at full speed.
 
-over_http.py BINARY [--seconds N] [--rounds N] [--connections N] [--dir PATH]
+over_http.py BINARY [--seconds N] [--rounds N] [--connections N] [--readers N] [--dir PATH]
 
 Needs wrk (apt-get install wrk). The process under test and the clients share the machine, so that only ratios taken within
 one run say something: each round measures all of them, one after the other, and the median of the rounds is told.
@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -63,6 +64,8 @@ def main():
     parser.add_argument("--readers", type=int, default=4)
     parser.add_argument("--dir", default=None)
     options = parser.parse_args()
+    if not shutil.which("wrk"):
+        sys.exit("over_http.py needs wrk: apt-get install wrk")
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
         script = os.path.join(folder, "order.lua")
         with open(script, "w", encoding="utf-8") as file:

@@ -195,10 +195,23 @@ void report_json(const bench_machine *machine, const bench_row *rows, uint32_t c
   printf("]}\n");
 }
 
-void report_restart(const bench_case *wanted, const parked_result *found) {
+void report_restart(const bench_case *wanted, const parked_result *found, bool as_json) {
+  bool is_killed = wanted->scenario == BENCH_KILLED;
+  if (as_json) {
+    printf("{\"scenario\":\"%s\",\"orders\":%llu,\"start_ms\":%.1f,\"first_read_ms\":%.1f,\"first_order_ms\":%.1f,",
+           is_killed ? "killed" : "parked", (unsigned long long)found->orders, found->start_ms, found->first_read_ms,
+           found->first_order_ms);
+    if (is_killed) {
+      printf("\"resumed_ms\":%.1f}\n", found->resumed_ms);
+    } else {
+      printf("\"idle_store_calls\":%llu,\"wakeups_per_s\":%.2f,\"idle_kib\":%llu}\n",
+             (unsigned long long)found->store_calls, found->wakeups_per_s, (unsigned long long)found->idle_kib);
+    }
+    return;
+  }
   printf("restart with %llu orders in flight: start %.1f ms, first order read %.1f ms, first order paid %.1f ms\n",
          (unsigned long long)found->orders, found->start_ms, found->first_read_ms, found->first_order_ms);
-  if (wanted->scenario == BENCH_KILLED) {
+  if (is_killed) {
     printf("all ended, each paid for and told of once: after %.1f s\n", found->resumed_ms / 1e3);
   } else {
     printf("at rest: %llu calls of the store, %.2f wake-ups/s, %llu KiB resident\n",

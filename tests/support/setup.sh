@@ -36,6 +36,7 @@ clang-format
 gcovr
 valgrind
 systemd
+wrk
 '
 case ${1-} in
 --tests) needs="$needs$needs_tests" ;;
