@@ -224,7 +224,7 @@ AFTER = query("after-position", {"type": "string"}, "a `Cafe-Position`: waits up
 LIMIT = query("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50})
 TEXT = {"type": "string", "maxLength": 64}
 POSITION = {"Cafe-Position": {"description": "for reading one's own write at the dashboard", "schema": {"type": "string"}}}
-ALWAYS = {400: ["malformed"], 405: ["method-not-allowed"], 413: ["too-large"], 503: ["not-ready", "overloaded"]}
+ALWAYS = {400: ["malformed"], 405: ["method-not-allowed"], 413: ["too-large"], 414: ["too-large"], 431: ["too-large"], 503: ["not-ready", "overloaded"]}
 
 
 def problems(codes):
