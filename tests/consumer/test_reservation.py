@@ -59,6 +59,9 @@ class Reservation(unittest.TestCase):
             sagas = run("sqlite3", "play/tables.db", "SELECT phase, count(*) FROM sagas GROUP BY phase")
             self.assertEqual(sagas.split(), [f"ended|{2 * count}", f"undone|{4 * count}"])
 
+    def test_an_answer_of_another_key_comes_back_whatever_crashes(self):
+        self.assertEqual(run(self.folder / "seats"), "each was told what the evening decided\n")
+
     def test_its_saga_is_printed_as_a_graph(self):
         graph = run(self.folder / "reservation", "--graph")
         self.assertTrue(graph.startswith('digraph "reservation" {'))
