@@ -77,7 +77,9 @@ CAFE_EXPORT cafe_verdict cafe_refuse(cafe_decision *decision, const char *reason
 CAFE_EXPORT cafe_verdict cafe_decision_fail(cafe_decision *decision, cafe_code code, const char *format, ...)
     CAFE_PRINTF(3, 4);
 
-/* One event that answers a pending command. Frozen. */
+/* One event that answers a pending command: any of the command's key, of whichever aggregate of the node, also one that
+ * its own decision emits. It is answered by the first unit that has such an event from its own on; where that unit has
+ * several, by the last of them, which is what the state after it rests on. Frozen. */
 typedef struct cafe_command_outcome {
   const cafe_schema *event;
   cafe_verdict verdict; /* CAFE_ACCEPTED, or CAFE_REFUSED with the event's name as reason and text */
@@ -123,7 +125,8 @@ typedef struct cafe_aggregate {
   const char *name;                  /* "order": the first half of the stream's name, unique in a node and kept for
                                         ever; letters, digits, '_', '-' and '.' */
   const cafe_schema *state;          /* zeroed is the state of a stream without events. It is never stored, so that its
-                                        numbers may be given anew; but it is checked as all schemas are */
+                                        numbers may be given anew; but it is checked as all schemas are. The struct
+                                        may have members that no field names, such as a list: evolve keeps it */
   const cafe_schema *const *events;  /* all it emits, ended by NULL */
   const cafe_command_type *commands; /* all it takes, ended by one without command */
 
@@ -132,7 +135,9 @@ typedef struct cafe_aggregate {
   cafe_verdict (*decide)(cafe_decision *out, const void *state, const cafe_command *command, void *user);
 
   /* REQUIRED. state becomes the state after event. Texts to keep are copied into the arena, which lives as long as the
-   * state. Returns CAFE_OK, or a cafe_code if it couldn't be done now; it can't refuse: what happened has happened. */
+   * state; the nodes of a list are taken from it (cafe_arena_alloc), and linked in state. What is unlinked is taken
+   * back when the key leaves memory. Returns CAFE_OK, or a cafe_code if it couldn't be done now; it can't refuse: what
+   * happened has happened. */
   int (*evolve)(void *state, const cafe_event *event, cafe_arena *arena, void *user);
 
   /* OPTIONAL. Names the tasks that this state wants. */

@@ -39,7 +39,8 @@ typedef struct cafe_service {
   const cafe_saga *const *sagas;
   const cafe_policy *const *policies;
   const cafe_view *const *views;
-  /* Aggregates of other services that this one's sagas command, or whose events its sagas, policies and views hear. */
+  /* Aggregates of other services that this one's sagas command, or whose events its sagas, policies and views hear. A
+   * node that hosts those services too starts without this list; one that doesn't, doesn't start. */
   const cafe_aggregate *const *remotes;
   const char *const *remote_services; /* where each of them lives, in the same order; REQUIRED with remotes */
 } cafe_service;

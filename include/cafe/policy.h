@@ -30,13 +30,17 @@ typedef enum cafe_policy_flag {
  * log, in a unit that also moves the subscription's checkpoint: once, whatever crashes.
  * In the unit it hears only what is committed while it is hosted; a subscription hears the log from its beginning. A
  * policy that is added to a log that it has to catch up with says other_key, and so is a subscription.
+ * A subscription takes the events of one key in their order. Between keys there is none: partitions go on beside each
+ * other, so what happened later under another key may have its effect before. Where that matters the command carries
+ * event->time_ms, and the asked aggregate sorts by it, ready for an earlier one that is still to come. position.n
+ * orders the events of one shard of one log; it is 0 in the event's own unit.
  * A command that is refused then is logged, and nothing else: policies ask for what an aggregate can always answer.
  */
 typedef struct cafe_policy {
   size_t size;                      /* CAFE_POLICY sets it */
   const char *name;                 /* names the subscription: unique in a node, kept for ever; letters, digits, '_',
                                        '-' and '.' */
-  const char *source;               /* the service whose events it reads */
+  const char *source;               /* the service whose events it reads; the one that it is a part of, too */
   const cafe_schema *const *events; /* at least one, each once, ended by NULL */
   bool other_key;                   /* react asks for keys other than the event's */
 

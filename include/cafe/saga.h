@@ -15,6 +15,11 @@ CAFE_BEGIN_DECLS
  * comes again changes nothing; where several count in one step, failing goes before turning, turning before completing.
  * Aggregates decide, a saga only asks: each action and compensation is a command that its aggregate answers by its own
  * state, however often it comes.
+ *
+ * What it asks for is of its own key, too, and anything else fails the unit. What another key has to decide is asked in
+ * four steps: the action is a command to the own key; its event is heard by a policy that says other_key, which asks
+ * the other key; the event of that one is heard by such a policy too, which asks the own key for the event that is the
+ * signal.
  */
 
 enum {
@@ -37,7 +42,8 @@ typedef enum cafe_step_undo {
   CAFE_UNDO_SIGNAL = 2        /* the signal that fails it says that it is undone, or never was done */
 } cafe_step_undo;
 
-/* Names commands by cafe_react, from what the saga remembers. Pure. user is the saga's, here and below. */
+/* Names commands by cafe_react, all to the saga's key, from what the saga remembers: the key too, which fold keeps.
+ * Pure. user is the saga's, here and below. */
 typedef void (*cafe_saga_ask)(cafe_reaction *out, const void *data, void *user);
 
 /* A moment at which something is asked for, while the step stands; it doesn't move the saga: the events that the

@@ -15,6 +15,13 @@ CAFE_BEGIN_DECLS
  * Every command, event, row and saga memory is a plain struct described once by a field table. From the table come its
  * msgpack form, its SQL columns, and, by the visitor, JSON and Python. The struct member must have the C type given.
  *
+ * A schema has one field at least, since there is no empty struct in C. A command or an event that says no more than
+ * its name has one that is never set, `bool unused`, which takes no room in what is stored; such messages may share the
+ * struct and its table, each with a schema of its own name.
+ *
+ * A struct may have members that no field names, but they are neither stored nor sent: only an aggregate's state, which
+ * is never stored, has use for them: a list, a struct within it (aggregate.h).
+ *
  * A struct may get more fields behind its end in a newer library, never in the padding there, which an older program
  * leaves as it was: whoever adds one to a struct of his own that ends in padding makes that a member first. So data is
  * handed in with its size (sizeof, by whoever knows the struct): what both sides know is copied, and what the library

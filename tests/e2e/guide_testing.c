@@ -166,6 +166,21 @@ static void test_bike(cafe_given *it) {
   cafe_given_starve(it);
 }
 
+/* Each command in each state. */
+static void test_every_answer(cafe_given *it) {
+  const cafe_fact *asked =
+      CAFE_FACTS(CAFE_FACT(lend_bike_type, lend_bike, cafe_text("kim"), 5),
+                 CAFE_FACT(record_lock_type, record_lock, true), CAFE_FACT(take_back_type, take_back, false));
+  const cafe_fact *kims = CAFE_FACTS(CAFE_FACT(bike_lent_type, bike_lent, cafe_text("kim"), 300000));
+  const cafe_fact *lees = CAFE_FACTS(CAFE_FACT(bike_lent_type, bike_lent, cafe_text("lee"), 300000),
+                                     CAFE_FACT(bike_unlocked_type, bike_unlocked, 1000));
+  const cafe_given_case cases[] = {{.name = "there", .given = NULL, .said = "BikeLent | - | -"},
+                                   {.name = "kim's", .given = kims, .said = "- | BikeUnlocked | BikeReturned"},
+                                   {.name = "lee's", .given = lees, .said = "!lent | - | BikeReturned"},
+                                   {.name = NULL}};
+  cafe_given_table(it, asked, cases);
+}
+
 /* The saga. */
 static void test_loan(cafe_given *it) {
   cafe_given_event(it, CAFE_DATA(bike_lent_type, bike_lent, .rider = cafe_text("kim"), .until_ms = 360000));
@@ -216,8 +231,10 @@ static void tell(const char *test, const char *why) {
 
 int main(void) {
   cafe_given *it = NULL;
-  if (cafe_given_aggregate(&it, &bike_aggregate, NULL, NULL) == CAFE_OK)
+  if (cafe_given_aggregate(&it, &bike_aggregate, NULL, NULL) == CAFE_OK) {
     test_bike(it);
+    test_every_answer(it);
+  }
   tell("a bike is one rider's", it ? cafe_given_why(it) : "it can't be tested");
   cafe_given_destroy(it);
   it = NULL;

@@ -62,7 +62,9 @@ typedef struct cafe_fact {
   {                                                                                                                    \
     CAFE_DATA(schema, struct_, __VA_ARGS__), 0, (id), 0, 0, { NULL, NULL }                                             \
   }
-/* A list of them, in this order. An empty list is NULL. */
+/* A list of them, in this order. An empty list is NULL. It is a compound literal: inside a function it lives as long as
+ * its block, and can't be the value of a static variable; outside it can, where all in it is constant: a text is
+ * {"kim", 3} then, since cafe_text is a call. */
 #define CAFE_FACTS(...)                                                                                                \
   (const cafe_fact[]) {                                                                                                \
     __VA_ARGS__, {                                                                                                     \
@@ -142,7 +144,8 @@ CAFE_EXPORT bool cafe_then_says(cafe_given *it, cafe_verdict verdict, const cafe
 /* It was refused for this reason, by exactly these events (mostly NULL). Since 0.1. */
 CAFE_EXPORT bool cafe_then_refuses(cafe_given *it, const char *reason, const cafe_fact *events);
 
-/* The aggregate's state, or what a saga remembers, is this. Since 0.1. */
+/* The aggregate's state, or what a saga remembers, is this. A member that no field names isn't compared: look at it by
+ * cafe_given_state. Since 0.1. */
 CAFE_EXPORT bool cafe_then_is(cafe_given *it, const void *data, size_t size);
 
 /* The state wants exactly these tasks, in this order. Since 0.1. */
@@ -179,7 +182,15 @@ CAFE_EXPORT const void *cafe_given_state(const cafe_given *it);
 CAFE_EXPORT const void *cafe_given_row(const cafe_given *it, uint64_t sub);
 
 /* A state, and what is said there to each command of a list, separated by " | ": "-" unchanged, "?" pending, "!reason"
- * refused, each with the names of its events behind it; an accepted one is its events alone. Frozen. */
+ * refused, each with the names of its events behind it; an accepted one is its events alone. Several names have a blank
+ * between. So for BookTable, which waits for its deposit, and FreeTable, which doesn't:
+ *
+ *   {.name = "free", .given = NULL, .said = "?TableAsked | -"},
+ *   {.name = "asked for", .given = asked, .said = "? | TableFreed DepositReturned"},
+ *   {.name = "taken", .given = taken, .said = "!taken | !guests-there GuestsWarned"},
+ *   {.name = NULL},
+ *
+ * Frozen. */
 typedef struct cafe_given_case {
   const char *name;
   const cafe_fact *given; /* NULL: nothing */
