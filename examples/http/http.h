@@ -17,7 +17,7 @@ typedef struct http_server http_server;
 
 typedef struct http_route {
   const char *method; /* GET serves HEAD too */
-  const char *path;   /* "/orders/{id}/cancel": {id} and {sub} are keys, 1 to 2^53 - 1, {name} is a word */
+  const char *path;   /* "/orders/{id}/cancel": {id} and {sub} are keys, 1 to 2^53 - 1, {view} is a name */
   void (*handle)(http_request *request);
   const void *argument; /* what tells this route from others of its handler */
 } http_route;
@@ -36,7 +36,7 @@ struct http_request {
   const char *path;
   uint64_t id;     /* {id} of the path */
   uint64_t sub;    /* {sub} of the path */
-  cafe_slice name; /* {name} of the path */
+  cafe_slice view; /* {view} of the path */
   cafe_slice body;
   cafe_arena *arena; /* lives as long as the request */
   cafe_slice trace;  /* traceparent, or empty */

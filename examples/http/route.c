@@ -39,8 +39,9 @@ static bool match(const char *pattern, const char *path, http_request *request) 
       }
       continue;
     }
-    bool is_read = pattern[1] == 'n' ? read_name(&request->name, &path)
-                                     : read_key(pattern[1] == 's' ? &request->sub : &request->id, &path);
+    uint64_t *key = strncmp(pattern, "{id}", 4) == 0 ? &request->id : &request->sub;
+    bool is_name = strncmp(pattern, "{view}", 6) == 0;
+    bool is_read = is_name ? read_name(&request->view, &path) : read_key(key, &path);
     if (!is_read) {
       return false;
     }
