@@ -57,6 +57,19 @@ class Guide(unittest.TestCase):
                 count += 1
         self.assertGreater(count, 40)
 
+    def test_the_library_is_installed_as_the_readme_says(self):
+        block = re.compile(r"^```(?:sh)?\n(apt-get install .*\ncmake .*\n)```$", re.MULTILINE)
+        (readme,) = block.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+        (guide,) = block.findall((GUIDE / "first-order.md").read_text(encoding="utf-8"))
+        self.assertEqual(guide, readme)
+        # Whatever the build asks for unless it is told not to.
+        build = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+        needs = re.findall(r"IMPORTED_TARGET (?:lib)?(\w+)", build) + re.findall(r"find_path\(\w+ (\w+)\.h REQUIRED", build)
+        self.assertGreater(len(needs), 4)
+        packages = [package for package in guide.split() if package.endswith("-dev")]
+        for need in needs:
+            self.assertTrue(any(need in package for package in packages), need)
+
     def test_what_it_points_to_is_there(self):
         for page in pages():
             self.assertNotIn("TODO", page.read_text(encoding="utf-8"))
