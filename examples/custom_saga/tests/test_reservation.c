@@ -173,7 +173,7 @@ static answer reserve(world *self, int64_t party_size) {
 static answer reserve_as(world *self, const char *request, int64_t party_size) {
   reserve_table table = table_for(self, party_size);
   cafe_client_key client_key = {.scope = cafe_text("reservations"), .key = cafe_text(request)};
-  cafe_submit submit = {.size = sizeof submit, .command = &reserve_table_type, .data = &table, .data_size = sizeof table};
+  cafe_submit submit = {sizeof submit, .command = &reserve_table_type, .data = &table, .data_size = sizeof table};
   submit.client_key = &client_key;
   submit.reply = reservation_reply;
   return submit_it(self, &submit);
