@@ -34,7 +34,7 @@ static option options[] = {
     CHANNEL_OPTIONS,
     {.name = "upkeep",
      .argument = "HOST:PORT",
-     .help = "for operators, who aren't asked who they are: backups, dead letters, and what is forgotten"},
+     .help = "for operators, who aren't asked who they are: backups, dead letters, views, and what is forgotten"},
     {.name = "restore", .argument = "BACKUP", .help = "makes the store of a backup, and ends"},
     {.name = NULL},
 };

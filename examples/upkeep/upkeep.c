@@ -273,6 +273,74 @@ static void drop(http_request *request) {
   }
 }
 
+/* ---- POST /upkeep/views/{view}/rebuild, verify ---- */
+
+static const cafe_view *view_of(const http_request *request) {
+  static const cafe_view *const known[] = {&cafe_orders_view, &cafe_payments_view, &cafe_fulfillments_view,
+                                           &cafe_notifications_view, &cafe_order_infos_view};
+  for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+    if (cafe_slice_equal(request->view, cafe_text(known[i]->name))) {
+      return known[i];
+    }
+  }
+  return NULL;
+}
+
+static void on_rebuilt(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  http_request *request = user;
+  if (err) {
+    fail(request, err);
+    return;
+  }
+  buffer *out = http_body(request);
+  json_open(out, NULL, '{');
+  json_integer(out, "events", (int64_t)report->events);
+  json_integer(out, "rows", (int64_t)report->rows);
+  json_close(out, '}');
+  http_send(request, 200);
+}
+
+static void on_verified(const cafe_err *err, const cafe_rebuild_report *report, void *user) {
+  http_request *request = user;
+  if (err) {
+    fail(request, err);
+    return;
+  }
+  buffer *out = http_body(request);
+  json_open(out, NULL, '{');
+  json_integer(out, "events", (int64_t)report->events);
+  json_integer(out, "rows", (int64_t)report->rows);
+  json_integer(out, "differing", (int64_t)report->differing);
+  json_integer(out, "missing", (int64_t)report->missing);
+  json_integer(out, "surplus", (int64_t)report->surplus);
+  if (report->first_key) {
+    json_integer(out, "firstKey", (int64_t)report->first_key);
+  } else {
+    json_string(out, "firstKey", NULL);
+  }
+  json_close(out, '}');
+  http_send(request, 200);
+}
+
+static void work_on_view(http_request *request,
+                         int (*begin)(cafe_op **, cafe_node *, const cafe_view *, cafe_rebuild_cb, void *, cafe_err *),
+                         cafe_rebuild_cb done) {
+  const cafe_view *view = view_of(request);
+  cafe_op *op;
+  cafe_err err = {0};
+  if (!view) {
+    http_problem(request, HTTP_NOT_FOUND, "There is no view %.*s", (int)request->view.size, request->view.data);
+  } else if (begin(&op, request->node, view, done, request, &err) != CAFE_OK) {
+    fail(request, &err);
+  } else {
+    http_await(request, op, HTTP_UNTIL_DRAIN);
+  }
+}
+
+static void rebuild_view(http_request *request) { work_on_view(request, cafe_node_rebuild, on_rebuilt); }
+
+static void verify_view(http_request *request) { work_on_view(request, cafe_node_verify, on_verified); }
+
 /* ---- POST /upkeep/forget ---- */
 
 typedef struct forget {
@@ -328,6 +396,8 @@ static const http_route routes[] = {
     {"GET", "/upkeep/letters/{id}-{sub}", resource_get, &letters},
     {"POST", "/upkeep/letters/{id}-{sub}/replay", replay, NULL},
     {"POST", "/upkeep/letters/{id}-{sub}/drop", drop, NULL},
+    {"POST", "/upkeep/views/{view}/rebuild", rebuild_view, NULL},
+    {"POST", "/upkeep/views/{view}/verify", verify_view, NULL},
     {"POST", "/upkeep/forget", forget_rows, NULL},
     {NULL, NULL, NULL, NULL},
 };

@@ -79,9 +79,10 @@ def requests(draw, path, described, letters):
     for parameter in described["parameters"]:
         if parameter["in"] == "path":
             # Some that are there, some that can't be.
-            known = st.integers(0, 12) if parameter["schema"]["type"] == "integer" else st.sampled_from(letters)
+            schema = parameter["schema"]
+            known = st.integers(0, 12) if schema["type"] == "integer" else st.sampled_from(schema.get("enum", letters))
             value = draw(known | st.just(2**53) | st.text(max_size=6).map(urllib.parse.quote))
-            path = path.replace("{id}", str(value) or "x")
+            path = path.replace(f"{{{parameter['name']}}}", str(value) or "x")
         elif draw(st.booleans()):
             value = draw(mixed(parameter["schema"]))
             if parameter["in"] == "query":

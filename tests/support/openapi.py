@@ -196,6 +196,9 @@ def schemas():
         },
         "DropReason": object_of({"reason": {"type": "string", "minLength": 1, "maxLength": 200}}),
         "Forget": object_of({"notificationsBefore": {"type": "string", "format": "date-time", "examples": ["2026-01-31T00:00:00Z"]}}),
+        "Rebuilt": object_of({"events": COUNT, "rows": COUNT}),
+        "Verified": object_of({"events": COUNT, "rows": COUNT, "differing": COUNT, "missing": COUNT, "surplus": COUNT,
+                               "firstKey": or_null(ID, True)}),
         "Forgotten": object_of({"notifications": COUNT}),
         "Live": object_of({"status": {"type": "string", "enum": ["live"]}}),
         "Ready": object_of({"status": {"type": "string", "enum": ["ready"]}, "degraded": {"type": "array", "items": {"type": "string"}}}),
@@ -216,6 +219,8 @@ def query(name, schema, text=""):
 
 
 PATH_ID = {"name": "id", "in": "path", "required": True, "schema": ID}
+PATH_VIEW = {"name": "view", "in": "path", "required": True,
+             "schema": {"type": "string", "enum": ["orders", "payments", "fulfillments", "notifications", "order_infos"]}}
 PATH_LETTER = {"name": "id", "in": "path", "required": True, "schema": LETTER_ID}
 KEY = header("Idempotency-Key", "1 to 255 visible ASCII characters: the same key and body give the same answer",
              {"type": "string", "pattern": "^[!-~]{1,255}$"})
@@ -340,6 +345,8 @@ def paths(everything):
             "/upkeep/letters/{id}": {"get": operation("A dead letter", {200: ("Letter", "as it is now")}, {404: ["not-found"]}, [PATH_LETTER])},
             "/upkeep/letters/{id}/replay": {"post": operation("Hands the record over once more, with other fields where a body names some", {200: ("LetterEnded", "it had its effect; what waits behind it goes on")}, letter_codes, [PATH_LETTER], "EventFields", True)},
             "/upkeep/letters/{id}/drop": {"post": operation("Gives the record up; the reason goes to the log", {200: ("LetterEnded", "what waits behind it goes on")}, letter_codes, [PATH_LETTER], "DropReason")},
+            "/upkeep/views/{view}/rebuild": {"post": operation("Makes a view's table anew, from the first event, while it serves", {200: ("Rebuilt", "it is in the old one's place")}, letter_codes, [PATH_VIEW])},
+            "/upkeep/views/{view}/verify": {"post": operation("Compares a view's table with one that is made anew, and changes nothing", {200: ("Verified", "what was found: rows that aren't what the events say, that should be there, that shouldn't")}, letter_codes, [PATH_VIEW])},
             "/upkeep/forget": {"post": operation("Deletes messages that were sent before that time", {200: ("Forgotten", "how many")}, {409: ["wrong-state"]}, body="Forget")},
         },
         "": {
