@@ -177,7 +177,7 @@ static void play(void) {
   show(key);
 
   printf("The guest cancels too late, and doesn't come:\n");
-  key = reserve(2, 2600, 0, 100, 1500);
+  key = reserve(2, 2600, 0, 100, 3000);
   answer(key, true);
   await(key, RESERVATION_FIXED, DEPOSIT_CHARGED);
   ask_simply(key, &cancel_reservation_type);

@@ -38,6 +38,8 @@ The guest cancels too late, and doesn't come:
 
 
 class Reservation(unittest.TestCase):
+    maxDiff = None
+
     @classmethod
     def setUpClass(cls):
         cls.folder = build(take("custom_saga"))
