@@ -33,6 +33,14 @@ int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event
                          (unsigned long long)event->key);
 }
 
+size_t view_text_bytes(const cafe_view *type, const void *row) {
+  size_t bytes = 0;
+  for (uint32_t i = 0; i < type->row->field_count; i++)
+    if (type->row->fields[i].type == CAFE_FIELD_TEXT || type->row->fields[i].type == CAFE_FIELD_BYTES)
+      bytes += cafe_schema_get(type->row, row, i).bytes.size;
+  return bytes;
+}
+
 int callback_gave_up(const command_type **type, const void **data, const cafe_node *node, const cafe_reaction *said,
                      uint64_t key, cafe_err *err) {
   const collected *asked = said->commands.first;

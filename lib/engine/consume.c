@@ -6,38 +6,20 @@
  * What is kept here: each event has its effect once. The effect and the checkpoint of the event's partition are one
  * unit, the checkpoint moves by compare-and-set from exactly where this node thinks it is, and the next event of the
  * partition waits for it. So a batch that comes twice finds its events done, and a crash anywhere resumes at the first
- * undone one. Events without effect move nothing; the watermark, written now and then, keeps a restart from reading
- * them all again.
+ * undone one (consume_place.c).
  *
  * A record that fails again and again for a reason of its own is parked: its letter and the checkpoint are one unit
  * (letter.c).
- * A source may be restored from a backup: then its log has another id and, behind the backup's end, other events. It
- * refuses whoever has gone beyond, for good: nothing is applied, nothing skipped, until somebody does what the refusal
- * says. Whoever hasn't goes on: all his checkpoints are moved to the new id in one unit, with a row that says which log
- * they are of, since those of the old id stay. That row is a checkpoint on this node's own log, where a subscription to
- * another one has none.
  *
  * A policy that asks for several keys writes the checkpoint with the last of them: the others may be asked again after
  * a crash, and aggregates answer by their state.
  */
 #include "engine/letter.h"
 
-#include "base/str.h"
-#include "engine/health.h"
-
-enum {
-  BATCH_EVENTS = 512,
-  AGAIN_US = 500000,      /* after a failure */
-  WATERMARK_EVENTS = 1000 /* a restart reads at most about so many events again */
-};
+enum { BATCH_EVENTS = 512 };
 
 static void take_events(struct consumer *consumer, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                         uint64_t head);
-
-uint64_t consumer_place(const struct consumer *consumer, uint32_t partition) {
-  uint64_t applied = consumer->applied[partition];
-  return applied > consumer->watermark ? applied : consumer->watermark;
-}
 
 uint64_t consumer_head(const struct consumer *consumer) {
   return consumer->is_local ? consumer->node->heads[consumer->shard] : consumer->head;
@@ -62,98 +44,7 @@ static bool is_held(const struct consumer *consumer) {
   return consumer->kind == CONSUME_VIEW && (view->is_held || view->is_outdated);
 }
 
-/* ---- where it stands ---- */
-
-typedef struct checkpoint_job {
-  storage_job job;
-  struct consumer *consumer; /* on the lane: only what never changes */
-  uint64_t log_id;
-  uint64_t pointer;
-  uint64_t watermark;
-  uint64_t applied[CAFE_PARTITIONS];
-} checkpoint_job;
-
-/* Which log they are of. */
-static int see_log(const cafe_checkpoint *checkpoint, void *user) {
-  checkpoint_job *job = user;
-  const struct consumer *consumer = job->consumer;
-  if (checkpoint->shard != consumer->shard || consumer->is_local)
-    return CAFE_OK;
-  if (checkpoint->log_id == consumer->node->log_id)
-    job->pointer = checkpoint->n;
-  else
-    job->log_id = checkpoint->log_id;
-  return CAFE_OK;
-}
-
-static int see_checkpoint(const cafe_checkpoint *checkpoint, void *user) {
-  checkpoint_job *job = user;
-  if (checkpoint->shard != job->consumer->shard || checkpoint->log_id != job->log_id)
-    return CAFE_OK;
-  if (checkpoint->partition < 0)
-    job->watermark = checkpoint->n;
-  else if (checkpoint->partition < (int32_t)CAFE_PARTITIONS)
-    job->applied[checkpoint->partition] = checkpoint->n;
-  return CAFE_OK;
-}
-
-static int run_checkpoints(storage_job *base, cafe_err *err) {
-  checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
-  cafe_store *store = base->node->store;
-  int code = store->ops->read_checkpoints(store, job->consumer->name, see_log, job, err);
-  if (job->pointer)
-    job->log_id = job->pointer;
-  return code ? code : store->ops->read_checkpoints(store, job->consumer->name, see_checkpoint, job, err);
-}
-
-/* Events behind the watermark may have had their effect, too: those of other partitions are behind. */
-static uint64_t furthest(const struct consumer *consumer) {
-  uint64_t most = consumer->watermark;
-  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
-    most = consumer->applied[p] > most ? consumer->applied[p] : most;
-  return most;
-}
-
-static void checkpoints_done(storage_job *base) {
-  checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
-  struct consumer *consumer = job->consumer;
-  consumer->is_reading = false;
-  if (base->code) {
-    consumer_failed(consumer, base->code, &base->err);
-  } else {
-    consumer->is_ready = true;
-    consumer->log_id = job->log_id;
-    consumer->pointer = job->pointer;
-    consumer->watermark = consumer->stored_watermark = job->watermark;
-    memcpy(consumer->applied, job->applied, sizeof consumer->applied);
-    memcpy(consumer->stored, job->applied, sizeof consumer->stored);
-    consumer->after = consumer->watermark;
-    consumer->link.after = consumer->after;
-    consumer->link.log_id = consumer->log_id;
-    consumer->link.seen = furthest(consumer);
-  }
-  node_free(base->node, job);
-}
-
-static void read_checkpoints(struct consumer *consumer) {
-  cafe_node *node = consumer->node;
-  checkpoint_job *job = node_alloc(node, sizeof *job);
-  if (!job) {
-    consumer->retry_at_us = node_now_us(node) + AGAIN_US;
-    return;
-  }
-  consumer->is_reading = true;
-  job->consumer = consumer;
-  job->log_id = consumer->is_local ? node->log_id : 0;
-  job->job.run = run_checkpoints;
-  job->job.done = checkpoints_done;
-  job->job.lane = CAFE_LANE_READ;
-  storage_submit(node, &job->job);
-}
-
 /* ---- where its events come from ---- */
-
-static void move_to(struct consumer *consumer, uint64_t log_id);
 
 static void link_events(cafe_link *link, const cafe_stored_event *events, uint32_t count, uint64_t scanned,
                         uint64_t head) {
@@ -163,7 +54,7 @@ static void link_events(cafe_link *link, const cafe_stored_event *events, uint32
     return; /* asked for again when it goes on */
   }
   if (consumer->log_id && link->log_id != consumer->log_id) {
-    move_to(consumer, link->log_id);
+    place_move(consumer, link->log_id);
     return;
   }
   if (consumer->has_batch || scanned <= consumer->after) {
@@ -240,7 +131,7 @@ static void want_more(struct consumer *consumer) {
   if (consumer->has_batch || consumer->is_reading || consumer->is_refused)
     return;
   if (!consumer->is_ready) {
-    read_checkpoints(consumer);
+    place_read(consumer);
   } else if (is_held(consumer)) {
     return;
   } else if (!consumer->is_local) {
@@ -251,7 +142,7 @@ static void want_more(struct consumer *consumer) {
     if (log_read(node, consumer->shard, consumer->after, BATCH_EVENTS, consumer->types, 0, local_events, consumer))
       return;
     consumer->is_reading = false;
-    consumer->retry_at_us = node_now_us(node) + AGAIN_US;
+    consumer->retry_at_us = node_now_us(node) + CONSUME_AGAIN_US;
   }
 }
 
@@ -361,7 +252,7 @@ void consumer_failed(struct consumer *consumer, int code, const cafe_err *err) {
     node_log(consumer->node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "the subscription %s to %s: %s", consumer->name,
              consumer->source, err->text);
   consumer->has_warned = consumer->has_warned || is_news;
-  begin_anew(consumer, AGAIN_US);
+  begin_anew(consumer, CONSUME_AGAIN_US);
 }
 
 void consumer_failed_by(struct consumer *consumer, const batch_event *record, int code, const cafe_err *err) {
@@ -370,7 +261,7 @@ void consumer_failed_by(struct consumer *consumer, const batch_event *record, in
   else if (consumer->letter)
     replay_failed(consumer, true, err);
   else
-    begin_anew(consumer, letter_try(consumer, record, err) ? AGAIN_US : 1);
+    begin_anew(consumer, letter_try(consumer, record, err) ? CONSUME_AGAIN_US : 1);
 }
 
 void consumer_end(struct consumer *consumer) {
@@ -449,15 +340,6 @@ void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n) {
     next_of(consumer, partition);
 }
 
-void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n) {
-  *out = (cafe_checkpoint){.subscription = consumer->name,
-                           .log_id = consumer->log_id,
-                           .shard = consumer->shard,
-                           .partition = (int32_t)partition,
-                           .expected = consumer->stored[partition],
-                           .n = n};
-}
-
 /* *begun tells whether it has one. */
 static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partition, const batch_event *taken,
                         cafe_err *err) {
@@ -530,161 +412,6 @@ void consumer_begin(struct consumer *consumer) {
     next_of(consumer, p);
 }
 
-/* ---- the watermark ---- */
-
-typedef struct mark_job {
-  storage_job job;
-  struct consumer *consumer;
-  cafe_checkpoint checkpoint;
-  cafe_unit unit;
-  cafe_unit *units[1];
-  cafe_batch batch;
-} mark_job;
-
-static int run_mark(storage_job *base, cafe_err *err) {
-  mark_job *job = CONTAINER(base, mark_job, job);
-  return base->node->store->ops->commit(base->node->store, &job->batch, err);
-}
-
-static void mark_done(storage_job *base) {
-  mark_job *job = CONTAINER(base, mark_job, job);
-  struct consumer *consumer = job->consumer;
-  consumer->is_marking = false;
-  health_written(base->node, base->code, &base->err);
-  bool is_done = base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE;
-  if (is_done)
-    consumer->stored_watermark = job->checkpoint.n;
-  else
-    consumer->mark_at_us = node_now_us(base->node) + AGAIN_US;
-  if (!is_done && base->code == CAFE_OK)
-    consumer->retry_at_us = consumer->mark_at_us; /* another node was first: read it */
-  node_arena_free(base->node, job->batch.arena);  /* the job lies in it */
-}
-
-/* Best effort: without it a restart reads more. So nothing is woken for it, and one that failed waits. */
-static void mark(struct consumer *consumer) {
-  cafe_node *node = consumer->node;
-  if (consumer->is_marking || consumer->watermark < consumer->stored_watermark + WATERMARK_EVENTS)
-    return;
-  if (node_now_us(node) < consumer->mark_at_us)
-    return;
-  cafe_arena *arena = node_arena(node);
-  mark_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
-  if (!job) {
-    node_arena_free(node, arena);
-    return;
-  }
-  job->consumer = consumer;
-  job->checkpoint.subscription = consumer->name;
-  job->checkpoint.log_id = consumer->log_id;
-  job->checkpoint.shard = consumer->shard;
-  job->checkpoint.partition = -1;
-  job->checkpoint.expected = consumer->stored_watermark;
-  job->checkpoint.n = consumer->watermark;
-  job->unit.size = sizeof job->unit;
-  job->unit.key = 1; /* any: a checkpoint lies in no partition */
-  job->unit.checkpoints = &job->checkpoint;
-  job->unit.checkpoint_count = 1;
-  job->units[0] = &job->unit;
-  job->batch.size = sizeof job->batch;
-  job->batch.units = job->units;
-  job->batch.unit_count = 1;
-  job->batch.arena = arena;
-  job->job.run = run_mark;
-  job->job.done = mark_done;
-  job->job.lane = CAFE_LANE_WRITE;
-  consumer->is_marking = true;
-  storage_submit(node, &job->job);
-}
-
-/* ---- a source that was restored ---- */
-
-enum { MOVED_MAX = CAFE_PARTITIONS + 2 };
-
-typedef struct move_job {
-  storage_job job;
-  struct consumer *consumer;
-  uint64_t log_id;
-  cafe_checkpoint checkpoints[MOVED_MAX];
-  cafe_unit unit;
-  cafe_unit *units[1];
-  cafe_batch batch;
-} move_job;
-
-static int run_move(storage_job *base, cafe_err *err) {
-  move_job *job = CONTAINER(base, move_job, job);
-  return base->node->store->ops->commit(base->node->store, &job->batch, err);
-}
-
-static void move_done(storage_job *base) {
-  move_job *job = CONTAINER(base, move_job, job);
-  struct consumer *consumer = job->consumer;
-  cafe_node *node = base->node;
-  cafe_err conflict;
-  int code = base->code;
-  consumer->is_moving = false;
-  if (!code && job->unit.result != CAFE_UNIT_DONE)
-    code = cafe_fail(&conflict, CAFE_CONFLICT, "its checkpoints had moved on");
-  if (code) {
-    consumer_failed(consumer, code, base->code ? &base->err : &conflict);
-  } else {
-    consumer->log_id = consumer->link.log_id = consumer->pointer = job->log_id;
-    memcpy(consumer->stored, consumer->applied, sizeof consumer->stored);
-    consumer->stored_watermark = consumer->watermark;
-    node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},
-             "the subscription %s to %s goes on from %llu: its log was restored from a backup", consumer->name,
-             consumer->source, (unsigned long long)consumer->after);
-    if (consumer->is_linked)
-      node->transport->ops->more(node->transport, &consumer->link);
-  }
-  node_arena_free(node, job->batch.arena); /* the job lies in it */
-}
-
-static void move_checkpoint(move_job *job, uint64_t log_id, int32_t partition, uint64_t expected, uint64_t n) {
-  if (n)
-    job->checkpoints[job->unit.checkpoint_count++] = (cafe_checkpoint){.subscription = job->consumer->name,
-                                                                       .log_id = log_id,
-                                                                       .shard = job->consumer->shard,
-                                                                       .partition = partition,
-                                                                       .expected = expected,
-                                                                       .n = n};
-}
-
-/* The log's first `after` events are those that were read under its old id. */
-static void move_to(struct consumer *consumer, uint64_t log_id) {
-  cafe_node *node = consumer->node;
-  cafe_err err;
-  if (consumer->has_batch || consumer->is_moving)
-    return;
-  cafe_arena *arena = node_arena(node);
-  move_job *job = arena && !consumer->is_marking ? cafe_arena_alloc(arena, sizeof *job) : NULL;
-  if (!job) {
-    node_arena_free(node, arena);
-    cafe_fail(&err, consumer->is_marking ? CAFE_CONFLICT : CAFE_NOMEM, "no memory to move its checkpoints");
-    consumer_failed(consumer, err.code, &err);
-    return;
-  }
-  job->consumer = consumer;
-  job->log_id = log_id;
-  for (uint32_t p = 0; p < CAFE_PARTITIONS; p++)
-    move_checkpoint(job, log_id, (int32_t)p, 0, consumer->applied[p]);
-  move_checkpoint(job, log_id, -1, 0, consumer->watermark);
-  move_checkpoint(job, node->log_id, -1, consumer->pointer, log_id);
-  job->unit.size = sizeof job->unit;
-  job->unit.key = 1; /* any: a checkpoint lies in no partition */
-  job->unit.checkpoints = job->checkpoints;
-  job->units[0] = &job->unit;
-  job->batch.size = sizeof job->batch;
-  job->batch.units = job->units;
-  job->batch.unit_count = 1;
-  job->batch.arena = arena;
-  job->job.run = run_move;
-  job->job.done = move_done;
-  job->job.lane = CAFE_LANE_WRITE;
-  consumer->is_moving = true;
-  storage_submit(node, &job->job);
-}
-
 /* ---- the turn's share, and the life of subscriptions ---- */
 
 static bool is_busy(const struct consumer *consumer) {
@@ -708,7 +435,7 @@ void consume_turn(cafe_node *node, int64_t now_us) {
     if (!consumer->retry_at_us)
       want_more(consumer);
     if (consumer->is_ready && !consumer->has_batch && !consumer->is_moving && !is_held(consumer))
-      mark(consumer);
+      place_mark(consumer);
   }
 }
 
@@ -749,179 +476,6 @@ void consume_release(cafe_node *node, uint32_t view, bool is_replaced) {
     consumer->is_linked = consumer->is_refused = consumer->is_ready = consumer->has_failed = false;
     project_forget(consumer);
   }
-}
-
-static bool is_hosted(const cafe_node *node, const char *service) {
-  for (uint32_t i = 0; i < node->registry.service_count; i++)
-    if (strcmp(node->registry.services[i]->name, service) == 0)
-      return true;
-  return false;
-}
-
-/* A node's services come and go, its log stays: a place in it must be found again whoever is hosted beside whom. No
- * service has that name. */
-static const char local_log[] = ".";
-
-static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
-                        uint32_t shard, const char **types, cafe_err *err) {
-  struct consumer *made = node_alloc(node, sizeof *made), *other;
-  if (!made)
-    goto no_memory;
-  LL_APPEND(node->consumers, made);
-  made->node = node;
-  made->kind = kind;
-  made->index = index;
-  made->source = source;
-  made->is_local = is_hosted(node, source);
-  made->shard = shard;
-  made->types = types;
-  made->arena = cafe_arena_create(&node->allocator);
-  made->name = arena_printf(node->registry_arena, "%s<%s", name, made->is_local ? local_log : source);
-  if (!made->arena || !made->name)
-    goto no_memory;
-  LL_FOREACH(node->consumers, other) {
-    if (other != made && other->shard == shard && strcmp(other->name, made->name) == 0)
-      return cafe_fail(err, CAFE_INVALID,
-                       "two of the policies, sagas and views are named %s and read %s: each would skip what the other "
-                       "has read",
-                       name, source);
-  }
-  return CAFE_OK;
-
-no_memory:
-  return cafe_fail(err, CAFE_NOMEM, "no memory for the subscription %s", name);
-}
-
-static int add_consumers(cafe_node *node, consumer_kind kind, uint32_t index, const char *name, const char *source,
-                         const char **types, cafe_err *err) {
-  uint32_t shards = is_hosted(node, source) ? node->shards : 1;
-  for (uint32_t shard = 0; shard < shards; shard++) {
-    int code = add_consumer(node, kind, index, name, source, shard, types, err);
-    if (code)
-      return code;
-  }
-  return CAFE_OK;
-}
-
-/* The names of the types, of one source where it is known whose they are. In the registry's arena. */
-static const char **type_names(cafe_node *node, const cafe_schema *const *types, const char *source) {
-  size_t count = 0;
-  while (types[count])
-    count++;
-  const char **names = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *names);
-  if (!names)
-    return NULL;
-  size_t used = 0;
-  for (size_t i = 0; i < count; i++) {
-    const event_type *known = registry_event_of(node, types[i]);
-    if (known && strcmp(node->registry.aggregates[known->aggregate].service, source) == 0)
-      names[used++] = types[i]->name;
-  }
-  return names;
-}
-
-static int start_policies(cafe_node *node, cafe_err *err) {
-  registry *known = &node->registry;
-  for (uint32_t i = 0; i < known->policy_count; i++) {
-    const cafe_policy *policy = known->policies[i];
-    if (is_hosted(node, policy->source) && !policy->other_key)
-      continue; /* inline */
-    const char **names = type_names(node, policy->events, policy->source);
-    if (!names)
-      return cafe_fail(err, CAFE_NOMEM, "no memory to start");
-    int code = add_consumers(node, CONSUME_POLICY, i, policy->name, policy->source, names, err);
-    if (code)
-      return code;
-  }
-  return CAFE_OK;
-}
-
-static bool is_first_version(const registry *known, uint32_t saga) {
-  for (uint32_t i = 0; i < saga; i++)
-    if (known->sagas[i].number == known->sagas[saga].number)
-      return false;
-  return true;
-}
-
-/* All that any version of the saga wants to hear, ended by NULL. */
-static const cafe_schema *const *signals_of_versions(cafe_node *node, uint32_t saga) {
-  const registry *known = &node->registry;
-  size_t count = 0;
-  for (uint32_t i = 0; i < known->saga_count; i++)
-    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++)
-      count++;
-  const cafe_schema **signals = cafe_arena_alloc(node->registry_arena, (count + 1) * sizeof *signals);
-  size_t used = 0;
-  for (uint32_t i = 0; signals && i < known->saga_count; i++) {
-    if (known->sagas[i].number != known->sagas[saga].number)
-      continue;
-    for (const cafe_schema *const *at = saga_plan_signals(known->sagas[i].plan); *at; at++)
-      signals[used++] = *at;
-  }
-  return signals;
-}
-
-static int start_sagas(cafe_node *node, cafe_err *err) {
-  registry *known = &node->registry;
-  for (uint32_t i = 0; i < known->saga_count; i++) {
-    if (!is_first_version(known, i))
-      continue;
-    const cafe_schema *const *signals = signals_of_versions(node, i);
-    if (!signals)
-      return cafe_fail(err, CAFE_NOMEM, "no memory to start");
-    for (uint32_t a = 0; a < known->aggregate_count; a++) {
-      const char *source = known->aggregates[a].service;
-      bool is_seen = is_hosted(node, source);
-      for (uint32_t b = 0; b < a && !is_seen; b++)
-        is_seen = strcmp(known->aggregates[b].service, source) == 0;
-      if (is_seen)
-        continue;
-      const char **names = type_names(node, signals, source);
-      if (!names)
-        return cafe_fail(err, CAFE_NOMEM, "no memory to start");
-      if (!names[0])
-        continue;
-      int code = add_consumers(node, CONSUME_SAGA, i, known->sagas[i].type->name, source, names, err);
-      if (code)
-        return code;
-    }
-  }
-  return CAFE_OK;
-}
-
-static int start_views(cafe_node *node, cafe_err *err) {
-  registry *known = &node->registry;
-  for (uint32_t i = 0; i < known->view_count; i++) {
-    const cafe_view *view = known->views[i].type;
-    if (view->is_inline)
-      continue;
-    for (const char *const *source = view->sources; *source; source++) {
-      bool is_seen = false; /* hosted services share one log: one subscription for all of them */
-      for (const char *const *before = view->sources; before < source; before++)
-        is_seen = is_seen || (is_hosted(node, *source) && is_hosted(node, *before));
-      if (is_seen)
-        continue;
-      const char **names =
-          is_hosted(node, *source) ? registry_local_types(node, view->events) : type_names(node, view->events, *source);
-      if (!names)
-        return cafe_fail(err, CAFE_NOMEM, "no memory to start");
-      int code = add_consumers(node, CONSUME_VIEW, i, view->name, *source, names, err);
-      if (code)
-        return code;
-    }
-  }
-  return CAFE_OK;
-}
-
-int consume_start(cafe_node *node, cafe_err *err) {
-  int code = letter_start(node, err);
-  if (!code)
-    code = start_policies(node, err);
-  if (!code)
-    code = start_sagas(node, err);
-  if (!code)
-    code = start_views(node, err);
-  return code;
 }
 
 void consume_close(cafe_node *node) {

@@ -83,6 +83,10 @@ struct consumer {
   struct consumer *next_waiting; /* for its turn there */
 };
 
+/* ---- consume.c: one subscription ---- */
+
+enum { CONSUME_AGAIN_US = 500000 }; /* after a failure */
+
 /* Steps of the batch in hand. */
 void consumer_begin(struct consumer *consumer);
 void consumer_end(struct consumer *consumer);
@@ -91,13 +95,24 @@ void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
 void consumer_failed_by(struct consumer *consumer, const batch_event *record, int code, const cafe_err *err);
 /* The partition's records up to n are done, durably: policies and sagas take the next one. */
 void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n);
-uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
 /* The last position of its log that is known. */
 uint64_t consumer_head(const struct consumer *consumer);
 /* Its log is at least so long. */
 void consumer_see_head(struct consumer *consumer, uint64_t head);
+/* ---- consume_place.c: where it stands ---- */
+
+/* The partition's events up to there are done. */
+uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
 /* The move of the partition's checkpoint to n. */
 void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n);
+/* Reads it from the store, or will try again. */
+void place_read(struct consumer *consumer);
+/* Stores the watermark, if it has gone far. */
+void place_mark(struct consumer *consumer);
+/* To a log whose first `after` events are those that were read under its old id. */
+void place_move(struct consumer *consumer, uint64_t log_id);
+
+/* ---- consume.c: all subscriptions of a view, or of the node ---- */
 
 /* Why the view can't go on with that log, or with one that it doesn't know; NULL: it can. */
 const cafe_err *consume_refusal(const cafe_node *node, uint32_t view, const cafe_position *position);
@@ -111,7 +126,8 @@ bool consume_is_quiet(const cafe_node *node, uint32_t view);
 /* They go on; is_replaced: from other places, in other rows. */
 void consume_release(cafe_node *node, uint32_t view, bool is_replaced);
 
-/* project.c: a view's batch. */
+/* ---- project.c: a view's batch ---- */
+
 void project_begin(struct consumer *consumer);
 /* It is over: another subscription of the view has its turn. */
 void project_end(struct consumer *consumer);

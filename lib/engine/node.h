@@ -22,10 +22,10 @@
  *   unit.c     decide, evolve, react: the act becomes a unit of work
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
  *
- * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c and consume.c
- * (subscriptions), letter.c and replay.c (their dead letters), rebuild.c (views made anew), read.c (lists), count.c
- * (counts), changes.c (a view's changes), key.c (clients' keys), backup.c and forget.c (upkeep), metrics.c and health.c
- * (what an operator sees), node.c (life cycle), registry.c (what is hosted).
+ * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c, subscribe.c
+ * and consume.c (subscriptions), letter.c and replay.c (their dead letters), rebuild.c (views made anew), read.c
+ * (lists), count.c (counts), changes.c (a view's changes), key.c (clients' keys), backup.c and forget.c (upkeep),
+ * metrics.c and health.c (what an operator sees), node.c (life cycle), registry.c (what is hosted).
  */
 
 struct subject;
@@ -317,6 +317,8 @@ int aggregate_evolve(const cafe_aggregate *type, void *state, const cafe_event *
 int view_sub(uint64_t *out, const cafe_view *type, const cafe_event *event, cafe_err *err);
 int view_fold(cafe_fold *out, const cafe_view *type, void *row, const cafe_event *event, cafe_arena *arena,
               cafe_err *err);
+/* What a fold has copied into its arena, at least. */
+size_t view_text_bytes(const cafe_view *type, const void *row);
 /* What a give_up said of this key: *type and *data are its one command's, NULL where it said none. What it failed with,
  * or CAFE_INVALID: several, or one to another key, or one that no aggregate of this node takes. */
 int callback_gave_up(const command_type **type, const void **data, const cafe_node *node, const cafe_reaction *said,
@@ -491,7 +493,7 @@ void request_serve(cafe_node *node, cafe_incoming *incoming);
 void request_forget(cafe_node *node, cafe_incoming *incoming);
 void request_close(cafe_node *node);
 
-/* ---- publish.c, consume.c ---- */
+/* ---- publish.c, subscribe.c, consume.c ---- */
 
 void publish_pull(cafe_node *node, cafe_pull *pull);
 void publish_forget(cafe_node *node, cafe_pull *pull);

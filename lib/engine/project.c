@@ -150,14 +150,6 @@ static void partition_finished(struct unit *unit, int code, const cafe_err *err)
   consumer_end(consumer);
 }
 
-static size_t bytes_of(const cafe_schema *type, const void *row) {
-  size_t bytes = 0;
-  for (uint32_t i = 0; i < type->field_count; i++)
-    if (type->fields[i].type == CAFE_FIELD_TEXT || type->fields[i].type == CAFE_FIELD_BYTES)
-      bytes += cafe_schema_get(type, row, i).bytes.size;
-  return bytes;
-}
-
 /* *count is how many rows are to be written, letters too; *n the last one's position. *at_fault: who fails. */
 static int fold_events(struct consumer *consumer, const batch_event *queue, view_row **dirty, uint32_t *count,
                        uint64_t *n, const batch_event **at_fault, cafe_err *err) {
@@ -179,7 +171,7 @@ static int fold_events(struct consumer *consumer, const batch_event *queue, view
     }
     if (!row)
       continue;
-    consumer->projection->text_bytes += bytes_of(view->row, row->row);
+    consumer->projection->text_bytes += view_text_bytes(view, row->row);
     if (fold == CAFE_FOLD_SKIP || row->is_dirty)
       continue;
     row->is_dirty = true;

@@ -175,14 +175,6 @@ no_memory:
 
 /* ---- a batch ---- */
 
-static size_t bytes_of(const cafe_schema *type, const void *row) {
-  size_t bytes = 0;
-  for (uint32_t i = 0; i < type->field_count; i++)
-    if (type->fields[i].type == CAFE_FIELD_TEXT || type->fields[i].type == CAFE_FIELD_BYTES)
-      bytes += cafe_schema_get(type, row, i).bytes.size;
-  return bytes;
-}
-
 static int fold_event_into(rebuild *self, shadow_row *row, const cafe_event *event, cafe_err *err) {
   const cafe_view *view = rebuild_view(self)->type;
   cafe_fold fold;
@@ -194,7 +186,7 @@ static int fold_event_into(rebuild *self, shadow_row *row, const cafe_event *eve
   }
   self->report.events++;
   self->node->stats.rebuild_events++;
-  self->text_bytes += bytes_of(view->row, row->row);
+  self->text_bytes += view_text_bytes(view, row->row);
   if (fold == CAFE_FOLD_SKIP)
     return CAFE_OK;
   row->is_shown = !view->is_inline || (fold == CAFE_FOLD_PUT && !forget_covers(view, row->row, self->forgotten_ms));
