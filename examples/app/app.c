@@ -74,10 +74,7 @@ static void judge_place(http_verdict *out, const cafe_outcome *outcome) {
       write_order(&out->body, outcome);
     }
   } else if (is_declined(outcome)) {
-    out->status = 402;
-    http_problem_open(&out->body, HTTP_PAYMENT_DECLINED, 402, cafe_text("There is no order; nothing was paid"));
-    json_integer(&out->body, "orderId", (int64_t)outcome->key);
-    json_close(&out->body, '}');
+    http_judge_problem(out, HTTP_PAYMENT_DECLINED, outcome, "There is no order; nothing was paid");
   } else {
     out->status = 503;
   }
@@ -106,9 +103,7 @@ static void answer_place(http_request *request, const cafe_outcome *outcome, htt
     }
     http_add_position(request, &outcome->position);
   }
-  *http_body(request) = verdict->body;
-  verdict->body = (buffer){0};
-  http_send(request, verdict->status);
+  http_send_verdict(request, verdict);
 }
 
 static const http_command place_command = {
@@ -144,24 +139,18 @@ static void place(http_request *request) {
 static void judge_cancel(http_verdict *out, const cafe_outcome *outcome) {
   if (outcome->verdict != CAFE_REFUSED) {
     out->status = 200;
-    return;
+  } else {
+    http_judge_problem(out, HTTP_CANCEL_REJECTED, outcome, "Preparation has started, or the store has ended the order");
   }
-  out->status = 409;
-  http_problem_open(&out->body, HTTP_CANCEL_REJECTED, 409,
-                    cafe_text("Preparation has started, or the store has ended the order"));
-  json_integer(&out->body, "orderId", (int64_t)outcome->key);
-  json_close(&out->body, '}');
 }
 
 static void answer_cancel(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
   (void)outcome;
   if (verdict->status == 200) {
     resource_as_of(request, &orders, 200, verdict->version);
-    return;
+  } else {
+    http_send_verdict(request, verdict);
   }
-  *http_body(request) = verdict->body;
-  verdict->body = (buffer){0};
-  http_send(request, verdict->status);
 }
 
 static unsigned canceled_or_not_yet(const void *row) {

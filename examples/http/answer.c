@@ -100,7 +100,7 @@ void http_send(http_request *request, unsigned status) {
   exchange_answered(self);
 }
 
-void http_problem_open(buffer *out, http_problem_name name, unsigned status, cafe_slice detail) {
+static void open_problem(buffer *out, http_problem_name name, unsigned status, cafe_slice detail) {
   json_open(out, NULL, '{');
   buffer_format(out, "\"type\":\"/problems/%s\"", problems[name].name);
   json_string(out, "title", problems[name].title);
@@ -110,9 +110,22 @@ void http_problem_open(buffer *out, http_problem_name name, unsigned status, caf
 
 void exchange_problem(exchange *self, unsigned status, http_problem_name name, const char *detail) {
   buffer_reset(&self->body);
-  http_problem_open(&self->body, name, status, cafe_text(detail));
+  open_problem(&self->body, name, status, cafe_text(detail));
   json_close(&self->body, '}');
   http_send(&self->request, status);
+}
+
+void http_judge_problem(http_verdict *out, http_problem_name name, const cafe_outcome *outcome, const char *detail) {
+  out->status = problems[name].status;
+  open_problem(&out->body, name, out->status, cafe_text(detail));
+  json_integer(&out->body, "orderId", (int64_t)outcome->key);
+  json_close(&out->body, '}');
+}
+
+void http_send_verdict(http_request *request, http_verdict *verdict) {
+  *http_body(request) = verdict->body;
+  verdict->body = (buffer){0};
+  http_send(request, verdict->status);
 }
 
 void http_problem(http_request *request, http_problem_name name, const char *format, ...) {
@@ -129,7 +142,7 @@ void http_wrong(http_request *request, const json_wrongs *wrongs) {
   char detail[80];
   (void)snprintf(detail, sizeof detail, wrongs->count == 1 ? "One field is wrong" : "%u fields are wrong",
                  wrongs->count);
-  http_problem_open(&self->body, HTTP_INVALID, 422, cafe_text(detail));
+  open_problem(&self->body, HTTP_INVALID, 422, cafe_text(detail));
   json_open(&self->body, "errors", '[');
   for (uint32_t i = 0; i < wrongs->count; i++) {
     json_open(&self->body, NULL, '{');

@@ -103,9 +103,6 @@ typedef enum http_problem_name {
   HTTP_OVERLOADED
 } http_problem_name;
 
-/* Writes one, up to its closing bracket, so that members can follow; then json_close. */
-void http_problem_open(buffer *out, http_problem_name name, unsigned status, cafe_slice detail);
-
 /* Answers with one. */
 void http_problem(http_request *request, http_problem_name name, const char *format, ...) CAFE_PRINTF(3, 4);
 /* Answers 422 with what is wrong. */
@@ -138,6 +135,11 @@ typedef struct http_command {
   /* OPTIONAL. There was no outcome by the deadline. */
   void (*late)(http_request *request);
 } http_command;
+
+/* For a judge: a problem that names the order. */
+void http_judge_problem(http_verdict *out, http_problem_name name, const cafe_outcome *outcome, const char *detail);
+/* For an answer: sends what the judge wrote. Takes the verdict's body. */
+void http_send_verdict(http_request *request, http_verdict *verdict);
 
 /* Submits a command for a request, under its Idempotency-Key where it has one. key 0: a new one. command BORROW: as
  * long as the request, and wrongs (what reading found wrong, or NULL) as well; data COPY. */

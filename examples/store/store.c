@@ -18,23 +18,18 @@ static const resource fulfillments = {
 static void judge(http_verdict *out, const cafe_outcome *outcome) {
   if (outcome->verdict != CAFE_REFUSED) {
     out->status = 200;
-    return;
+  } else {
+    http_judge_problem(out, HTTP_WRONG_STATE, outcome, outcome->text);
   }
-  out->status = 409;
-  http_problem_open(&out->body, HTTP_WRONG_STATE, 409, cafe_text(outcome->text));
-  json_integer(&out->body, "orderId", (int64_t)outcome->key);
-  json_close(&out->body, '}');
 }
 
 static void answer(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
   (void)outcome;
   if (verdict->status == 200) {
     resource_as_of(request, &fulfillments, 200, verdict->version);
-    return;
+  } else {
+    http_send_verdict(request, verdict);
   }
-  *http_body(request) = verdict->body;
-  verdict->body = (buffer){0};
-  http_send(request, verdict->status);
 }
 
 static const json_taken fields[] = {{"reason", "reason", false}, {NULL, NULL, false}};
