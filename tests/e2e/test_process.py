@@ -173,10 +173,11 @@ class Living(Case):
 
     def test_who_asks_for_the_end_again_at_every_moment_of_it_gets_it(self):
         for how in (signal.SIGTERM, signal.SIGINT) * 5:
-            with contextlib.suppress(ProcessLookupError):
-                while self.shop.process.poll() is None:
-                    for _ in range(100):
-                        os.kill(self.shop.process.pid, how)  # its number is its own until it is waited for
+            while self.shop.process.poll() is None:
+                for _ in range(100):
+                    os.kill(self.shop.process.pid, how)  # its number is its own until it is waited for
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.shop.process.wait(0.001)  # it has to come to its end between them
             self.assertEqual(self.shop.stop(), 0)
             self.shop.start()
 
