@@ -64,7 +64,7 @@ int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe
     return reply.size ? add_write(op, unit, CAFE_KEY_REPLY, reply, out, err) : CAFE_OK;
   if (reply.size)
     return add_write(op, unit, CAFE_KEY_BOTH, reply, out, err);
-  return outcome->verdict == CAFE_ACCEPTED ? key_claim(op, unit, out, err) : CAFE_OK;
+  return outcome->verdict == CAFE_ACCEPTED || outcome->event ? key_claim(op, unit, out, err) : CAFE_OK;
 }
 
 /* ---- blocks of new keys ---- */

@@ -91,8 +91,11 @@ static int queue_command(execution *x, const cafe_schema *schema, uint64_t key, 
     return cafe_fail(x->err, CAFE_INVALID, "nobody takes the command %s: host its aggregate, or list it as a remote",
                      schema->name);
   if (key != x->subject->key)
-    return cafe_fail(x->err, CAFE_INVALID, "%s is asked for key %llu in a unit of key %llu: mark the policy other_key",
-                     schema->name, (unsigned long long)key, (unsigned long long)x->subject->key);
+    return cafe_fail(
+        x->err, CAFE_INVALID,
+        "%s is asked for key %llu in a unit of key %llu: mark the policy other_key; a saga reaches other keys by "
+        "such a policy",
+        schema->name, (unsigned long long)key, (unsigned long long)x->subject->key);
   if (!x->node->registry.aggregates[command->aggregate].is_local)
     return queue_remote(x, schema, saga, ask);
   if (++x->commands > COMMANDS_MAX)

@@ -240,6 +240,31 @@ static void without_a_reply_a_key_never_begins_a_second_stream(void **state) {
   kit_close(&k);
 }
 
+/* A refusal that leaves events is a stream's beginning as any other. */
+static void a_key_names_the_stream_of_a_refusal_with_events(void **state) {
+  (void)state;
+  kit k;
+  add data = {1001, {NULL, 0}};
+  cafe_client_key named = {cafe_text("POST /boxes"), cafe_text("a"), cafe_text("body")};
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  submit.command = &add_type;
+  submit.data = &data;
+  submit.data_size = sizeof data;
+  submit.client_key = &named;
+  kit_open(&k, true);
+  for (int i = 0; i < 3; i++) {
+    call c;
+    assert_int_equal(kit_submit(&k, &c, &submit), CAFE_OK);
+    kit_run(&k, 50);
+    assert_int_equal(c.code, CAFE_OK);
+    assert_int_equal(c.verdict, CAFE_REFUSED);
+    assert_int_equal(c.key, 1);
+    if (i == 1)
+      kit_crash(&k);
+  }
+  kit_close(&k);
+}
+
 static void repeats_at_once_of_what_came_to_nothing_begin_one_thing_anew(void **state) {
   (void)state;
   kit k;
@@ -402,6 +427,7 @@ int main(void) {
       cmocka_unit_test(what_is_pending_is_joined_after_a_crash_too),
       cmocka_unit_test(what_came_to_nothing_begins_anew_under_the_same_key),
       cmocka_unit_test(without_a_reply_a_key_never_begins_a_second_stream),
+      cmocka_unit_test(a_key_names_the_stream_of_a_refusal_with_events),
       cmocka_unit_test(repeats_at_once_of_what_came_to_nothing_begin_one_thing_anew),
       cmocka_unit_test(a_final_refusal_is_kept),
       cmocka_unit_test(whoever_gives_up_and_repeats_has_one_effect),
