@@ -374,7 +374,7 @@ static int restart(const options *opts) {
   enum { IN_FLIGHT = 256, ORDERS = 100000 };
   static parked_result found;
   bench_case wanted = {opts->restart, BENCH_SQLITE,      IN_FLIGHT, opts->orders ? opts->orders : ORDERS,
-                       opts->dir,     .has_ledger = true};
+                       opts->dir,     .has_ledger = opts->restart == BENCH_KILLED};
   if (!run_restart(&found, &wanted)) {
     fprintf(stderr, "cafe-bench: a restart: %s\n", found.failure);
     return 1;
