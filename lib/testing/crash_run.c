@@ -78,6 +78,13 @@ static int open_store(crash_process *process, cafe_err *err) {
   return code;
 }
 
+/* The life is over, and with it what described the tables: a store that is read once more would look at them. */
+static void end_store(crash_process *process) {
+  if (process->run->scenario->open_store) {
+    close_store(process);
+  }
+}
+
 static int create_node(crash_process *process, bool *was_hosted, cafe_err *err) {
   cafe_crash *run = process->run;
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
@@ -149,9 +156,7 @@ static void start(crash_process *process) {
   cafe_faulty_store_count(process->store, &counts);
   run->is_hit = run->is_hit || process_was_hit(process);
   bool is_excused = process->heap.refused > refused || counts.faults || counts.is_dead;
-  if (run->scenario->open_store) {
-    close_store(process); /* it may not be open, and can't be read then */
-  }
+  end_store(process); /* it may not be open, and can't be read then */
   if (!is_excused || process->starts > STARTS_MAX) {
     cafe_crash_wrong(run, "node %u can't be started: %s", process->index,
                      err.code ? err.text : "host returned a failure without a text");
@@ -181,6 +186,7 @@ void process_kill(crash_process *process) {
   client_lost(process);
   process->node = NULL;
   tell_end(process, true);
+  end_store(process);
   process_heap_drop(&process->heap);
 }
 
@@ -219,6 +225,7 @@ void process_close(crash_process *process) {
   process->node = NULL;
   client_check_answered(process);
   tell_end(process, false);
+  end_store(process);
   check_heap(process);
 }
 
