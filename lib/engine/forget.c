@@ -147,6 +147,12 @@ bool forget_covers(const cafe_view *view, const void *row, int64_t before_ms) {
 
 typedef enum rows_step { READ_MARK = 1, WRITE_MARK = 2, READ_PAGE = 3, DELETE_PAGE = 4 } rows_step;
 
+/* A row as it was read, for the loop to judge: is_past is the definition's, and runs there only. */
+typedef struct rows_seen {
+  uint64_t key, sub, version;
+  void *data;
+} rows_seen;
+
 typedef struct rows_job {
   storage_job job;
   struct rows_job *next; /* in node->forgets */
@@ -161,8 +167,9 @@ typedef struct rows_job {
   mark_reading mark;
   cafe_checkpoint move;
   uint64_t after_key, after_sub;
-  uint32_t seen;  /* rows of the page */
-  uint32_t young; /* rows in a row, over pages, that weren't past */
+  rows_seen rows[PAGE_ROWS]; /* in `page` */
+  uint32_t seen;             /* of them */
+  uint32_t young;            /* rows in a row, over pages, that weren't past */
   cafe_row_write writes[PAGE_ROWS];
   uint32_t write_count;
   cafe_unit units[PAGE_ROWS];
@@ -187,14 +194,24 @@ static int see_row(const cafe_table *table, uint64_t key, uint64_t sub, uint64_t
                    void *user) {
   (void)table;
   rows_job *job = user;
+  const cafe_schema *type = job->view->type->row;
+  void *copy = cafe_arena_alloc(job->page, type->width);
+  if (!copy || cafe_schema_copy(copy, data, type, job->page))
+    return CAFE_NOMEM;
   job->after_key = key;
   job->after_sub = sub;
-  job->seen++;
-  bool is_past = forget_covers(job->view->type, data, job->before_ms);
-  job->young = is_past ? 0 : job->young + 1;
-  if (is_past)
-    see_past(job, key, sub, version);
+  job->rows[job->seen++] = (rows_seen){key, sub, version, copy};
   return CAFE_OK;
+}
+
+static void judge_page(rows_job *job) {
+  for (uint32_t i = 0; i < job->seen; i++) {
+    const rows_seen *row = &job->rows[i];
+    bool is_past = forget_covers(job->view->type, row->data, job->before_ms);
+    job->young = is_past ? 0 : job->young + 1;
+    if (is_past)
+      see_past(job, row->key, row->sub, row->version);
+  }
 }
 
 static void set_batch(rows_job *job, uint32_t count) {
@@ -314,6 +331,8 @@ void forget_turn(cafe_node *node) {
 static void rows_done(storage_job *base) {
   rows_job *job = CONTAINER(base, rows_job, job);
   cafe_node *node = base->node;
+  if (!base->code && job->step == READ_PAGE && job->op)
+    judge_page(job);
   if (!base->code && job->step == DELETE_PAGE)
     see_deleted(job);
   rows_step next = base->code || !job->op ? (rows_step)0 : next_step(job);

@@ -335,10 +335,10 @@ static const page_row *last_place(const struct comparison *self) {
 /* A key's rows may lie on two pages: what was judged once counts once. */
 static void compare_row(rebuild *self, uint64_t key, uint64_t sub, const void *wanted, const void *found) {
   const cafe_view *view = rebuild_view(self)->type;
-  bool are_same =
-      wanted && found ? are_equal(view->row, wanted, found) : !found && forget_covers(view, wanted, self->forgotten_ms);
+  if (!found && forget_covers(view, wanted, self->forgotten_ms))
+    return;
   self->report.rows++;
-  if (are_same)
+  if (wanted && found && are_equal(view->row, wanted, found))
     return;
   if (!is_inline(self))
     judge_row(self, key, sub, wanted, found);
