@@ -36,6 +36,13 @@ def soon(condition, what, timeout=SOON):
         time.sleep(0.01)
 
 
+def preloaded(library, folder):
+    """LD_PRELOAD for a library, also for one in a path with spaces, which would end its name."""
+    link = os.path.join(folder, os.path.basename(library))
+    os.symlink(library, link)
+    return link
+
+
 def free_base():
     """A port P with P+1 to P+6 free. Below the range from which the kernel takes ports of its own."""
     while True:

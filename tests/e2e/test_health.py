@@ -15,7 +15,7 @@ import time
 import unittest
 
 from prometheus import Metrics
-from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Case, Shop, binary, soon
+from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Case, Shop, binary, preloaded, soon
 
 BINARY = binary()
 BAD_DISK = os.path.abspath(sys.argv.pop(1))  # the library to preload
@@ -45,7 +45,7 @@ class BadDisk(Watched):
         self.shop = Shop(BINARY, self.folder.name, "--payment-deadline", "3s")
         self.addCleanup(self.shop.stop, signal.SIGKILL)
         self.fault = os.path.join(self.folder.name, "fault")
-        self.shop.environment = {"LD_PRELOAD": BAD_DISK, "BAD_DISK": self.fault, "BAD_DISK_FILES": "/shop.db",
+        self.shop.environment = {"LD_PRELOAD": preloaded(BAD_DISK, self.folder.name), "BAD_DISK": self.fault, "BAD_DISK_FILES": "/shop.db",
                                  "ASAN_OPTIONS": "verify_asan_link_order=0"}
         self.shop.start()
 

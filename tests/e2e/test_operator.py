@@ -11,7 +11,7 @@ import threading
 import unittest
 
 from prometheus import Metrics
-from shop import APP, CUSTOMER, DASHBOARD, SEED, UPKEEP, Case, Shop, binary, soon
+from shop import APP, CUSTOMER, DASHBOARD, SEED, UPKEEP, Case, Shop, binary, preloaded, soon
 
 BINARY = binary()
 GUEST = os.path.abspath(sys.argv.pop(1))  # guest_shop.c
@@ -188,7 +188,7 @@ class CopiedBadly(Operated):
     def setUp(self):
         super().setUp()
         self.shop.stop()
-        self.shop.environment = {"LD_PRELOAD": BAD_DISK, "BAD_DISK": self.path("fault"), "BAD_DISK_FILES": ".backup-",
+        self.shop.environment = {"LD_PRELOAD": preloaded(BAD_DISK, self.folder.name), "BAD_DISK": self.path("fault"), "BAD_DISK_FILES": ".backup-",
                                  "ASAN_OPTIONS": "verify_asan_link_order=0"}
         self.shop.start()
 
