@@ -18,6 +18,7 @@
 #include "cafe/order.h"
 #include "cafe/payment.h"
 #include "cafe/policy.h"
+#include "cafe/resilience.h"
 #include "cafe/saga.h"
 #include "cafe/schema.h"
 #include "cafe/shop.h"

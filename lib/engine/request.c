@@ -176,7 +176,7 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   out->request.size = sizeof out->request;
   out->request.key = ask->ask->command->key;
   out->request.service = node->registry.aggregates[command->aggregate].service;
-  out->request.deadline_us = node_after_us(node, timeout);
+  out->request.budget = (cafe_budget){.deadline_us = node_after_us(node, timeout), .retries = UINT32_MAX};
   out->request.done = request_done;
   int code = encode_request(out, ask, trace, &err);
   if (!code && cafe_arena_copy(&out->act.trace, arena, trace))
@@ -260,7 +260,7 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
     return code;
   if (wire.key == 0 || wire.key > CAFE_KEY_MAX)
     return cafe_fail(err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
-  int64_t left_us = incoming->deadline_us - node_now_us(node);
+  int64_t left_us = incoming->budget.deadline_us - node_now_us(node);
   if (left_us <= 0)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
   out->command = command->type->command;

@@ -78,7 +78,7 @@ void inproc_arrive_request(const packet *p) {
   }
   h->incoming.size = sizeof(h->incoming);
   h->incoming.body = (cafe_slice){h->body, p->body.size};
-  h->incoming.deadline_us = p->deadline_us;
+  h->incoming.budget = p->budget;
   h->incoming.answer = answer_request;
   h->incoming.transport_data[0] = h;
   to->server->ops->serve(to->server, &h->incoming);
@@ -112,7 +112,7 @@ int inproc_request(cafe_transport *self, cafe_request *request, cafe_err *err) {
   memcpy(p->bytes + request->body.size, request->service, name_size);
   p->body = (cafe_slice){p->bytes, request->body.size};
   p->service = p->bytes + request->body.size;
-  p->deadline_us = request->deadline_us;
+  p->budget = request->budget;
 
   c->number = p->number;
   c->port = own;
@@ -124,7 +124,7 @@ int inproc_request(cafe_transport *self, cafe_request *request, cafe_err *err) {
     goto fail;
   }
   DL_APPEND(own->calls, c);
-  if (hub->loop->ops->timer_start(hub->loop, &c->deadline, request->deadline_us, NULL) != CAFE_OK) {
+  if (hub->loop->ops->timer_start(hub->loop, &c->deadline, request->budget.deadline_us, NULL) != CAFE_OK) {
     inproc_packet_destroy(p);
     inproc_call_destroy(c);
     return inproc_no_memory(err);

@@ -88,7 +88,7 @@ typedef struct packet {
   bool was_delivered; /* BATCH: to the link; its twin may be too */
   struct packet *prev, *next;
 
-  int64_t deadline_us; /* REQUEST */
+  cafe_budget budget;  /* REQUEST */
   const char *service; /* REQUEST: behind the body */
   cafe_err err;        /* ANSWER, BATCH */
   cafe_slice body;     /* REQUEST, ANSWER: in bytes */

@@ -91,7 +91,7 @@ static void come_again(cafe_timer *timer) {
     forget(r);
     return;
   }
-  r->incoming.deadline_us = self->world->ops->now_us(self->world) + ANSWER_US;
+  r->incoming.budget.deadline_us = self->world->ops->now_us(self->world) + ANSWER_US;
   self->outer->ops->serve(self->outer, &r->incoming);
 }
 

@@ -170,7 +170,7 @@ static int transport_request(cafe_transport *self, cafe_request *request, cafe_e
   char subject[64];
   trace_text out = {"", 0};
   trace_request(&out, request->body);
-  trace_add(&out, ", deadline %lld", (long long)((request->deadline_us - of->trace->zero_us) / 1000));
+  trace_add(&out, ", deadline %lld", (long long)((request->budget.deadline_us - of->trace->zero_us) / 1000));
   snprintf(subject, sizeof(subject), "to %s", request->service);
   trace_line(of->trace, true, of->node, "request", subject, out.text);
   pending *p = keep(of, request);

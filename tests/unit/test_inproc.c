@@ -195,7 +195,7 @@ static int try_ask(question *self, node *from, const char *service, const char *
   memset(self, 0, sizeof(*self));
   self->request.service = service;
   self->request.body = cafe_text(body);
-  self->request.deadline_us = cafe_sim_now_us(loop) + timeout_ms * 1000;
+  self->request.budget.deadline_us = cafe_sim_now_us(loop) + timeout_ms * 1000;
   self->request.done = on_answer;
   self->request.user = self;
   return from->transport->ops->request(from->transport, &self->request, NULL);
@@ -351,7 +351,7 @@ static void the_deadline_ends_a_request_and_a_late_answer_changes_nothing(void *
   run_ms(49);
   assert_int_equal(q.answers, 0);
   assert_int_equal(pay.served, 1);
-  assert_int_equal(pay.unanswered->deadline_us, q.request.deadline_us);
+  assert_int_equal(pay.unanswered->budget.deadline_us, q.request.budget.deadline_us);
   run_ms(2);
   assert_int_equal(q.answers, 1);
   assert_int_equal(q.code, CAFE_TIMEOUT);

@@ -3,6 +3,7 @@
 #define CAFE_SYS_TRANSPORT_H
 
 #include "cafe/node.h"
+#include "cafe/resilience.h"
 #include "cafe/sys/store.h"
 
 CAFE_BEGIN_DECLS
@@ -10,22 +11,32 @@ CAFE_BEGIN_DECLS
 /*
  * The transport: two verbs between services. `subscribe` carries everything asynchronous, from the publisher's log;
  * `request` only what a caller waits for. Delivery is at least once, and in order within a source shard; effects are
- * once, because the subscriber's checkpoint commits with the effect. A peer that is down, slow, or talks nonsense costs
- * an error. All methods and callbacks: loop thread; no callback inside the method that asked for it.
+ * once, because the subscriber's checkpoint commits with the effect. All methods and callbacks: loop thread; no
+ * callback inside the method that asked for it. testing/transport_contract.h checks what is promised here.
+ *
+ * - A peer that is down, slow, or talks nonsense costs an error: never a crash, a stall, or memory that grows with what
+ *   it sends. What a transport keeps for a peer is bounded, whatever that peer does.
+ * - A request ends once. CAFE_UNAVAILABLE is said only where the peer's server was surely not asked; whatever may have
+ *   been asked, and isn't answered, is CAFE_TIMEOUT, at the deadline or as soon as it is known that no answer can come.
+ * - The budget travels: the server is given what is left of it, on its own clock, so that clocks needn't agree.
+ * - A server that is closed, or whose transport is, is told of nothing any more, and answers that come late go nowhere.
+ * - A subscription goes on by itself, with backoff and jitter, from link->after, until it is ended or refused: whatever
+ *   becomes of connections, peers and processes. Only then is on_lost told CAFE_INVALID.
+ * - Events come in the order of their positions, without gaps but for those that aren't wanted; a batch may come again
+ *   after a loss, never out of order. One batch at a time: the next comes after `more`, and what is fetched ahead is
+ *   bounded, so a slow subscriber costs its publisher nothing.
  *
  * Each struct begins with its size, set by whoever makes it; fields are added at the end. Zero is what was before there
  * was a field.
- *
- * Draft: completed with the first network transport. Not frozen yet.
  */
 
 /* One request. The caller's memory, in place until done. */
 typedef struct cafe_request {
   size_t size;
   const char *service;
-  uint64_t key;        /* of the stream that is asked: where a service lives on several nodes, one of them is meant */
-  cafe_slice body;     /* BORROW until done */
-  int64_t deadline_us; /* the loop's monotonic time */
+  uint64_t key;       /* of the stream that is asked: where a service lives on several nodes, one of them is meant */
+  cafe_slice body;    /* BORROW until done */
+  cafe_budget budget; /* on the loop's monotonic clock; it has a deadline */
 
   /* Exactly once. err NULL: body is the answer, BORROW until it returns. CAFE_UNAVAILABLE: surely not done.
    * CAFE_TIMEOUT: not known. */
@@ -37,10 +48,10 @@ typedef struct cafe_request {
 /* A request as the other side sees it. The transport's memory until it is answered. */
 typedef struct cafe_incoming {
   size_t size;
-  cafe_slice body; /* BORROW until answered */
-  cafe_slice peer; /* who asks, as the transport has made sure of (the subject of a certificate); empty: it hasn't.
-                      BORROW until answered */
-  int64_t deadline_us;
+  cafe_slice body;    /* BORROW until answered */
+  cafe_slice peer;    /* who asks, as the transport has made sure of (the subject of a certificate); empty: it hasn't.
+                         BORROW until answered */
+  cafe_budget budget; /* what is left of the caller's, on this loop's clock */
   /* Answers, exactly once; the bytes are copied. Loop thread, also inside serve. */
   void (*answer)(struct cafe_incoming *incoming, const cafe_err *err, cafe_slice body);
   void *transport_data[4];
