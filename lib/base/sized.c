@@ -41,6 +41,10 @@ FROZEN(cafe_timer, 48);
 FROZEN(cafe_job, 56);
 FROZEN(cafe_watch, 56);
 FROZEN(cafe_wake, 48);
+FROZEN(cafe_budget, 16);
+FROZEN(cafe_permit, 8);
+FROZEN(cafe_breaker, 208);
+FROZEN(cafe_limit, 56);
 
 /* Of what is given: its size, if it may be read. */
 static int check(size_t *size, size_t own_size, size_t min_size, const void *given, const char *what, const char *by,

@@ -9,7 +9,6 @@
  */
 #include "engine/node.h"
 #include "engine/timer.h"
-#include "resilience/retry.h"
 
 enum { WIRE_VERSION = 1, TIMEOUT_DEFAULT_MS = 5000 };
 
@@ -148,6 +147,16 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_slice tr
   return cafe_schema_encode(&out->request.body, out->arena, &wire_request_type, &wire, err);
 }
 
+/* The attempt's own time, and what is left of the step's. */
+static cafe_budget budget_of(const cafe_node *node, const saga_ask *ask) {
+  int64_t timeout_ms = ask->timeout_ms > 0 ? ask->timeout_ms : TIMEOUT_DEFAULT_MS;
+  cafe_budget own = {node_after_us(node, timeout_ms), UINT32_MAX, 0};
+  cafe_budget steps = CAFE_BUDGET_NONE;
+  if (ask->deadline_ms)
+    steps.deadline_us = node_after_us(node, ask->deadline_ms - node_utc_ms(node));
+  return cafe_budget_min(own, steps);
+}
+
 void request_send(struct subject *subject, const remote_ask *ask, cafe_slice trace) {
   cafe_node *node = subject->node;
   cafe_err err = {0};
@@ -171,12 +180,10 @@ void request_send(struct subject *subject, const remote_ask *ask, cafe_slice tra
   DL_APPEND(node->requests, out);
   subject->requests++;
   const command_type *command = registry_command(node, ask->ask->command->type);
-  int64_t timeout = ask->ask->timeout_ms > 0 ? ask->ask->timeout_ms : TIMEOUT_DEFAULT_MS;
-  timeout = retry_budget_ms(timeout, ask->ask->deadline_ms, node_utc_ms(node));
   out->request.size = sizeof out->request;
   out->request.key = ask->ask->command->key;
   out->request.service = node->registry.aggregates[command->aggregate].service;
-  out->request.budget = (cafe_budget){.deadline_us = node_after_us(node, timeout), .retries = UINT32_MAX};
+  out->request.budget = budget_of(node, ask->ask);
   out->request.done = request_done;
   int code = encode_request(out, ask, trace, &err);
   if (!code && cafe_arena_copy(&out->act.trace, arena, trace))

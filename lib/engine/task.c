@@ -12,7 +12,6 @@
  */
 #include "engine/node.h"
 #include "engine/timer.h"
-#include "resilience/retry.h"
 
 /* How long what couldn't be committed waits for its next try, and a task whose answer changed nothing for its next run.
  */
@@ -372,7 +371,7 @@ void task_settled(running_task *task, const struct unit *unit) {
     return;
   }
   /* The answer changed nothing, so the state wants the same again: not at once, or it would go in a circle. */
-  int64_t delay = retry_delay_ms(&task->worker->retry, task->task.attempt, node_random(node));
+  int64_t delay = cafe_retry_delay_ms(&task->worker->retry, task->task.attempt, node_random(node));
   write_attempt(task, task->task.attempt, node_utc_ms(node) + (delay > AGAIN_MS ? delay : AGAIN_MS), TASK_FAILING);
 }
 
@@ -448,7 +447,7 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
            public->id, public->aggregate, public->attempt, reason->text);
   if (retry->max_attempts && public->attempt >= retry->max_attempts && give_up(task, reason))
     return;
-  int64_t delay = retry_delay_ms(retry, public->attempt, node_random(node));
+  int64_t delay = cafe_retry_delay_ms(retry, public->attempt, node_random(node));
   if (delay <= reason->retry_after_ms)
     delay = (int64_t)reason->retry_after_ms + 1; /* the millisecond that it is now has begun already */
   write_attempt(task, public->attempt, node_utc_ms(node) + (delay > 0 ? delay : 1), TASK_FAILING);

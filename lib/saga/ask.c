@@ -13,7 +13,7 @@
  * A compensation has neither deadline nor last attempt: nobody waits for it, and giving up would leave something
  * behind.
  */
-#include "resilience/retry.h"
+#include "cafe/resilience.h"
 #include "saga/instance.h"
 
 enum { INITIAL_MS = 100, MAX_MS = 10 * 1000, TIMEOUT_MS = 5 * 1000 };
@@ -143,7 +143,7 @@ int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int failure) {
     p->flags |= PROGRESS_UNKNOWN;
   }
   if (cafe_code_is_retryable(failure) || failure == CAFE_CANCELED) {
-    int64_t due = in->now_ms + retry_delay_ms(&retry, attempt, in->random);
+    int64_t due = in->now_ms + cafe_retry_delay_ms(&retry, attempt, in->random);
     int64_t deadline = 0;
     int code = kind == SAGA_ASK_ACTION ? deadline_of(&deadline, in, index) : CAFE_OK;
     if (code) {

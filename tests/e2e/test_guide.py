@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The C in the guide to testing, put together in its order, is the program that is built and run."""
+"""The C in these pages of the guide, put together in its order, is the program that is built and run."""
 
 import os
 import re
@@ -13,13 +13,17 @@ def read(*path):
         return file.read()
 
 
+PAGES = {"testing.md": "guide_testing.c", "resilience.md": "guide_resilience.c"}
+
+
 class Guide(unittest.TestCase):
     def test_its_c_is_the_program(self):
-        blocks = re.findall(r"^```c\n(.*?)^```$", read("docs", "guide", "testing.md"), re.DOTALL | re.MULTILINE)
-        license_line, program = read("tests", "e2e", "guide_testing.c").split("\n", 1)
-        self.assertIn("SPDX", license_line)
-        self.assertTrue(blocks)
-        self.assertEqual("\n".join(blocks), program)
+        for page, source in PAGES.items():
+            blocks = re.findall(r"^```c\n(.*?)^```$", read("docs", "guide", page), re.DOTALL | re.MULTILINE)
+            license_line, program = read("tests", "e2e", source).split("\n", 1)
+            self.assertIn("SPDX", license_line)
+            self.assertTrue(blocks)
+            self.assertEqual("\n".join(blocks), program)
 
     def test_what_it_names_is_declared(self):
         headers = "".join(
@@ -28,13 +32,15 @@ class Guide(unittest.TestCase):
             for name in os.listdir(os.path.join(ROOT, "include", "cafe", folder))
             if name.endswith(".h")
         )
-        for name in re.findall(r"`((?:cafe|CAFE)_\w+)", read("docs", "guide", "testing.md")):
-            if name != "CAFE_CRASH":  # the environment's
-                self.assertRegex(headers, rf"\b{name}\b")
+        for page in PAGES:
+            for name in re.findall(r"`((?:cafe|CAFE)_\w+)", read("docs", "guide", page)):
+                if name != "CAFE_CRASH":  # the environment's
+                    self.assertRegex(headers, rf"\b{name}\b")
 
     def test_what_it_points_to_is_there(self):
-        for path in re.findall(r"\]\(([^)#]+)\)", read("docs", "guide", "testing.md")):
-            self.assertTrue(os.path.exists(os.path.join(ROOT, "docs", "guide", path)), path)
+        for page in PAGES:
+            for path in re.findall(r"\]\(([^)#]+)\)", read("docs", "guide", page)):
+                self.assertTrue(os.path.exists(os.path.join(ROOT, "docs", "guide", path)), path)
 
 
 if __name__ == "__main__":
