@@ -384,6 +384,52 @@ static void checkpoints_of_a_unit_move_together(store_check *check) {
   }
 }
 
+enum { CHAIN = 6 };
+
+/* Units of one batch whose checkpoints follow one another, each with an event of its own stream. */
+static void make_chain(store_check *check, check_unit *chain[CHAIN], uint64_t from) {
+  for (unsigned i = 0; i < CHAIN; i++) {
+    chain[i] = checkpoint_unit(check, "check-a", 9, 0, 7, from + i, from + i + 1);
+  }
+}
+
+static void expect_place(store_check *check, uint64_t n, uint64_t events) {
+  const check_found *found = check_checkpoints(check, "check-a");
+  CHECK(check, found->checkpoint_count == 1 && found->checkpoints[0].n == n, "the checkpoint isn't at %" PRIu64, n);
+  CHECK(check, check_log(check, 0, NULL, 100)->event_count == events, "there aren't %" PRIu64 " events", events);
+}
+
+/* Subscriptions have several events of a partition in one batch. What makes that safe: where one of them fails, none
+ * behind it is written, each for the same reason. */
+static void checkpoints_of_a_batch_are_a_chain(store_check *check) {
+  check_unit *chain[CHAIN];
+  check_begin(check);
+  make_chain(check, chain, 0);
+  const cafe_unit_result all_done[CHAIN] = {CAFE_UNIT_DONE, CAFE_UNIT_DONE, CAFE_UNIT_DONE,
+                                            CAFE_UNIT_DONE, CAFE_UNIT_DONE, CAFE_UNIT_DONE};
+  check_commit(check, chain, all_done, CHAIN);
+  uint64_t n = CHAIN, events = CHAIN;
+  expect_place(check, n, events);
+  for (unsigned broken = 0; broken < CHAIN; broken++) {
+    cafe_unit_result results[CHAIN];
+    make_chain(check, chain, n);
+    chain[broken]->events[0].version = 2; /* of a stream that has none */
+    for (unsigned i = 0; i < CHAIN; i++) {
+      results[i] = i < broken    ? CAFE_UNIT_DONE
+                   : i == broken ? CAFE_UNIT_STREAM_CONFLICT
+                                 : CAFE_UNIT_CHECKPOINT_CONFLICT;
+    }
+    check_commit(check, chain, results, CHAIN);
+    n += broken;
+    events += broken;
+    expect_place(check, n, events);
+  }
+  check_restart(check, CAFE_STORE_CLOSED, 0);
+  expect_place(check, n, events);
+  make_chain(check, chain, n);
+  check_commit(check, chain, all_done, CHAIN);
+}
+
 const store_check_entry store_checks_keys[] = {
     {"a_key_is_claimed_once", a_key_is_claimed_once, false, false},
     {"the_first_of_a_batch_wins_its_key", the_first_of_a_batch_wins_its_key, false, false},
@@ -397,5 +443,6 @@ const store_check_entry store_checks_keys[] = {
     {"a_checkpoint_moves_by_compare_and_set", a_checkpoint_moves_by_compare_and_set, false, false},
     {"checkpoints_are_kept_apart", checkpoints_are_kept_apart, false, false},
     {"checkpoints_of_a_unit_move_together", checkpoints_of_a_unit_move_together, false, false},
+    {"checkpoints_of_a_batch_are_a_chain", checkpoints_of_a_batch_are_a_chain, false, false},
     {NULL, NULL, false, false},
 };

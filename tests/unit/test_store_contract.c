@@ -32,6 +32,8 @@ typedef enum lie {
   EQUALITY_IS_AT_MOST,
   SECOND_KEY_DOES_NOT_COUNT,
   WATERMARKS_GET_LOST,
+  CHECKPOINTS_SEE_NOTHING_OF_THEIR_BATCH,
+  ONE_CHECKPOINT_OF_A_BATCH_COUNTS,
   NEW_LOG_ID_AT_EACH_START,
   MORE_SHARDS_AT_EACH_START,
   SINKS_ARE_NOT_HEARD,
@@ -61,6 +63,8 @@ static const char *const finders[LIES] = {
     [EQUALITY_IS_AT_MOST] = "rows_are_filtered_by_each_column",
     [SECOND_KEY_DOES_NOT_COUNT] = "rows_are_listed_in_pages_of_any_size",
     [WATERMARKS_GET_LOST] = "checkpoints_are_kept_apart",
+    [CHECKPOINTS_SEE_NOTHING_OF_THEIR_BATCH] = "checkpoints_of_a_batch_are_a_chain",
+    [ONE_CHECKPOINT_OF_A_BATCH_COUNTS] = "checkpoints_of_a_batch_are_a_chain",
     [NEW_LOG_ID_AT_EACH_START] = "the_log_id_is_of_the_store_and_stays",
     [MORE_SHARDS_AT_EACH_START] = "a_store_keeps_the_numbers_that_it_was_made_with",
     [SINKS_ARE_NOT_HEARD] = "a_sink_ends_its_read",
@@ -89,9 +93,27 @@ static int open_store(cafe_store *store, cafe_store_info *out, const cafe_store_
   return code;
 }
 
+/* sign 1: as the lie has it; -1: as they were. */
+static void bend_checkpoints(const liar *self, cafe_batch *batch, int sign) {
+  bool is_first = true;
+  for (uint32_t i = 0; i < batch->unit_count; i++) {
+    cafe_unit *unit = batch->units[i];
+    if (!unit->checkpoints || unit->checkpoints[0].partition < 0) {
+      continue;
+    }
+    if (!is_first && self->lie == CHECKPOINTS_SEE_NOTHING_OF_THEIR_BATCH) {
+      ((cafe_checkpoint *)unit->checkpoints)->expected += (uint64_t)sign;
+    } else if (!is_first && self->lie == ONE_CHECKPOINT_OF_A_BATCH_COUNTS) {
+      unit->checkpoint_count -= (uint32_t)sign;
+    }
+    is_first = false;
+  }
+}
+
 static int commit(cafe_store *store, cafe_batch *batch, cafe_err *err) {
   liar *self = self_of(store);
   cafe_slice keys[1024];
+  bend_checkpoints(self, batch, 1);
   for (uint32_t i = 0; i < batch->unit_count; i++) {
     cafe_key_write *key = (cafe_key_write *)batch->units[i]->client_key;
     if (key && self->lie == KEYS_END_AT_NUL) {
@@ -101,6 +123,7 @@ static int commit(cafe_store *store, cafe_batch *batch, cafe_err *err) {
     }
   }
   int code = self->inner->ops->commit(self->inner, batch, err);
+  bend_checkpoints(self, batch, -1);
   bool conflicts = false;
   for (uint32_t i = 0; i < batch->unit_count; i++) {
     cafe_unit *unit = batch->units[i];

@@ -14,7 +14,8 @@ CAFE_BEGIN_DECLS
  *  1. A unit is atomic. Its events and rows lie in one partition; a client's key, checkpoints and rows of a table that
  *     is CAFE_TABLE_ANYWHERE may ride in it.
  *  2. An event names its version, a row the version it replaces. A unit that finds another one there conflicts, alone:
- *     the other units of its batch are not touched by it. Units of a batch see the units before them.
+ *     the other units of its batch are not touched by it. Units of a batch see the units before them: versions and
+ *     checkpoints may follow one another, and where one conflicts, those that name what it would have left do too.
  *  3. Positions in a shard start at 1 and have no gaps; a reader sees a prefix of the log, whatever is being committed.
  *  4. log_id is random, made with the store, renewed by a restore; the store's own checkpoints on its log move along.
  *  5. When commit returns CAFE_OK, all units of the batch that say CAFE_UNIT_DONE survive kill -9 and power loss
