@@ -10,8 +10,8 @@
  * ends; what is lost of a subscription makes the link pull again after a while, from link->after: the subscriber moves
  * that with what it took over, so nothing is skipped, and what comes twice it knows by its checkpoint.
  *
- * If memory for a packet is refused, a request fails and a link stalls: it is tried again with whatever the hub does
- * next.
+ * If memory for a packet is refused, a request fails and a link pulls again after a while; if there is none for that
+ * either, it stalls until the hub does something next.
  */
 #include "cafe/transport/inproc.h"
 

@@ -15,35 +15,54 @@
 
 /* ---- at the subscriber ---- */
 
-void inproc_tie_pull(tie *t) {
+static int tie_send(tie *t) {
   cafe_inproc *hub = t->port->hub;
   packet *p = inproc_packet_create(hub, PACKET_PULL, t->port->number, t->number, 0);
   if (p) {
     p->pull_number = t->pulls + 1;
   }
-  t->is_pulling = true;
-  t->is_stalled = inproc_packet_send(p, inproc_find_service(hub, t->link->service)) != CAFE_OK;
-  if (t->is_stalled) {
-    hub->has_stalled = true;
-  } else {
+  int code = inproc_packet_send(p, inproc_find_service(hub, t->link->service));
+  if (code == CAFE_OK) {
+    t->is_pulling = true;
+    t->is_stalled = false;
     t->pulls++;
+  }
+  return code;
+}
+
+/* Jittered in full, as AWS's study advises (Brooker, "Exponential Backoff And Jitter", 2015). */
+static int tie_wait(tie *t) {
+  cafe_inproc *hub = t->port->hub;
+  int64_t most_us = t->failures < 7 ? (int64_t)RETRY_FIRST_US << t->failures : RETRY_LAST_US;
+  int64_t at_us =
+      hub->loop->ops->now_us(hub->loop) + inproc_draw(hub, 0, most_us < RETRY_LAST_US ? most_us : RETRY_LAST_US);
+  t->failures++;
+  t->is_pulling = true;
+  t->is_stalled = false;
+  return hub->loop->ops->timer_start(hub->loop, &t->retry, at_us, NULL);
+}
+
+/* There was memory neither for a pull nor for a timer. */
+static void tie_stall(tie *t) {
+  t->is_pulling = true;
+  t->is_stalled = true;
+  t->port->hub->has_stalled = true;
+}
+
+void inproc_tie_pull(tie *t) {
+  if (tie_send(t) != CAFE_OK && tie_wait(t) != CAFE_OK) {
+    tie_stall(t);
   }
 }
 
 static void tie_retry(cafe_timer *timer) { inproc_tie_pull(timer->user); }
 
-/* The outstanding pull came to nothing: another one after a while. Jittered in full, as AWS's study advises (Brooker,
- * "Exponential Backoff And Jitter", 2015). reason NULL: nobody need know. */
+/* The outstanding pull came to nothing: another one after a while. reason NULL: nobody need know. */
 static void tie_lose(tie *t, const cafe_err *reason) {
-  cafe_inproc *hub = t->port->hub;
-  int64_t most_us = t->failures < 7 ? (int64_t)RETRY_FIRST_US << t->failures : RETRY_LAST_US;
-  t->failures++;
   t->pulls++; /* what still comes for the one that is lost, comes for nobody */
-  int64_t at_us =
-      hub->loop->ops->now_us(hub->loop) + inproc_draw(hub, 0, most_us < RETRY_LAST_US ? most_us : RETRY_LAST_US);
-  t->is_pulling = true;
-  t->is_stalled = hub->loop->ops->timer_start(hub->loop, &t->retry, at_us, NULL) != CAFE_OK;
-  hub->has_stalled |= t->is_stalled;
+  if (tie_wait(t) != CAFE_OK && tie_send(t) != CAFE_OK) {
+    tie_stall(t);
+  }
   if (reason && !t->is_lost) {
     t->is_lost = true;
     t->link->on_lost(t->link, reason); /* last: it may unsubscribe */
@@ -254,8 +273,7 @@ int inproc_subscribe(cafe_transport *self, cafe_link *link, cafe_err *err) {
     return inproc_no_memory(err);
   }
   DL_APPEND(own->ties, t);
-  inproc_tie_pull(t);
-  if (t->is_stalled) {
+  if (tie_send(t) != CAFE_OK) {
     inproc_tie_destroy(t);
     return inproc_no_memory(err);
   }

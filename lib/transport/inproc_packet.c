@@ -100,6 +100,9 @@ void inproc_held_forget(held *h) {
 /* ---- arrivals ---- */
 
 static void arrive_forget(const packet *p) {
+  /* It may have overtaken what it is about. */
+  packet *late;
+  DL_FOREACH(p->hub->packets, late) { late->is_dropped |= late->kind == PACKET_REQUEST && late->number == p->number; }
   port *at;
   DL_FOREACH(p->hub->ports, at) {
     held *h, *next;
