@@ -11,7 +11,7 @@ import sys
 
 import check
 
-LIBRARIES = ("cafe", "cafe_uv", "cafe_sqlite", "cafe_channels", "cafe_testing")
+LIBRARIES = ("cafe", "cafe_uv", "cafe_sqlite", "cafe_tcp", "cafe_channels", "cafe_testing")
 HERE = pathlib.Path(__file__).resolve().parent
 # What the linker itself adds to a shared library on some systems.
 LINKER = {"_init", "_fini", "_edata", "_end", "__bss_start"}
