@@ -349,7 +349,7 @@ static int take_options(tcp *self, const cafe_tcp_options *options, cafe_err *er
   if (!self->services) {
     return tcp_no_memory(err);
   }
-  int code = options->tls ? tls_create(&self->tls, options->tls, err) : CAFE_OK;
+  int code = options->tls ? tls_create(&self->tls, options->tls, &self->allocator, err) : CAFE_OK;
   if (code == CAFE_OK) {
     code = take_peers(self, options, err);
   }

@@ -465,7 +465,9 @@ static void conn_shake(conn *c) {
   cafe_err err = {0};
   int code = tls_shake(c->tls, &err);
   if (code == CAFE_OK) {
-    tls_subject(c->peer, sizeof(c->peer), c->tls);
+    code = tls_subject(c->peer, sizeof(c->peer), c->tls, &err);
+  }
+  if (code == CAFE_OK) {
     conn_greet(c);
     c->has_pending = true;
     conn_touch(c);

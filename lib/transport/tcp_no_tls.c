@@ -2,8 +2,8 @@
 /* In the place of tcp_tls.c where the library was built without OpenSSL: no session ever comes to be. */
 #include "transport/tcp_tls.h"
 
-int tls_create(tls **out, const cafe_tcp_tls *options, cafe_err *err) {
-  (void)out, (void)options;
+int tls_create(tls **out, const cafe_tcp_tls *options, const cafe_allocator *allocator, cafe_err *err) {
+  (void)out, (void)options, (void)allocator;
   return cafe_fail(err, CAFE_UNSUPPORTED,
                    "tcp: this library was built without TLS: build it with CAFE_WITH_TLS, which needs OpenSSL");
 }
@@ -24,12 +24,14 @@ int tls_shake(tls_session *session, cafe_err *err) {
 }
 
 ptrdiff_t tls_receive(tls_session *session, char *to, size_t size, cafe_err *err) {
-  (void)session, (void)to, (void)size, (void)err;
+  (void)session, (void)to, (void)size;
+  (void)cafe_fail(err, CAFE_UNSUPPORTED, "there is no TLS");
   return IO_FAILED;
 }
 
 ptrdiff_t tls_send(tls_session *session, const char *from, size_t size, cafe_err *err) {
-  (void)session, (void)from, (void)size, (void)err;
+  (void)session, (void)from, (void)size;
+  (void)cafe_fail(err, CAFE_UNSUPPORTED, "there is no TLS");
   return IO_FAILED;
 }
 
@@ -38,9 +40,7 @@ bool tls_wants_write(const tls_session *session) {
   return false;
 }
 
-void tls_subject(char *out, size_t size, const tls_session *session) {
-  (void)session;
-  if (size > 0) {
-    out[0] = '\0';
-  }
+int tls_subject(char *out, size_t size, const tls_session *session, cafe_err *err) {
+  (void)out, (void)size, (void)session;
+  return cafe_fail(err, CAFE_UNSUPPORTED, "there is no TLS");
 }

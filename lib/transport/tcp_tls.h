@@ -13,8 +13,9 @@ typedef struct tls_session tls_session; /* of one of them */
 
 enum { IO_AGAIN = -1, IO_FAILED = -2 };
 
-/* OWN: tls_destroy. CAFE_INVALID: a file that can't be used; CAFE_UNSUPPORTED: there is no TLS in this library. */
-int tls_create(tls **out, const cafe_tcp_tls *options, cafe_err *err);
+/* OWN: tls_destroy. CAFE_INVALID: a file that can't be used; CAFE_UNSUPPORTED: there is no TLS in this library;
+ * CAFE_NOMEM. */
+int tls_create(tls **out, const cafe_tcp_tls *options, const cafe_allocator *allocator, cafe_err *err);
 void tls_destroy(tls *self);
 
 /* OWN: tls_close, before the descriptor is. host: whom the other side's certificate must name; NULL: the other side is
@@ -33,7 +34,8 @@ ptrdiff_t tls_send(tls_session *session, const char *from, size_t size, cafe_err
 /* Whether what was tried last goes on when the descriptor can be written. */
 bool tls_wants_write(const tls_session *session);
 
-/* The other side's subject (RFC 2253), with NUL, cut to size. After the handshake. */
-void tls_subject(char *out, size_t size, const tls_session *session);
+/* The other side's subject (RFC 2253), with NUL, after the handshake. CAFE_UNAVAILABLE: it is longer, and a part of it
+ * would be another's; CAFE_NOMEM. */
+int tls_subject(char *out, size_t size, const tls_session *session, cafe_err *err);
 
 #endif

@@ -18,6 +18,7 @@ THIRD_PARTIES = {
     "uv.h": ("lib/loop/", "include/cafe/loop/uv.h"),
     "sqlite3.h": ("lib/store/sqlite", "lib/testing/"),
     "curl/": ("lib/channel/",),
+    "openssl/": ("lib/transport/tcp_tls.c",),
     "msgpack.h": ("lib/base/", "lib/schema/", "lib/testing/"),
     "msgpack/": ("lib/base/", "lib/schema/", "lib/testing/"),
     "uthash.h": ("lib/",),

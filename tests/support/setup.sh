@@ -15,6 +15,7 @@ libuv1-dev
 libmsgpack-c-dev|libmsgpack-dev
 uthash-dev
 libsqlite3-dev
+libssl-dev
 libcurl4-openssl-dev|libcurl4-gnutls-dev
 libmicrohttpd-dev
 python3
