@@ -4,6 +4,7 @@
  * payment is a committed fact before it is told.
  */
 #include "app/app.h"
+#include "http/moment.h"
 #include "http/resource.h"
 
 #include <inttypes.h>
@@ -17,6 +18,12 @@ enum {
   CANCEL_WAIT_DEFAULT_S = 1,
   CANCEL_WAIT_MAX_S = 30
 };
+
+typedef struct app_config {
+  const char *currency;        /* where an order names none */
+  int64_t payment_deadline_ms; /* from a request to its answer */
+  int64_t accept_deadline_ms;
+} app_config;
 
 static const resource orders = {
     .view = &cafe_orders_view,
@@ -246,4 +253,39 @@ static const http_route routes[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-const http_service app_service = {"app", routes, &cafe_orders_view};
+static const http_service service = {"app", routes, &cafe_orders_view};
+
+/* ---- the part ---- */
+
+static app_config config;
+
+static int open_part(server_setup *setup, cafe_err *err) {
+  int decimals;
+  config.currency = option_value(setup->options, "currency");
+  setup->config = &config;
+  if (cafe_currency_decimals(&decimals, cafe_text(config.currency), NULL) != CAFE_OK) {
+    return cafe_fail(err, CAFE_INVALID, "--currency %s: a currency is an ISO 4217 code, such as KRW", config.currency);
+  }
+  int code = option_duration(&config.payment_deadline_ms, setup->options, "payment-deadline", err);
+  if (code == CAFE_OK) {
+    code = option_duration(&config.accept_deadline_ms, setup->options, "accept-deadline", err);
+  }
+  return code == CAFE_OK ? moment_set_zone(option_value(setup->options, "time-zone"), err) : code;
+}
+
+static const server_need needs[] = {
+    {"pay", "orders are paid there"},
+    {"store", "tickets are worked on there"},
+    {NULL, NULL},
+};
+
+static const option options[] = {
+    {.name = "payment-deadline", .argument = "DURATION", .fallback = "600ms", .help = "from an order to its answer"},
+    {.name = "accept-deadline", .argument = "DURATION", .fallback = "900s", .help = "for the store to accept a ticket"},
+    {.name = "currency", .argument = "CODE", .fallback = "KRW", .help = "where an order names none"},
+    {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},
+    {.name = NULL},
+};
+
+const server_part app_part = {
+    .service = &service, .hosted = CAFE_SHOP_APP, .needs = needs, .options = options, .open = open_part};

@@ -2,8 +2,8 @@
 #ifndef CUSTOMER_CUSTOMER_H
 #define CUSTOMER_CUSTOMER_H
 
-#include "http/http.h"
+#include "server/server.h"
 
-extern const http_service customer_service;
+extern const server_part customer_part;
 
 #endif

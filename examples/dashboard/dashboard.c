@@ -77,4 +77,13 @@ static const http_route routes[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-const http_service dashboard_service = {"dashboard", routes, &cafe_order_infos_view};
+static const http_service service = {"dashboard", routes, &cafe_order_infos_view};
+
+static const server_need needs[] = {
+    {"app", "its orders are shown"},
+    {"pay", "its payments are shown"},
+    {"store", "its tickets are shown"},
+    {NULL, NULL},
+};
+
+const server_part dashboard_part = {.service = &service, .hosted = CAFE_SHOP_DASHBOARD, .needs = needs};

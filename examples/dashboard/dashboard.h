@@ -2,8 +2,8 @@
 #ifndef DASHBOARD_DASHBOARD_H
 #define DASHBOARD_DASHBOARD_H
 
-#include "http/http.h"
+#include "server/server.h"
 
-extern const http_service dashboard_service;
+extern const server_part dashboard_part;
 
 #endif

@@ -54,9 +54,6 @@ typedef struct exchange {
   json_wrongs *wrongs;
 } exchange;
 
-/* Opens a socket. CAFE_INVALID, CAFE_DENIED (the address is in use). */
-int exchange_listen(int *out, const char *host, int port, cafe_err *err);
-
 /* Answers what the head shows to be wrong. */
 void exchange_check_head(exchange *self, const char *version, bool is_uri_too_long, bool is_uri_malformed);
 

@@ -10,13 +10,13 @@
 #include "cafe/store/memory.h"
 #include "cafe/store/sqlite.h"
 #include "http/log.h"
-#include "http/moment.h"
 
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum {
   UPKEEP_MIN_MS = 1000,
@@ -99,9 +99,6 @@ int host_open(host *self, const option *options, const char *name, int services,
     code = option_duration(&self->retention_ms, options, "idempotency-retention", err);
   }
   if (code == CAFE_OK) {
-    code = moment_set_zone(option_value(options, "time-zone"), err);
-  }
-  if (code == CAFE_OK) {
     code = read_limits(&self->limits, options, services, err);
   }
   if (code != CAFE_OK) {
@@ -116,24 +113,35 @@ int host_open(host *self, const option *options, const char *name, int services,
   if (code == CAFE_OK) {
     code = open_store(self, options, err);
   }
-  if (code == CAFE_OK) {
-    cafe_node_options node = CAFE_NODE_OPTIONS_INIT;
-    node.name = name;
-    node.loop = self->loop;
-    node.store = self->store;
-    node.log = self->log;
-    node.store_lost = on_store_lost;
-    node.store_lost_user = self;
-    code = cafe_node_create(&self->node, &node, err);
-  }
-  return code;
+  return code == CAFE_OK ? listen_inherit(&self->inherited, err) : code;
 }
 
-int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
-                cafe_err *err) {
+int host_make_node(host *self, cafe_transport *transport, cafe_err *err) {
+  cafe_node_options node = CAFE_NODE_OPTIONS_INIT;
+  node.name = self->name;
+  node.loop = self->loop;
+  node.store = self->store;
+  node.transport = transport;
+  node.log = self->log;
+  node.store_lost = on_store_lost;
+  node.store_lost_user = self;
+  return cafe_node_create(&self->node, &node, err);
+}
+
+int host_listen(host *self, const char *socket, const char *address, int port, const http_service *service,
+                const void *config, cafe_err *err) {
   assert(self->server_count < HOST_SERVERS_MAX);
-  int code = http_server_open(&self->servers[self->server_count], &self->uv, address, port, &self->limits, service,
-                              config, self->node, &self->log, err);
+  int fd = listen_take(&self->inherited, socket);
+  bool is_shared = fd >= 0;
+  int code = is_shared ? CAFE_OK : listen_open(&fd, address, port, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
+  code = http_server_open(&self->servers[self->server_count], &self->uv, fd, is_shared, &self->limits, service, config,
+                          self->node, &self->log, err);
+  if (code != CAFE_OK) {
+    (void)close(fd);
+  }
   self->server_count += code == CAFE_OK;
   return code;
 }

@@ -3,6 +3,7 @@
 #define HTTP_HOST_H
 
 #include "http/http.h"
+#include "http/listen.h"
 #include "http/notify.h"
 #include "http/options.h"
 
@@ -20,6 +21,7 @@ typedef struct host {
   int server_count;
   int undrained;
   http_limits limits; /* of each server */
+  listen_inherited inherited;
   uv_signal_t term;
   uv_signal_t interrupt;
   uv_timer_t patience; /* of the drain */
@@ -36,9 +38,9 @@ typedef struct host {
 } host;
 
 /* What host_open reads of a table. */
-#define HOST_OPTIONS(listen_, listen_help, store_)                                                                     \
-  {.name = "listen", .argument = "HOST:PORT", .fallback = (listen_), .help = (listen_help)},                           \
-      {.name = "store", .argument = "URL", .fallback = (store_), .help = "sqlite:FILE, or memory:"},                   \
+#define HOST_OPTIONS                                                                                                   \
+  {.name = "listen", .argument = "HOST:PORT", .help = "where customers, or their gateway, connect"},                   \
+      {.name = "store", .argument = "URL", .help = "sqlite:FILE, or memory:"},                                         \
       {.name = "drain-timeout",                                                                                        \
        .argument = "DURATION",                                                                                         \
        .fallback = "30s",                                                                                              \
@@ -50,7 +52,6 @@ typedef struct host {
       {.name = "connections-per-address",                                                                              \
        .argument = "NUMBER",                                                                                           \
        .help = "at once, of one client; 0: as many as there are (five sixths of those)"},                              \
-      {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},      \
       {.name = "log-level", .argument = "LEVEL", .fallback = "info", .help = "error, warn, info or debug"}, {          \
     .name = "log-format", .argument = "FORMAT", .fallback = "text", .help = "text or json: an object a line"           \
   }
@@ -58,13 +59,17 @@ typedef struct host {
 /* The SQLite file that --store names; NULL: it is memory:. BORROW: the option's. CAFE_INVALID. */
 int host_store_file(const char **out, const option *options, cafe_err *err);
 
-/* Makes the loop, the store and the node, which isn't started yet. OWN: host_close, whatever this returns. self stays
- * where it is until the process is gone: signals find it to the end. */
+/* Makes the loop and the store, and finds the sockets that a supervisor has handed over. OWN: host_close, whatever this
+ * returns. self stays where it is until the process is gone: signals find it to the end. */
 int host_open(host *self, const option *options, const char *name, int services, cafe_err *err);
 
-/* Listens for a service. Nobody is answered before host_run. */
-int host_listen(host *self, const char *address, int port, const http_service *service, const void *config,
-                cafe_err *err);
+/* Makes the node, which isn't started yet. transport BORROW: until host_close_node; NULL: it has no peers. */
+int host_make_node(host *self, cafe_transport *transport, cafe_err *err);
+
+/* Listens for a service: at the supervisor's socket of that name, else at the address. Nobody is answered before
+ * host_run. */
+int host_listen(host *self, const char *socket, const char *address, int port, const http_service *service,
+                const void *config, cafe_err *err);
 
 /* The node is started. Serves until SIGTERM or SIGINT; then drains. */
 int host_run(host *self, cafe_err *err);

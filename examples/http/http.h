@@ -153,13 +153,14 @@ typedef struct http_limits {
   uint32_t per_address; /* of one client's address; 0: no other limit */
 } http_limits;
 
-/* Opens HOST:PORT. CAFE_INVALID, CAFE_DENIED (the address is in use), CAFE_NOMEM. OWN: http_server_close. */
-int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, const http_limits *limits,
+/* Serves at a listening socket: TAKE. CAFE_UNAVAILABLE, CAFE_NOMEM. OWN: http_server_close. */
+int http_server_open(http_server **out, uv_loop_t *loop, int listener, bool is_shared, const http_limits *limits,
                      const http_service *service, const void *config, cafe_node *node, const cafe_log *log,
                      cafe_err *err);
 /* From now on requests are read. */
 void http_server_start(http_server *server);
-/* Accepts what is connected, closes the listener, lets the requests in flight be answered, then calls done. */
+/* Accepts what is connected (a shared listener's is the next process's), closes the listener, lets the requests in flight
+ * be answered, then calls done. */
 void http_server_drain(http_server *server, void (*done)(void *user), void *user);
 /* Closes all connections. No request may be unanswered. The memory is freed by the loop's next turns. */
 void http_server_close(http_server *server);

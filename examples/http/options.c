@@ -11,6 +11,8 @@
 #include <stdlib.h>
 
 enum { DURATION_MAX_MS = 86400000, NUMBER_MAX = 1000000 };
+#define ON  "1"
+#define OFF "0"
 
 const option *option_find(const option *table, const char *name) {
   for (; table->name; table++) {
@@ -37,7 +39,7 @@ static void print_help(const option *table, const char *program, const char *sum
   printf("%s [OPTION...]\n%s\n\n", program, summary);
   for (; table->name; table++) {
     char flag[64];
-    (void)snprintf(flag, sizeof flag, "--%s %s", table->name, table->argument);
+    (void)snprintf(flag, sizeof flag, "--%s %s", table->name, table->argument ? table->argument : "");
     printf("  %-34s %s", flag, table->help);
     printf(table->fallback ? " (%s)\n" : "\n", table->fallback);
   }
@@ -105,6 +107,9 @@ static int read_flags(option *table, int argc, char **argv, const char *summary,
     if (!found) {
       return cafe_fail(err, CAFE_INVALID, "unknown option %s; --help names them", argv[i]);
     }
+    if (!value && !found->argument) {
+      value = ON;
+    }
     if (!value && i + 1 == argc) {
       return cafe_fail(err, CAFE_INVALID, "--%s needs a value", found->name);
     }
@@ -159,33 +164,16 @@ int option_number(uint32_t *out, const option *table, const char *name, cafe_err
   return CAFE_OK;
 }
 
-static bool is_peer(const char *text) {
-  static const char *const names[] = {"app", "pay", "store", "customer", "dashboard"};
-  const char *url = strchr(text, '=');
-  const char *port = strrchr(text, ':');
-  bool is_known = false;
-  for (size_t i = 0; url && i < sizeof names / sizeof names[0]; i++) {
-    is_known = is_known || cafe_slice_equal((cafe_slice){text, (size_t)(url - text)}, cafe_text(names[i]));
-  }
-  return is_known && strncmp(url, "=tcp://", 7) == 0 && port > url + 7 && port[1] &&
-         strspn(port + 1, "0123456789") == strlen(port + 1) && strtoul(port + 1, NULL, 10) <= 65535;
-}
-
-int option_peers(const option *table, const char *name, cafe_err *err) {
-  const option *peers = option_find(table, name);
-  for (uint32_t i = 0; i < peers->count; i++) {
-    if (!is_peer(peers->values[i])) {
-      return cafe_fail(err, CAFE_INVALID,
-                       "--%s %s: a peer is NAME=tcp://HOST:PORT, NAME is app, pay, store, customer or dashboard", name,
-                       peers->values[i]);
-    }
-  }
-  return CAFE_OK;
-}
-
-int option_address(char *host, size_t host_size, int *port, const option *table, const char *name, int max,
-                   cafe_err *err) {
+int option_switch(bool *out, const option *table, const char *name, cafe_err *err) {
   const char *text = option_value(table, name);
+  *out = text && strcmp(text, ON) == 0;
+  return !text || *out || strcmp(text, OFF) == 0
+             ? CAFE_OK
+             : cafe_fail(err, CAFE_INVALID, "--%s=%s: it has no value, or is 1 or 0", name, text);
+}
+
+/* HOST:PORT. host is the caller's. */
+static bool read_address(char *host, size_t host_size, int *port, const char *text, int max) {
   const char *colon = strrchr(text, ':');
   const char *start = text;
   const char *end = colon;
@@ -199,12 +187,74 @@ int option_address(char *host, size_t host_size, int *port, const option *table,
     number = number * 10 + (*at - '0');
   }
   if (!colon || *at || at == colon + 1 || number > max || end == start || (size_t)(end - start) >= host_size) {
-    return cafe_fail(err, CAFE_INVALID, "--%s %s: an address is HOST:PORT, the port at most %d", name, text, max);
+    return false;
   }
   memcpy(host, start, (size_t)(end - start));
   host[end - start] = '\0';
   *port = number;
+  return true;
+}
+
+int option_address(char *host, size_t host_size, int *port, const option *table, const char *name, int max,
+                   cafe_err *err) {
+  const char *text = option_value(table, name);
+  return read_address(host, host_size, port, text, max)
+             ? CAFE_OK
+             : cafe_fail(err, CAFE_INVALID, "--%s %s: an address is HOST:PORT, the port at most %d", name, text, max);
+}
+
+static const char tcp[] = "tcp://";
+
+int option_node(char *host, size_t host_size, int *port, const option *table, const char *name, cafe_err *err) {
+  const char *text = option_value(table, name);
+  bool is_good =
+      strncmp(text, tcp, strlen(tcp)) == 0 && read_address(host, host_size, port, text + strlen(tcp), OPTION_PORT_MAX);
+  return is_good ? CAFE_OK : cafe_fail(err, CAFE_INVALID, "--%s %s: a node's address is tcp://HOST:PORT", name, text);
+}
+
+/* Where its address begins; NULL: it is no peer. */
+static const char *peer_address(const char *text) {
+  static const char *const names[] = {"app", "pay", "store", "customer", "dashboard"};
+  const char *url = strchr(text, '=');
+  char host[256];
+  int port;
+  bool is_known = false;
+  for (size_t i = 0; url && i < sizeof names / sizeof names[0]; i++) {
+    is_known = is_known || cafe_slice_equal((cafe_slice){text, (size_t)(url - text)}, cafe_text(names[i]));
+  }
+  bool is_good = is_known && strncmp(url + 1, tcp, strlen(tcp)) == 0 &&
+                 read_address(host, sizeof host, &port, url + 1 + strlen(tcp), OPTION_PORT_MAX) && port > 0;
+  return is_good ? url + 1 + strlen(tcp) : NULL;
+}
+
+int option_peers(const option *table, const char *name, cafe_err *err) {
+  const option *peers = option_find(table, name);
+  for (uint32_t i = 0; i < peers->count; i++) {
+    const char *text = peers->values[i];
+    if (!peer_address(text)) {
+      return cafe_fail(err, CAFE_INVALID,
+                       "--%s %s: a peer is NAME=tcp://HOST:PORT, NAME is app, pay, store, customer or dashboard", name,
+                       text);
+    }
+    size_t size = strcspn(text, "=") + 1;
+    for (uint32_t other = 0; other < i; other++) {
+      if (strncmp(peers->values[other], text, size) == 0) {
+        return cafe_fail(err, CAFE_INVALID, "--%s %.*s is given twice", name, (int)size - 1, text);
+      }
+    }
+  }
   return CAFE_OK;
+}
+
+const char *option_peer(const option *table, const char *name, const char *peer) {
+  const option *peers = option_find(table, name);
+  size_t size = strlen(peer);
+  for (uint32_t i = 0; i < peers->count; i++) {
+    if (strncmp(peers->values[i], peer, size) == 0 && peers->values[i][size] == '=') {
+      return peer_address(peers->values[i]);
+    }
+  }
+  return NULL;
 }
 
 int option_log_level(cafe_log_level *out, const option *table, const char *name, cafe_err *err) {

@@ -62,6 +62,7 @@ struct http_server {
   int open_handles;
   struct MHD_Daemon *daemon;
   int listener;     /* -1: closed */
+  bool is_shared;   /* with a supervisor, and so with the next process: it is left listening */
   connection *idle; /* the longest first */
   connection *busy;
   uint32_t count;
@@ -393,7 +394,7 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *handle, con
 
 /* ---- opening and closing ---- */
 
-int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int port, const http_limits *limits,
+int http_server_open(http_server **out, uv_loop_t *loop, int listener, bool is_shared, const http_limits *limits,
                      const http_service *service, const void *config, cafe_node *node, const cafe_log *log,
                      cafe_err *err) {
   int code;
@@ -408,13 +409,11 @@ int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int p
   server->log = *log;
   server->loop = loop;
   server->crowd = limits->connections - limits->connections / 4;
-  server->listener = -1;
+  server->listener = listener;
+  server->is_shared = is_shared;
   server->metrics = http_metrics_open();
   if (!server->metrics) {
     code = cafe_fail(err, CAFE_NOMEM, "no memory for a server");
-    goto fail;
-  }
-  if ((code = exchange_listen(&server->listener, host, port, err)) != CAFE_OK) {
     goto fail;
   }
   server->daemon = MHD_start_daemon(
@@ -424,16 +423,13 @@ int http_server_open(http_server **out, uv_loop_t *loop, const char *host, int p
       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(IDLE_MS / 1000), MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
       MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_uri, server, MHD_OPTION_END);
   if (!server->daemon) {
-    code = cafe_fail(err, CAFE_UNAVAILABLE, "libmicrohttpd can't serve %s:%d", host, port);
+    code = cafe_fail(err, CAFE_UNAVAILABLE, "libmicrohttpd can't serve %s", service->name);
     goto fail;
   }
   *out = server;
   return CAFE_OK;
 
 fail:
-  if (server->listener >= 0) {
-    (void)close(server->listener);
-  }
   http_metrics_close(server->metrics);
   free(server);
   return code;
@@ -452,20 +448,26 @@ void http_server_start(http_server *server) {
   spin(server);
 }
 
+/* Taken from libmicrohttpd before it ends: it would shut the socket down, and that is for all who have it. */
+static void close_listener(http_server *server) {
+  if (server->listener >= 0) {
+    (void)MHD_quiesce_daemon(server->daemon);
+    (void)close(server->listener);
+    server->listener = -1;
+  }
+}
+
 void http_server_drain(http_server *server, void (*done)(void *user), void *user) {
   struct pollfd backlog = {.fd = server->listener, .events = POLLIN};
   server->is_draining = true;
   server->drained = done;
   server->user = user;
   /* Whoever is connected already was told that somebody listens; as far as there is room. */
-  for (int i = 0; i < DRAIN_ACCEPTS && poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN); i++) {
+  for (int i = 0; !server->is_shared && i < DRAIN_ACCEPTS && poll(&backlog, 1, 0) > 0 && (backlog.revents & POLLIN);
+       i++) {
     (void)MHD_run(server->daemon);
   }
-  int fd = MHD_quiesce_daemon(server->daemon);
-  if (fd >= 0) {
-    (void)close(fd);
-  }
-  server->listener = -1;
+  close_listener(server);
   for (connection *each = server->busy; each; each = each->next) {
     if (each->exchange->more) {
       exchange_end_stream(each->exchange);
@@ -496,10 +498,8 @@ void http_server_close(http_server *server) {
   if (server->is_started) {
     (void)MHD_run(server->daemon); /* sends what was answered last */
   }
+  close_listener(server);
   MHD_stop_daemon(server->daemon);
-  if (server->listener >= 0) {
-    (void)close(server->listener);
-  }
   http_metrics_close(server->metrics);
   if (!server->is_started) {
     free(server);

@@ -7,6 +7,10 @@
 #include "cafe/gateway/sandbox.h"
 #include "http/resource.h"
 
+typedef struct pay_config {
+  cafe_gateway *sandbox;
+} pay_config;
+
 static const resource payments = {
     .view = &cafe_payments_view,
     .path = "/payments",
@@ -100,4 +104,34 @@ static const http_route routes[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-const http_service pay_service = {"pay", routes, &cafe_payments_view};
+static const http_service service = {"pay", routes, &cafe_payments_view};
+
+/* ---- the part ---- */
+
+static pay_config config;
+
+static int open_part(server_setup *setup, cafe_err *err) {
+  int code = cafe_sandbox_create(&config.sandbox, setup->loop, NULL, NULL, err);
+  setup->shop.gateway = config.sandbox;
+  setup->config = &config;
+  return code;
+}
+
+static int start_part(const char *ledger, cafe_err *err) {
+  return ledger ? cafe_sandbox_open(config.sandbox, ledger, err) : CAFE_OK;
+}
+
+static void close_part(void) { cafe_gateway_destroy(config.sandbox); }
+
+static const server_need needs[] = {
+    {"app", "which orders are to be captured, or given back, is known there"},
+    {NULL, NULL},
+};
+
+const server_part pay_part = {.service = &service,
+                              .hosted = CAFE_SHOP_PAY,
+                              .needs = needs,
+                              .has_ledger = true,
+                              .open = open_part,
+                              .start = start_part,
+                              .close = close_part};

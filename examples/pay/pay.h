@@ -2,12 +2,8 @@
 #ifndef PAY_PAY_H
 #define PAY_PAY_H
 
-#include "http/http.h"
+#include "server/server.h"
 
-typedef struct pay_config {
-  cafe_gateway *sandbox;
-} pay_config;
-
-extern const http_service pay_service;
+extern const server_part pay_part;
 
 #endif

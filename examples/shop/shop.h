@@ -2,7 +2,7 @@
 #ifndef SHOP_SHOP_H
 #define SHOP_SHOP_H
 
-#include "cafe/node.h"
+#include "server/server.h"
 
 /* The whole program: all five services of the coffee shop in one process, and beside them those that a newcomer brings
  * (ended by NULL; or NULL). Returns the exit status. */

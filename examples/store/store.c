@@ -61,4 +61,11 @@ static const http_route routes[] = {
     {NULL, NULL, NULL, NULL},
 };
 
-const http_service store_service = {"store", routes, &cafe_fulfillments_view};
+static const http_service service = {"store", routes, &cafe_fulfillments_view};
+
+static const server_need needs[] = {
+    {"app", "tickets come from its orders"},
+    {NULL, NULL},
+};
+
+const server_part store_part = {.service = &service, .hosted = CAFE_SHOP_STORE, .needs = needs};

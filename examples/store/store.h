@@ -2,8 +2,8 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include "http/http.h"
+#include "server/server.h"
 
-extern const http_service store_service;
+extern const server_part store_part;
 
 #endif

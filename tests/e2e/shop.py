@@ -69,7 +69,81 @@ class Answer:
         return f"{self.status} {self.bytes.decode(errors='replace')}"
 
 
-class Shop:
+class Calls:
+    """What is asked of the services at base + 1 to base + 5, whichever processes they are in."""
+
+    base = None
+
+    def connect(self, service):
+        return socket.create_connection(("127.0.0.1", self.base + service), timeout=SOON)
+
+    def call(self, method, service, path, body=None, headers=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.base + service, timeout=60)
+        try:
+            sent = dict(headers or {})
+            if body is not None and not isinstance(body, bytes):
+                body = json.dumps(body).encode()
+            if body is not None:
+                sent.setdefault("Content-Type", "application/json")
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            return Answer(response, response.read())
+        finally:
+            connection.close()
+
+    def get(self, service, path):
+        return self.call("GET", service, path)
+
+    def post(self, service, path, body=None, **headers):
+        return self.call("POST", service, path, body,
+                         {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def put(self, service, path, body):
+        return self.call("PUT", service, path, body)
+
+    # What tests ask for again and again.
+
+    def order(self, **fields):
+        answer = self.post(APP, "/orders", {**SEED, **fields})
+        if answer.status != 201:
+            raise AssertionError(f"the order was not taken: {answer}")
+        return answer.json["orderId"]
+
+    def act(self, order, *actions):
+        for action in actions:
+            answer = self.post(STORE, f"/fulfillments/{order}/{action}")
+            if answer.status != 200:
+                raise AssertionError(f"{action} was refused: {answer}")
+
+    def listed(self, service, path, **filters):
+        answer = self.get(service, f"{path}?{urllib.parse.urlencode(filters)}")
+        if answer.status != 200:
+            raise AssertionError(f"{path} was refused: {answer}")
+        return answer.json["_embedded"][path.rsplit("/", 1)[1]]
+
+    def events(self, order):
+        return [each["event"] for each in self.get(APP, f"/orders/{order}/events").json["_embedded"]["events"]]
+
+    def told(self, order):
+        """The events that the customer was told of, once all of them are delivered."""
+        found = soon(lambda: self.delivered(order), f"order {order}'s notifications are delivered")
+        return [each["event"] for each in found]
+
+    def delivered(self, order):
+        found = self.listed(CUSTOMER, "/notifications", orderId=order)
+        return found if found and all(each["status"] == "Sent" for each in found) else None
+
+    def expect_told(self, order, *events):
+        """Waits until the customer was told of these: order events in order, payment events anywhere."""
+        def is_told():
+            told = self.told(order)
+            money = ("PaymentCanceled", "PaymentRefunded")
+            return (sorted(told) == sorted(events) and
+                    [e for e in told if e not in money] == [e for e in events if e not in money])
+        soon(is_told, f"the customer of order {order} is told of {events}")
+
+
+class Shop(Calls):
     def __init__(self, binary, folder, *options):
         self.binary = binary
         self.folder = folder
@@ -143,74 +217,6 @@ class Shop:
         self.log.close()
         self.console.close()
         return status
-
-    def connect(self, service):
-        return socket.create_connection(("127.0.0.1", self.base + service), timeout=SOON)
-
-    def call(self, method, service, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.base + service, timeout=60)
-        try:
-            sent = dict(headers or {})
-            if body is not None and not isinstance(body, bytes):
-                body = json.dumps(body).encode()
-            if body is not None:
-                sent.setdefault("Content-Type", "application/json")
-            connection.request(method, path, body, sent)
-            response = connection.getresponse()
-            return Answer(response, response.read())
-        finally:
-            connection.close()
-
-    def get(self, service, path):
-        return self.call("GET", service, path)
-
-    def post(self, service, path, body=None, **headers):
-        return self.call("POST", service, path, body,
-                         {name.replace("_", "-"): value for name, value in headers.items()})
-
-    def put(self, service, path, body):
-        return self.call("PUT", service, path, body)
-
-    # What tests ask for again and again.
-
-    def order(self, **fields):
-        answer = self.post(APP, "/orders", {**SEED, **fields})
-        if answer.status != 201:
-            raise AssertionError(f"the order was not taken: {answer}")
-        return answer.json["orderId"]
-
-    def act(self, order, *actions):
-        for action in actions:
-            answer = self.post(STORE, f"/fulfillments/{order}/{action}")
-            if answer.status != 200:
-                raise AssertionError(f"{action} was refused: {answer}")
-
-    def listed(self, service, path, **filters):
-        answer = self.get(service, f"{path}?{urllib.parse.urlencode(filters)}")
-        if answer.status != 200:
-            raise AssertionError(f"{path} was refused: {answer}")
-        return answer.json["_embedded"][path.rsplit("/", 1)[1]]
-
-    def events(self, order):
-        return [each["event"] for each in self.get(APP, f"/orders/{order}/events").json["_embedded"]["events"]]
-
-    def told(self, order):
-        """The events that the customer was told of, once all of them are delivered."""
-        found = soon(lambda: self.delivered(order), f"order {order}'s notifications are delivered")
-        return [each["event"] for each in found]
-
-    def delivered(self, order):
-        found = self.listed(CUSTOMER, "/notifications", orderId=order)
-        return found if found and all(each["status"] == "Sent" for each in found) else None
-
-    def expect_told(self, order, *events):
-        """Waits until the customer was told of these: order events in order, payment events anywhere."""
-        def is_told():
-            told = self.told(order)
-            money = ("PaymentCanceled", "PaymentRefunded")
-            return (sorted(told) == sorted(events) and
-                    [e for e in told if e not in money] == [e for e in events if e not in money])
-        soon(is_told, f"the customer of order {order} is told of {events}")
 
 
 @functools.cache
