@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The five services as processes of their own, each with a store of its own: started on free ports, called over HTTP."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import unittest
+
+from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, binary, soon
+
+NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
+NODES = 1000  # a node's port, from its service's
+NEEDS = {"app": ("pay", "store"), "pay": ("app",), "store": ("app",), "customer": ("app", "pay"),
+         "dashboard": ("app", "pay", "store")}
+
+
+def free_base():
+    """A port P with P+1 to P+5 and P+1001 to P+1005 free. Below the range from which the kernel takes ports of its own."""
+    while True:
+        base = random.randrange(10000, 31000)
+        with contextlib.ExitStack() as probes:
+            try:
+                for service in NAMES:
+                    for port in (base + service, base + NODES + service):
+                        probe = probes.enter_context(socket.socket())
+                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                        probe.bind(("127.0.0.1", port))
+                return base
+            except OSError:
+                continue
+
+
+class Service(Calls):
+    """One of the five: a process, its store, its ports. It is called by the ports of all."""
+
+    def __init__(self, programs, folder, base, number):
+        self.number = number
+        self.name = NAMES[number]
+        self.binary = os.path.join(programs, f"cafe-{self.name}")
+        self.folder = folder
+        self.base = base
+        self.store = os.path.join(folder, f"{self.name}.db")
+        self.options = []
+        self.environment = {}
+        self.process = None
+
+    def node(self, name=None):
+        """A node's address, as options have it."""
+        number = next(each for each, called in NAMES.items() if called == (name or self.name))
+        return f"tcp://127.0.0.1:{self.base + NODES + number}"
+
+    def command(self, *options):
+        """Later options win over earlier ones; peers are given by all that are needed."""
+        peers = [f"--peer={name}={self.node(name)}" for name in NEEDS[self.name]]
+        patience = ["--payment-deadline", PATIENT] if self.name == "app" else []
+        return [self.binary, "--listen", f"127.0.0.1:{self.base + self.number}", "--node", self.node(),
+                "--store", f"sqlite:{self.store}", *peers, *patience, *self.options, *options]
+
+    def variables(self):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
+        return {**clean, **self.environment}
+
+    def launch(self):
+        """Starts it, and doesn't wait until it is ready."""
+        with open(self.path("log"), "ab") as log, open(self.path("console"), "ab") as console:
+            self.process = subprocess.Popen(self.command(), stdout=console, stderr=log, env=self.variables())
+        return self
+
+    def start(self):
+        self.launch()
+        soon(self.is_ready, f"cafe-{self.name} is ready")
+        return self
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"cafe-{self.name} ended with {self.process.returncode}:\n{self.logged()}")
+        try:
+            return self.get(self.number, "/readyz").status == 200
+        except OSError:
+            return False
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends it and returns its exit status."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            status = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = "hangs"
+        self.process = None
+        return status
+
+    def kill(self):
+        return self.stop(signal.SIGKILL)
+
+    def restart(self, how=signal.SIGTERM):
+        status = self.stop(how)
+        self.start()
+        return status
+
+    def refused(self, *options):
+        """A start that can't be, beside whatever runs: the line that it says."""
+        run = subprocess.run(self.command(*options), capture_output=True, text=True, timeout=30, env=self.variables())
+        if run.returncode != 2 or len(run.stderr.strip().splitlines()) != 1:
+            raise AssertionError(f"not one line and status 2: {run}")
+        return run.stderr
+
+    def degraded(self):
+        """The peers that it says are down."""
+        return sorted(self.get(self.number, "/readyz").json["degraded"])
+
+    def path(self, what):
+        return os.path.join(self.folder, f"{self.name}.{what}")
+
+    def logged(self):
+        with open(self.path("log"), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def printed(self):
+        """What the channel console: has printed, at customer."""
+        with open(self.path("console"), encoding="utf-8", errors="replace") as console:
+            return console.read()
+
+    def rows(self, sql):
+        """Of its store, read while it runs."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as store:
+            return store.execute(sql).fetchall()
+
+
+class Services(Calls):
+    """All five. Each is an attribute by its name: services.pay.kill(), services.pay.start()."""
+
+    def __init__(self, programs, folder):
+        self.folder = folder
+        self.base = free_base()
+        self.all = [Service(programs, folder, self.base, number) for number in NAMES]
+        self.app, self.pay, self.store, self.customer, self.dashboard = self.all
+
+    def start(self):
+        """In any order, since each waits for its peers by itself."""
+        for each in random.sample(self.all, len(self.all)):
+            each.launch()
+        for each in self.all:
+            soon(each.is_ready, f"cafe-{each.name} is ready")
+        return self
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends all that run, at once, and returns their exit statuses by name."""
+        for each in self.all:
+            if each.process and each.process.poll() is None:
+                each.process.send_signal(how)
+        return {each.name: each.stop(how) for each in self.all}
+
+    def logged(self):
+        return "".join(each.logged() for each in self.all)
+
+    def is_at_rest(self):
+        """Nothing is on its way any more, between the services or out of them."""
+        open_ = self.app.rows("SELECT count(*) FROM sagas WHERE phase NOT IN ('ended', 'undone')")
+        queued = self.customer.rows("SELECT count(*) FROM notifications WHERE status = 'Queued'")
+        orders = self.app.rows("SELECT order_id, version, status FROM orders ORDER BY order_id")
+        shown = self.dashboard.rows("SELECT order_id, version, status FROM order_infos WHERE is_visible ORDER BY order_id")
+        return open_ == queued == [(0,)] and orders == shown
+
+
+def programs():
+    """The folder of the programs: that of the first argument, which is one of them."""
+    return os.path.dirname(binary())
+
+
+class Case(unittest.TestCase):
+    """Starts all five. `options` by service's name; {folder} is the test's own."""
+
+    options = {}
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.services = Services(programs(), self.folder.name)
+        for each in self.services.all:
+            each.options = [option.replace("{folder}", self.folder.name) for option in self.options.get(each.name, ())]
+        self.addCleanup(self.services.stop, signal.SIGKILL)
+        self.services.start()
+
+    def status(self, service, path):
+        return self.services.get(service, path).json["status"]
+
+    def assert_problem(self, answer, status, name):
+        self.assertEqual(answer.status, status, answer)
+        self.assertEqual(answer.json["type"], f"/problems/{name}", answer)
+        if status == 503:
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
