@@ -17,6 +17,12 @@ static void livez(http_request *request) {
   http_send(request, 200);
 }
 
+static void tell_peer(const cafe_peer *peer, void *user) {
+  if (!peer->is_up) {
+    json_string(user, NULL, peer->service);
+  }
+}
+
 static void on_read(const cafe_err *err, const cafe_page *found, void *user) {
   (void)found;
   http_request *request = user;
@@ -28,6 +34,7 @@ static void on_read(const cafe_err *err, const cafe_page *found, void *user) {
   json_open(out, NULL, '{');
   json_string(out, "status", "ready");
   json_open(out, "degraded", '[');
+  cafe_node_peers(request->node, tell_peer, out);
   json_close(out, ']');
   json_close(out, '}');
   http_send(request, 200);

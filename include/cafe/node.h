@@ -143,6 +143,19 @@ CAFE_EXPORT void cafe_node_destroy(cafe_node *node);
  * same. Since 0.1. */
 CAFE_EXPORT int cafe_node_ready(const cafe_node *node, cafe_err *err);
 
+/* A service that is elsewhere. Made by the library; fields may be added at the end. */
+typedef struct cafe_peer {
+  size_t size;
+  const char *service;
+  bool is_up; /* the transport is connected to it now */
+} cafe_peer;
+
+/* Visits the services that the transport was told of. One that is down makes the node no less ready: what can't be done
+ * without it waits, or is refused, and the rest goes on. Nothing is visited without a transport, or with one that can't
+ * tell (inproc), nor before start or after close. peer BORROW: until visit returns, which mustn't call the node. Loop
+ * thread. Since 0.1. */
+CAFE_EXPORT void cafe_node_peers(const cafe_node *node, void (*visit)(const cafe_peer *peer, void *user), void *user);
+
 /* What the node has done since it was made, and what it holds, for metrics. Fields may be added at the end. */
 typedef struct cafe_node_stats {
   size_t size;

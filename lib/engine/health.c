@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Whether the store can be used.
+ * Whether the store can be used, and who else is there.
  *
  * What is kept here: a node that says that it is ready has written last time, and one that doesn't finds out by itself
  * when it can again, though nobody sends it commands meanwhile, since they go where it is ready. So a write that failed
@@ -70,4 +70,22 @@ int cafe_node_ready(const cafe_node *node, cafe_err *err) {
   if (err)
     *err = node->write_err;
   return node->write_err.code;
+}
+
+typedef struct peer_visit {
+  void (*visit)(const cafe_peer *peer, void *user);
+  void *user;
+} peer_visit;
+
+static void visit_peer(const char *service, bool is_up, void *user) {
+  const peer_visit *self = user;
+  cafe_peer peer = {sizeof peer, service, is_up};
+  self->visit(&peer, self->user);
+}
+
+void cafe_node_peers(const cafe_node *node, void (*visit)(const cafe_peer *peer, void *user), void *user) {
+  peer_visit self = {visit, user};
+  bool is_open = node->state == NODE_RUNNING || node->state == NODE_DRAINING;
+  if (is_open && node->transport && SIZED_HAS(node->transport->ops, peers))
+    node->transport->ops->peers(node->transport, visit_peer, &self);
 }

@@ -174,6 +174,17 @@ static void tell_lags(visit *v) {
   }
 }
 
+static void tell_peer(const cafe_peer *peer, void *user) {
+  visit *v = user;
+  label(v, "peer", peer->service);
+  tell(v, peer->is_up);
+}
+
+static void tell_peers(visit *v) {
+  family(v, CAFE_SAMPLE_GAUGE, "cafe_peer_up", "1: the node is connected to this service; else 0.");
+  cafe_node_peers(v->node, tell_peer, v);
+}
+
 static void tell_sagas(visit *v) {
   const saga_census *census = v->node->census;
   if (!census)
@@ -202,5 +213,6 @@ void cafe_node_metrics(cafe_node *node, void (*tell_one)(const cafe_sample *samp
   tell_commands(&v);
   tell_work(&v);
   tell_lags(&v);
+  tell_peers(&v);
   tell_sagas(&v);
 }

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Whether a node's store can be used: how that is lost, how it comes back by itself, and who is told. */
+/* Whether a node's store can be used: how that is lost, how it comes back by itself, and who is told. Which peers it is
+ * connected to, as far as its transport can tell. */
 #include "test_node_kit.h"
+
+#include "cafe/metrics.h"
+#include "cafe/sys/transport.h"
+#include "cafe/transport/inproc.h"
 
 typedef struct lost {
   cafe_node *closes; /* by the one who is told; NULL: nothing */
@@ -176,6 +181,114 @@ static void a_node_that_drains_is_not_ready(void **state) {
   kitchen_close(k);
 }
 
+/* ---- peers ---- */
+
+static bool pay_is_up;
+
+static void tell_two(const cafe_transport *self, void (*visit)(const char *service, bool is_up, void *user),
+                     void *user) {
+  visit("pay", pay_is_up, user);
+  visit("store", true, user);
+}
+
+static void never_told(const cafe_transport *self, void (*visit)(const char *service, bool is_up, void *user),
+                       void *user) {
+  fail_msg("the transport ends before this method");
+}
+
+typedef struct peers_seen {
+  char text[64];
+} peers_seen;
+
+static void see(peers_seen *self, const char *service, bool is_up) {
+  size_t size = strlen(self->text);
+  (void)snprintf(self->text + size, sizeof self->text - size, "%s %d ", service, is_up);
+}
+
+static void see_peer(const cafe_peer *peer, void *user) {
+  assert_int_equal(peer->size, sizeof *peer);
+  see(user, peer->service, peer->is_up);
+}
+
+static void see_sample(const cafe_sample *sample, void *user) {
+  if (strcmp(sample->name, "cafe_peer_up") == 0) {
+    assert_int_equal(sample->label_count, 1);
+    assert_string_equal(sample->label_names[0], "peer");
+    see(user, sample->label_values[0], sample->value > 0);
+  }
+}
+
+static void expect_peers(kitchen *k, const char *wanted) {
+  peers_seen peers = {""}, samples = {""};
+  cafe_node_peers(k->node, see_peer, &peers);
+  cafe_node_metrics(k->node, see_sample, &samples);
+  assert_string_equal(peers.text, wanted);
+  assert_string_equal(samples.text, wanted);
+}
+
+static void with_transport(kitchen *k, cafe_transport *transport) {
+  cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+  options.loop = k->loop;
+  options.store = k->store;
+  options.transport = transport;
+  assert_int_equal(cafe_node_create(&k->node, &options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &k->service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &k->worker, NULL), CAFE_OK);
+}
+
+/* C11 */
+static void peers_are_told_while_the_node_runs(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_inproc *hub;
+  cafe_transport *transport;
+  assert_int_equal(cafe_inproc_create(&hub, k->loop, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&transport, hub, NULL), CAFE_OK);
+  cafe_transport_ops ops = *transport->ops;
+  ops.peers = tell_two;
+  transport->ops = &ops;
+  pay_is_up = false;
+  with_transport(k, transport);
+  expect_peers(k, "");
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  expect_peers(k, "pay 0 store 1 ");
+  assert_int_equal(cafe_node_ready(k->node, NULL), CAFE_OK);
+  pay_is_up = true;
+  expect_peers(k, "pay 1 store 1 ");
+  assert_int_equal(cafe_node_drain(k->node, NULL, NULL, NULL), CAFE_OK);
+  expect_peers(k, "pay 1 store 1 ");
+  assert_int_equal(cafe_node_close(k->node, NULL, NULL, NULL), CAFE_OK);
+  kitchen_run(k, 1000000);
+  expect_peers(k, "");
+  cafe_node_destroy(k->node);
+  k->node = NULL;
+  cafe_transport_destroy(transport);
+  cafe_inproc_destroy(hub);
+  kitchen_close(k);
+}
+
+static void a_transport_that_cannot_tell_is_not_asked(void **state) {
+  kitchen *k = kitchen_open(0);
+  cafe_inproc *hub;
+  cafe_transport *transport;
+  assert_int_equal(cafe_inproc_create(&hub, k->loop, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&transport, hub, NULL), CAFE_OK);
+  cafe_transport_ops ops = *transport->ops;
+  ops.peers = never_told;
+  ops.size = offsetof(cafe_transport_ops, peers);
+  transport->ops = &ops;
+  with_transport(k, transport);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+  expect_peers(k, "");
+  cafe_node_destroy(k->node);
+  up(k, NULL); /* and where there is no transport nobody is */
+  expect_peers(k, "");
+  cafe_node_destroy(k->node);
+  k->node = NULL;
+  cafe_transport_destroy(transport);
+  cafe_inproc_destroy(hub);
+  kitchen_close(k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_write_that_fails_is_seen_and_the_end_of_that_too_without_a_command),
@@ -184,6 +297,8 @@ int main(void) {
       cmocka_unit_test(whoever_is_told_may_close_the_node),
       cmocka_unit_test(a_store_that_was_built_before_is_not_asked),
       cmocka_unit_test(a_node_that_drains_is_not_ready),
+      cmocka_unit_test(peers_are_told_while_the_node_runs),
+      cmocka_unit_test(a_transport_that_cannot_tell_is_not_asked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,10 @@ typedef struct cafe_transport_ops {
   void (*close)(cafe_transport *self);
   /* REQUIRED. Frees it. */
   void (*destroy)(cafe_transport *self);
+
+  /* OPTIONAL. Between open and close: visits each service elsewhere that it was told of, and whether it is connected to
+   * that now, without asking anybody. service BORROW: until visit returns, which doesn't call the transport. */
+  void (*peers)(const cafe_transport *self, void (*visit)(const char *service, bool is_up, void *user), void *user);
 } cafe_transport_ops;
 
 /* A transport embeds this first, and zeroes it when it is made. */
