@@ -48,6 +48,7 @@ class Service(Calls):
         self.options = []
         self.environment = {}
         self.process = None
+        self.popen = subprocess.Popen  # or that of sockets.Held
 
     def node(self, name=None):
         """A node's address, as options have it."""
@@ -68,7 +69,7 @@ class Service(Calls):
     def launch(self):
         """Starts it, and doesn't wait until it is ready."""
         with open(self.path("log"), "ab") as log, open(self.path("console"), "ab") as console:
-            self.process = subprocess.Popen(self.command(), stdout=console, stderr=log, env=self.variables())
+            self.process = self.popen(self.command(), stdout=console, stderr=log, env=self.variables())
         return self
 
     def start(self):

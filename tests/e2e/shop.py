@@ -151,6 +151,7 @@ class Shop(Calls):
         self.options = [option.replace("{upkeep}", f"127.0.0.1:{self.base + UPKEEP}") for option in options]
         self.process = None
         self.environment = {}
+        self.popen = subprocess.Popen  # or that of sockets.Held
 
     def command(self, *options):
         return [self.binary, "--listen", f"127.0.0.1:{self.base}", "--store", f"sqlite:{self.folder}/shop.db",
@@ -161,7 +162,7 @@ class Shop(Calls):
         self.console = open(os.path.join(self.folder, "console.txt"), "ab")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
         environment.update(self.environment)
-        self.process = subprocess.Popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
+        self.process = self.popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
         soon(self.is_ready, "the shop is ready")
         return self
 
