@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import re
 import select
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 import unittest
 
 from prometheus import Metrics
+from services import NAMES, NEEDS
 from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, Case, Shop, binary, preloaded, soon
 
 BINARY = binary()
@@ -296,34 +298,55 @@ class Supervised(Watched):
             self.assertEqual(self.shop.stop(), 0)
 
 
-class Unit(unittest.TestCase):
-    """examples/deploy/cafe-shop.service"""
+class Units(unittest.TestCase):
+    """examples/deploy"""
 
-    PATH = os.path.join(os.path.dirname(__file__), "../../examples/deploy/cafe-shop.service")
+    DEPLOY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../examples/deploy")
 
-    def settings(self):
+    def settings(self, name):
         found = {}
-        with open(self.PATH, encoding="utf-8") as unit:
+        with open(os.path.join(self.DEPLOY, name), encoding="utf-8") as unit:
             for line in unit:
                 line = line.strip()
                 if line and not line.startswith(("#", "[")):
-                    name, value = line.split("=", 1)
-                    self.assertNotIn(name, found, "a setting twice")
-                    found[name] = value
+                    setting, value = line.split("=", 1)
+                    self.assertNotIn(setting, found, "a setting twice")
+                    found[setting] = value
         return found
 
-    # C7, C11: what the unit says is what the program does.
-    def test_the_unit_starts_what_there_is(self):
-        settings = self.settings()
+    def assert_starts(self, settings, name):
+        """What the unit says is what the program does."""
         self.assertEqual((settings["Type"], settings["Restart"]), ("notify", "on-failure"))
         self.assertEqual(settings["RestartPreventExitStatus"], "2")
         self.assertGreaterEqual(float(settings["WatchdogSec"].rstrip("s")), 5)
         program, *options = settings["ExecStart"].split()
-        self.assertEqual(os.path.basename(program), "cafe-shop")
-        run = subprocess.run([BINARY, *options, "--help"], capture_output=True, text=True, timeout=30)
+        self.assertEqual(program, f"/usr/bin/{name}")
+        run = subprocess.run([os.path.join(os.path.dirname(BINARY), name), *options, "--help"], capture_output=True,
+                             text=True, timeout=30)
         self.assertEqual(run.returncode, 0, run)
         for option in options[::2]:
             self.assertIn(f"{option} ", run.stdout)
+        return run.stdout
+
+    # C7, C11: the five in one process.
+    def test_the_unit_starts_what_there_is(self):
+        self.assert_starts(self.settings("cafe-shop.service"), "cafe-shop")
+
+    # C7, C9, C11: each for itself, at its own sockets, with all the peers that it needs.
+    def test_the_template_starts_each_of_the_five_at_its_sockets(self):
+        peers = dict(word.split("=", 1) for word in self.settings("cafe@.service")["Environment"].strip('"').split("=", 1)[1].split())
+        for name in NAMES.values():
+            settings = {key: value.replace("%i", name) for key, value in self.settings("cafe@.service").items()}
+            told = self.assert_starts(settings, f"cafe-{name}")
+            defaults = {"http": re.search(r"--listen .*\((.*)\)", told)[1], "node": re.search(r"--node .*\(tcp://(.*)\)", told)[1]}
+            self.assertEqual(settings["Sockets"].split(), [f"cafe-{name}-{what}.socket" for what in defaults])
+            for what, address in defaults.items():
+                held = self.settings(f"cafe-{name}-{what}.socket")
+                self.assertEqual((held["ListenStream"], held["FileDescriptorName"], held["Service"]),
+                                 (address, what, f"cafe@{name}.service"))
+            if name in peers:
+                self.assertEqual(peers[name], f"tcp://{defaults['node']}")
+        self.assertEqual(set(peers), set().union(*NEEDS.values()))
 
 
 if __name__ == "__main__":

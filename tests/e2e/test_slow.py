@@ -11,6 +11,7 @@ import tempfile
 import time
 import unittest
 
+from services import NAMES
 from shop import APP, DASHBOARD, SEED, SOON, Case, binary, soon
 
 BINARY = binary()
@@ -103,18 +104,23 @@ class Patience(Case):
 
 
 class Deploying(unittest.TestCase):
-    # C7, C11: systemd itself finds nothing to say of the unit.
-    def test_systemd_takes_the_unit(self):
+    # C7, C9, C11: systemd itself finds nothing to say of the units.
+    def test_systemd_takes_the_units(self):
         with tempfile.TemporaryDirectory() as folder:
-            program, copy = os.path.join(folder, "cafe-shop"), os.path.join(folder, "copy.service")
-            os.symlink(BINARY, program)
-            with open(os.path.join(DEPLOY, "cafe-shop.service"), encoding="utf-8") as unit:
-                text = unit.read()
-            self.assertIn("/usr/bin/cafe-shop", text)
-            with open(copy, "w", encoding="utf-8") as file:
-                file.write(text.replace("/usr/bin/cafe-shop", program))
-            run = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60)
+            for name in ("shop", *NAMES.values()):
+                os.symlink(os.path.join(os.path.dirname(BINARY), f"cafe-{name}"), os.path.join(folder, f"cafe-{name}"))
+            units = [name for name in os.listdir(DEPLOY) if name.endswith((".service", ".socket"))]
+            for name in units:
+                with open(os.path.join(DEPLOY, name), encoding="utf-8") as unit:
+                    text = unit.read()
+                self.assertEqual("/usr/bin/cafe-" in text, name.endswith(".service"))
+                with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                    file.write(text.replace("/usr/bin/", f"{folder}/"))
+            started = [name for name in units if "@" not in name] + [f"cafe@{name}.service" for name in NAMES.values()]
+            run = subprocess.run(["systemd-analyze", "verify", *(os.path.join(folder, name) for name in started)],
+                                 capture_output=True, text=True, timeout=60)
             self.assertEqual((run.returncode, run.stderr), (0, ""))
+            self.assertEqual(len(started), 1 + 5 + 10)
 
     # C13: alert rules that load.
     def test_prometheus_takes_the_alert_rules(self):
