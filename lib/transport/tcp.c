@@ -256,6 +256,18 @@ static void tcp_destroy(cafe_transport *transport) {
   tcp_leave(self);
 }
 
+static void tcp_peers(const cafe_transport *transport, void (*visit)(const char *service, bool is_up, void *user),
+                      void *user) {
+  const tcp *self = (const tcp *)transport;
+  for (map_entry *each = map_first(self->services); each; each = map_next(each)) {
+    const endpoint *e = map_value(each);
+    cafe_slice name = map_key_bytes(each);
+    char service[PEER_TEXT_MAX];
+    (void)snprintf(service, sizeof(service), "%.*s", (int)name.size, name.data);
+    visit(service, e->conn && e->conn->state == CONN_READY, user);
+  }
+}
+
 static const cafe_transport_ops tcp_ops = {
     .size = sizeof(cafe_transport_ops),
     .name = "tcp",
@@ -267,6 +279,7 @@ static const cafe_transport_ops tcp_ops = {
     .unsubscribe = tie_end,
     .close = tcp_close,
     .destroy = tcp_destroy,
+    .peers = tcp_peers,
 };
 
 /* ---- options ---- */

@@ -189,6 +189,31 @@ static void a_request_on_a_connection_that_breaks_is_unknown_at_once(void **stat
   node_stop(&app);
 }
 
+static void note_peer(const char *service, bool is_up, void *user) {
+  assert_string_equal(service, "pay");
+  *(int *)user += is_up ? 1 : 100;
+}
+
+/* 1: it is connected to pay, which is all that it was told of; 100: it isn't. */
+static int peers_of(const node *app) {
+  int seen = 0;
+  app->transport->ops->peers(app->transport, note_peer, &seen);
+  return seen;
+}
+
+static void it_is_known_who_is_connected(void **state) {
+  node pay, app;
+  reader r;
+  start_pair(&pay, &app);
+  assert_int_equal(peers_of(&app), 100); /* nobody has wanted anything yet */
+  subscribe(&r, &app, "pay", all_types);
+  WAIT_UNTIL(peers_of(&app) == 1);
+  node_stop(&pay);
+  WAIT_UNTIL(peers_of(&app) == 100);
+  unsubscribe(&r);
+  node_stop(&app);
+}
+
 /* ---- subscriptions ---- */
 
 static void a_link_gets_everything_in_order_and_waits_for_more(void **state) {
@@ -416,6 +441,7 @@ int main(void) {
       ON_LOOP(the_deadline_ends_a_request_and_a_late_answer_changes_nothing),
       ON_LOOP(a_canceled_request_is_forgotten_on_both_sides),
       ON_LOOP(a_request_on_a_connection_that_breaks_is_unknown_at_once),
+      ON_LOOP(it_is_known_who_is_connected),
       ON_LOOP(a_link_gets_everything_in_order_and_waits_for_more),
       ON_LOOP(a_link_gets_the_types_that_it_wants_from_its_place_on),
       ON_LOOP(a_link_goes_back_to_its_place_if_it_did_not_get_on),
