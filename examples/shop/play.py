@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Starts cafe-shop and plays an order's life and a cancellation over HTTP, as examples/run does.
+"""Starts the services and plays an order's life and a cancellation over HTTP, as examples/run does.
 
-The notifications that appear in between are printed by cafe-shop itself, on its channel console:.
+Each is a process with a store of its own, and they talk over tcp; with --one-process cafe-shop is all of them. The
+notifications that appear in between are printed by customer itself, on its channel console:.
 """
 
 import argparse
@@ -20,17 +21,22 @@ import urllib.parse
 import urllib.request
 
 APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
+NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
+NODES = 1000  # a node's port, from its service's
+LAST_LINES = 10  # of the log of a service that ends early
 PATIENCE = 20  # seconds until a step counts as failed; each takes a few milliseconds
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 arguments.add_argument("--check", action="store_true",
                        help="end after the demonstration, with 0 only if every step was as expected")
-arguments.add_argument("--fresh", action="store_true", help="start from an empty store")
-arguments.add_argument("--shop", default=os.path.join(root, "build", "bin", "cafe-shop"), help="the program")
-arguments.add_argument("--folder", default=os.path.join(root, "var"), help="of the store")
+arguments.add_argument("--fresh", action="store_true", help="start from empty stores")
+arguments.add_argument("--one-process", action="store_true", help="all services in one process, on one store")
+arguments.add_argument("--programs", default=os.path.join(root, "build", "bin"), help="the programs' folder")
+arguments.add_argument("--folder", default=os.path.join(root, "var"), help="of the stores and the logs")
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # this machine needs no proxy to itself
 base = int(os.environ.get("CAFE_PORT_BASE", "8080"))
+processes = []
 
 
 class Unexpected(Exception):
@@ -38,7 +44,7 @@ class Unexpected(Exception):
 
 
 def say(line=""):
-    # In one write, which print may not do: cafe-shop prints its lines to the same place.
+    # In one write, which print may not do: customer prints its lines to the same place.
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -62,6 +68,8 @@ def wait(condition, what):
         found = condition()
         if found:
             return found
+        for each in processes:
+            each.check()
         if time.monotonic() > until:
             raise Unexpected(f"not within {PATIENCE} s: {what}")
         time.sleep(0.005)
@@ -149,51 +157,113 @@ def play():
     status, _, answer = order.cancel()
     expect((status, answer["type"]), (409, "/problems/cancel-rejected"), "a cancel after the start")
     say(f"  409 {answer['detail']}")
+    order.told.append("CancelRejected")
+    wait(order.is_told, "the customer is told that it was too late")
 
 
-def is_listening(service):
+class Process:
+    """A program of ours, its store and its log."""
+
+    def __init__(self, options, name, *ports):
+        self.program = f"cafe-{name}"
+        self.store = os.path.join(options.folder, f"{name}.db")
+        self.log = os.path.join(options.folder, f"{name}.log")
+        self.popen = None
+        # The flags win over whatever the environment says.
+        self.command = [os.path.join(options.programs, self.program), "--store", f"sqlite:{self.store}", *ports]
+
+    def start(self):
+        with open(self.log, "w", encoding="utf-8") as log:
+            self.popen = subprocess.Popen(self.command, stderr=log)
+
+    def check(self):
+        """Nobody has asked it to end."""
+        if self.popen and self.popen.poll() is not None:
+            with open(self.log, encoding="utf-8", errors="replace") as log:
+                last = log.readlines()[-LAST_LINES:]
+            raise Unexpected(f"{self.program} ended with {self.popen.returncode}; the last lines of {self.log}:\n"
+                             + "".join(f"  {line}" for line in last))
+
+
+def is_listening(port):
     try:
-        socket.create_connection(("127.0.0.1", base + service), timeout=PATIENCE).close()
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE).close()
         return True
     except OSError:
         return False
 
 
 def refuse_used(store):
-    """A shop of another checkout's ports may run on this store: its files mustn't go from under it."""
+    """A service at other ports may run on this store: its files mustn't go from under it."""
     try:
         with open(store + "-lock", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         pass
     except BlockingIOError:
-        raise Unexpected(f"{store} is in use: end that shop first") from None
+        raise Unexpected(f"{store} is in use: end that service first") from None
+
+
+def empty(stores):
+    for store in stores:
+        refuse_used(store)
+    for store in stores:
+        for path in glob.glob(glob.escape(store) + "*"):
+            os.unlink(path)
+
+
+def one_process(options):
+    return [Process(options, "shop", "--listen", f"127.0.0.1:{base}", "--channel", "console:")]
+
+
+def apart(options):
+    nodes = {name: f"tcp://127.0.0.1:{base + NODES + number}" for number, name in NAMES.items()}
+    peers = [f"--peer={name}={node}" for name, node in nodes.items()]  # those that it doesn't need it ignores
+    return [Process(options, name, "--listen", f"127.0.0.1:{base + number}", "--node", nodes[name], *peers,
+                    *(["--channel", "console:"] if number == CUSTOMER else []))
+            for number, name in NAMES.items()]
 
 
 def start(options):
-    for service in range(APP, DASHBOARD + 1):
-        if is_listening(service):  # or the demonstration would be played to somebody else's shop
-            raise Unexpected(f"port {base + service} is in use; CAFE_PORT_BASE={base + 100} takes others")
+    ports = [base + number for number in NAMES]
+    if not options.one_process:
+        ports += [port + NODES for port in ports]
+    for port in ports:
+        if is_listening(port):  # or the demonstration would be played to somebody else's shop
+            raise Unexpected(f"port {port} is in use; CAFE_PORT_BASE={base + 100} takes others")
     os.makedirs(options.folder, exist_ok=True)
-    store = os.path.join(options.folder, "shop.db")
+    processes.extend(one_process(options) if options.one_process else apart(options))
     if options.fresh:
-        refuse_used(store)
-        for path in glob.glob(glob.escape(store) + "*"):
-            os.unlink(path)
-    # The flags win over whatever the environment says.
-    shop = subprocess.Popen([options.shop, "--listen", f"127.0.0.1:{base}", "--store", f"sqlite:{store}",
-                             "--channel", "console:", "--log-level", "warn"])
+        empty([each.store for each in processes])
+    for each in processes:
+        each.start()
 
     def is_ready():
-        if shop.poll() is not None:
-            raise Unexpected("cafe-shop didn't start")
         try:
-            return all(call("GET", service, "/readyz")[0] == 200 for service in range(APP, DASHBOARD + 1))
+            answers = [call("GET", service, "/readyz") for service in NAMES]
         except urllib.error.URLError:
             return False
+        return all(status == 200 and not ready["degraded"] for status, _, ready in answers)
 
-    wait(is_ready, "cafe-shop is ready")
-    return shop
+    wait(is_ready, "the services are ready, and connected to each other")
+
+
+def serve():
+    say(f"\nServing: app :{base + APP}, pay :{base + PAY}, store :{base + STORE}, customer :{base + CUSTOMER}, "
+        f"dashboard http://127.0.0.1:{base + DASHBOARD}/orderInfos\nCtrl-C ends it.")
+    while True:
+        for each in processes:
+            each.check()
+        time.sleep(0.2)
+
+
+def stop():
+    """Ends all that run; returns whether each did as it should."""
+    running = [each.popen for each in processes if each.popen]
+    for each in running:
+        if each.poll() is None:
+            each.terminate()
+    return [each.wait() for each in running] == [0] * len(processes)
 
 
 def on_term(number, frame):
@@ -202,28 +272,23 @@ def on_term(number, frame):
 
 def main():
     options = arguments.parse_args()
-    shop = None
     failed = False
     signal.signal(signal.SIGTERM, on_term)
     try:
-        shop = start(options)
+        start(options)
         play()
         if not options.check:
-            say(f"\nServing: app :{base + APP}, pay :{base + PAY}, store :{base + STORE}, customer :{base + CUSTOMER}, "
-                f"dashboard http://127.0.0.1:{base + DASHBOARD}/orderInfos\nCtrl-C ends it.")
-            shop.wait()
+            serve()
     except Unexpected as unexpected:
         say(f"\nNot as expected: {unexpected}")
         failed = True
     except KeyboardInterrupt:
         failed = options.check
     finally:
-        if shop and shop.poll() is None:
-            shop.terminate()
-        ended = shop.wait() if shop else 1
-    if options.check and not failed and ended == 0:
+        ended = stop()
+    if options.check and not failed and ended:
         say("\nEvery step was as expected.")
-    return 1 if failed or ended != 0 else 0
+    return 1 if failed or not ended else 0
 
 
 if __name__ == "__main__":
