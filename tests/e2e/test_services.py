@@ -332,6 +332,71 @@ class Starting(unittest.TestCase):
         self.services.expect_told(order, "Ordered")
 
 
+class Encrypted(Case):
+    """Each shows a certificate."""
+
+    def certify(self, ca, name):
+        """A key, and its certificate for this machine, signed by that CA, which is made with the first one."""
+        def path(what):
+            return os.path.join(self.folder.name, what)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        made = [] if os.path.exists(path(f"{ca}.pem")) else [
+            ["req", "-x509", *key, "-keyout", path(f"{ca}.key"), "-out", path(f"{ca}.pem"), "-subj", f"/CN={ca}"]]
+        with open(path(f"{name}.san"), "w", encoding="ascii") as file:
+            file.write("subjectAltName=IP:127.0.0.1\n")
+        for arguments in [*made,
+                          ["req", *key, "-keyout", path(f"{name}.key"), "-out", path(f"{name}.csr"), "-subj", f"/CN={name}"],
+                          ["x509", "-req", "-in", path(f"{name}.csr"), "-CA", path(f"{ca}.pem"), "-CAkey", path(f"{ca}.key"),
+                           "-CAcreateserial", "-extfile", path(f"{name}.san"), "-out", path(f"{name}.pem")]]:
+            subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=60)
+        return ["--tls-ca", path(f"{ca}.pem"), "--tls-certificate", path(f"{name}.pem"), "--tls-key", path(f"{name}.key")]
+
+    def setUp(self):
+        super().setUp()
+        self.services.stop()
+        for each in self.services.all:
+            each.options = self.certify("ca", each.name)
+        self.services.start()
+
+    def test_an_order_goes_its_way(self):
+        services = self.services
+        soon(lambda: all(each.degraded() == [] for each in services.all), "all are connected")
+        order = services.order()
+        soon(lambda: services.get(STORE, f"/fulfillments/{order}").status == 200, "its ticket")
+        services.act(order, "accept", "start", "ready", "pickup")
+        services.expect_told(order, "Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp")
+        soon(services.is_at_rest, "all of it is done")
+
+    # X15: whoever isn't known isn't talked to.
+    def test_one_without_a_certificate_of_ours_stays_outside(self):
+        dashboard, others = self.services.dashboard, [each for each in self.services.all if each.name != "dashboard"]
+        soon(lambda: dashboard.degraded() == [], "it is connected")
+        ours = dashboard.options
+        for options in ([], self.certify("stranger", "unknown")):
+            dashboard.stop()
+            dashboard.options = options
+            before = dashboard.logged().count("no connection to")
+            dashboard.start()
+            order = self.services.order()
+            soon(lambda before=before: dashboard.logged().count("no connection to") >= before + 3, "it has tried")
+            self.assertEqual(dashboard.degraded(), ["app", "pay", "store"])
+            self.assertEqual(self.services.listed(DASHBOARD, "/orderInfos", orderId=order), [])
+            self.assertEqual([each.degraded() for each in others], [[]] * 4)
+        dashboard.stop()
+        dashboard.options = ours
+        dashboard.start()
+        soon(lambda: self.services.listed(DASHBOARD, "/orderInfos", orderId=order), "it is let in, and catches up")
+
+    def test_files_that_cannot_be_used_are_told(self):
+        app = self.services.app
+        app.stop()
+        _, ca, _, _, _, key = app.options
+        others = self.services.pay.options[5]
+        for options, said in ((["--tls-ca", "nowhere.pem"], "ca_file"), (["--tls-certificate", key], "certificate_file"),
+                              (["--tls-key", others], "key_file"), (["--tls-key", ca], "key_file")):
+            self.assertIn(said, app.refused(*options))
+
+
 class Newcomer(Case):
     def coupons(self):
         folder, app = self.folder.name, self.services.app.node().removeprefix("tcp://")
