@@ -30,10 +30,12 @@ typedef enum cafe_policy_flag {
  * log, in a unit that also moves the subscription's checkpoint: once, whatever crashes.
  * In the unit it hears only what is committed while it is hosted; a subscription hears the log from its beginning. A
  * policy that is added to a log that it has to catch up with says other_key, and so is a subscription.
- * A subscription takes the events of one key in their order. Between keys there is none: partitions go on beside each
- * other, so what happened later under another key may have its effect before. Where that matters the command carries
- * event->time_ms, and the asked aggregate sorts by it, ready for an earlier one that is still to come. position.n
- * orders the events of one shard of one log; it is 0 in the event's own unit.
+ * A subscription takes the events of a shard of a log in their order, whatever keys they are of: what had to wait has
+ * its effect oldest first. Not so beside a failure: what others wrote meanwhile, and what is parked, come out of turn,
+ * those of one key still in their order; of a policy that asks for several keys at once only the last ones are in order
+ * as a whole; and between shards and logs there is none. Where that matters the command carries event->time_ms, and
+ * the asked aggregate sorts by it, ready for an earlier one that is still to come. position.n orders the events of one
+ * shard of one log; it is 0 in the event's own unit.
  * A command that is refused then is logged, and nothing else: policies ask for what an aggregate can always answer.
  */
 typedef struct cafe_policy {

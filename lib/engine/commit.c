@@ -13,6 +13,11 @@
  * version); otherwise the second waits, and fails with the first. Else an event whose effect is already there, but not
  * yet written, would be marked as done, and its effect lost with that write.
  *
+ * The same holds for the units of one subscription, whatever keys they are of: none is written in an earlier batch than
+ * one that was decided before it, and none in a later one than one that failed. In its own batch those of other
+ * partitions may go on, and their checkpoints say so; those of its partition can't, since the store refuses the move of
+ * a checkpoint without the move before it.
+ *
  * A crash before the batch is durable leaves nothing of it: nobody was answered, nothing was started. A crash after it,
  * but before unit_committed, leaves units that nobody heard of: the row in `wakes`, written by the same unit, brings
  * the key back at the next start, which resumes its sagas and tasks; a client's repeat finds its key.
@@ -20,6 +25,7 @@
 #include "engine/commit.h"
 
 #include "base/log.h"
+#include "engine/consume.h"
 #include "engine/health.h"
 #include "engine/metrics.h"
 #include "engine/timer.h"
@@ -154,23 +160,51 @@ static bool is_written(const commit_job *job, const struct unit *unit) {
   return job->code == CAFE_OK && unit->store.result == CAFE_UNIT_DONE;
 }
 
-/* Before anything else is decided or written: what rests on a unit that failed must not be. */
+/* The subscription whose units rest on those before them; NULL: none's. */
+static struct consumer *line_of(const struct unit *unit) {
+  return unit->consumer && unit->consumer->is_in_order ? unit->consumer : NULL;
+}
+
+/* What was decided after it, and rests on it, must not be written. */
+static void mark_lost(cafe_node *node, const struct unit *unit) {
+  struct consumer *line = line_of(unit);
+  if (unit->subject) {
+    subject_make_stale(unit->subject);
+    unit->subject->failed_seq = unit->subject->unit_seq;
+  }
+  if (line)
+    line->has_lost = true;
+  node->has_failed = node->has_failed || unit->subject || line;
+}
+
+static bool rests_on_lost(const struct unit *unit) {
+  const struct consumer *line = line_of(unit);
+  return (unit->subject && unit->seq <= unit->subject->failed_seq) || (line && line->has_lost);
+}
+
+/* Before anything else is decided or written. Units rest on earlier ones only, so one look at each is enough. */
 static void mark_failed(cafe_node *node, const commit_job *job) {
-  for (uint32_t i = 0; i < job->batch.unit_count; i++) {
-    struct subject *subject = job->units[i]->subject;
-    if (!subject || is_written(job, job->units[i]))
-      continue;
-    subject_make_stale(subject);
-    subject->failed_seq = subject->unit_seq;
-    node->has_failed = true;
+  for (uint32_t i = 0; i < job->batch.unit_count; i++)
+    if (!is_written(job, job->units[i]))
+      mark_lost(node, job->units[i]);
+  if (!node->has_failed)
+    return;
+  struct unit *unit;
+  DL_FOREACH(node->ready, unit) {
+    unit->is_abandoned = unit->is_abandoned || rests_on_lost(unit);
+    if (unit->is_abandoned)
+      mark_lost(node, unit);
   }
 }
 
-static bool is_abandoned(const struct unit *unit) { return unit->subject && unit->seq <= unit->subject->failed_seq; }
-
-/* The subject's unit is over, one way or the other. */
+/* The unit is over, one way or the other. */
 static void leave(cafe_node *node, struct unit *unit, bool is_done, int code, const cafe_err *err) {
   struct subject *subject = unit->subject;
+  if (!subject) {
+    finish_projection(unit, code, err);
+    unit_free(node, unit);
+    return;
+  }
   subject->holds++;
   subject->in_flight--;
   node->units_in_flight--;
@@ -190,7 +224,7 @@ static void abandon_failed(cafe_node *node) {
   struct unit *unit, *next, *failed = NULL;
   node->has_failed = false;
   DL_FOREACH_SAFE(node->ready, unit, next) {
-    if (!is_abandoned(unit))
+    if (!unit->is_abandoned)
       continue;
     DL_DELETE(node->ready, unit);
     node->ready_count--;
@@ -200,8 +234,8 @@ static void abandon_failed(cafe_node *node) {
     unit = failed;
     DL_DELETE(failed, unit);
     cafe_err err;
-    cafe_fail(&err, CAFE_CONFLICT, "what was decided before it for key %llu was not written",
-              (unsigned long long)unit->subject->key);
+    cafe_fail(&err, CAFE_CONFLICT, "what was decided before it, and it rests on, was not written: key %llu",
+              (unsigned long long)unit->store.key);
     leave(node, unit, false, CAFE_CONFLICT, &err);
   }
 }
@@ -209,15 +243,18 @@ static void abandon_failed(cafe_node *node) {
 /* Whether it goes into the batch that is being made. */
 static bool may_join(cafe_node *node, const struct unit *unit) {
   struct subject *subject = unit->subject;
-  if (!subject)
-    return true;
-  bool is_alone = subject->batch != node->batch_number;
-  if (subject->held_batch == node->batch_number || (!is_alone && !unit->is_chained)) {
-    subject->held_batch = node->batch_number;
-    return false;
-  }
-  subject->batch = node->batch_number;
-  return true;
+  struct consumer *line = line_of(unit);
+  uint64_t batch = node->batch_number;
+  bool is_held = line && line->held_batch == batch;
+  if (subject)
+    is_held = is_held || subject->held_batch == batch || (subject->batch == batch && !unit->is_chained);
+  if (subject && !is_held)
+    subject->batch = batch;
+  if (subject && is_held)
+    subject->held_batch = batch;
+  if (line && is_held)
+    line->held_batch = batch;
+  return !is_held;
 }
 
 static uint32_t fill_batch(cafe_node *node, commit_job *job) {
@@ -227,7 +264,7 @@ static uint32_t fill_batch(cafe_node *node, commit_job *job) {
   DL_FOREACH_SAFE(node->ready, unit, next) {
     if (count == node->max_batch)
       break;
-    if (is_abandoned(unit) || !may_join(node, unit))
+    if (unit->is_abandoned || !may_join(node, unit))
       continue;
     DL_DELETE(node->ready, unit);
     node->ready_count--;
@@ -303,12 +340,7 @@ static void commit_done(storage_job *base) {
     struct unit *unit = job->units[i];
     if (!node->store->ops->is_inline)
       commit_early(node);
-    if (unit->subject) {
-      leave(node, unit, is_written(job, unit), base->code, &base->err);
-    } else {
-      finish_projection(unit, base->code, &base->err);
-      unit_free(node, unit);
-    }
+    leave(node, unit, is_written(job, unit), base->code, &base->err);
   }
   cafe_err err = base->err;
   int code = base->code;

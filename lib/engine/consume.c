@@ -4,15 +4,12 @@
  * Subscriptions: events of other logs (and of this one, for views and policies across keys) have their effect here.
  *
  * What is kept here: each event has its effect once. The effect and the checkpoint of the event's partition are one
- * unit, the checkpoint moves by compare-and-set from exactly where this node thinks it is, and the next event of the
- * partition waits for it. So a batch that comes twice finds its events done, and a crash anywhere resumes at the first
- * undone one (consume_place.c).
+ * unit, and the checkpoint moves by compare-and-set from exactly where the event before it leaves it. So a batch that
+ * comes twice finds its events done, and a crash anywhere resumes at the first undone one (consume_place.c). What the
+ * effect is: effect.c for policies and sagas, project.c for views.
  *
  * A record that fails again and again for a reason of its own is parked: its letter and the checkpoint are one unit
  * (letter.c).
- *
- * A policy that asks for several keys writes the checkpoint with the last of them: the others may be asked again after
- * a crash, and aggregates answer by their state.
  */
 #include "engine/letter.h"
 
@@ -173,9 +170,12 @@ int record_make(batch_event **out, const cafe_node *node, const cafe_stored_even
   return CAFE_OK;
 }
 
+uint32_t consumer_queue(const struct consumer *consumer, uint64_t key) {
+  return consumer->kind == CONSUME_VIEW ? cafe_partition(key) : 0;
+}
+
 static int keep_event(struct consumer *consumer, const cafe_stored_event *stored, batch_event ***ends, cafe_err *err) {
-  uint32_t partition = cafe_partition(stored->key);
-  if (stored->n <= consumer_place(consumer, partition))
+  if (stored->n <= consumer_place(consumer, cafe_partition(stored->key)))
     return CAFE_OK;
   batch_event *kept;
   cafe_position position = {consumer->log_id, consumer->shard, stored->n};
@@ -186,8 +186,9 @@ static int keep_event(struct consumer *consumer, const cafe_stored_event *stored
   consumer->batch_ms = stored->time_ms;
   if (stored->time_ms < consumer->complete_ms)
     consumer->complete_ms = stored->time_ms;
-  *ends[partition] = kept;
-  ends[partition] = &kept->next;
+  batch_event ***end = &ends[consumer_queue(consumer, stored->key)];
+  **end = kept;
+  *end = &kept->next;
   return CAFE_OK;
 }
 
@@ -223,6 +224,8 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
   consumer->scanned = scanned;
   consumer->has_batch = true;
   consumer->has_failed = false;
+  consumer->has_lost = false;
+  memcpy(consumer->moved, consumer->stored, sizeof consumer->moved);
   consumer->is_parking = false;
   for (uint32_t i = 0; i < count && !code; i++)
     code = keep_event(consumer, &events[i], ends, &err);
@@ -232,7 +235,7 @@ static void take_events(struct consumer *consumer, const cafe_stored_event *even
   else if (consumer->kind == CONSUME_VIEW)
     project_begin(consumer);
   else
-    consumer_begin(consumer);
+    effect_begin(consumer);
   consumer_end(consumer);
 }
 
@@ -265,8 +268,10 @@ void consumer_failed_by(struct consumer *consumer, const batch_event *record, in
 }
 
 void consumer_end(struct consumer *consumer) {
-  if (--consumer->under_way)
+  if (--consumer->under_way) {
+    effect_go_on(consumer);
     return;
+  }
   consumer->has_batch = false;
   if (consumer->kind == CONSUME_VIEW)
     project_end(consumer);
@@ -287,129 +292,8 @@ void consumer_end(struct consumer *consumer) {
   node_pump(consumer->node);
 }
 
-/* ---- policies and sagas: one act after the other in each partition ---- */
-
-struct effect {
-  struct act act;
-  struct consumer *consumer;
-  const batch_event *record;
-  const collected *at; /* the first of its commands for act.key; those for keys named before it are done */
-};
-
-static void next_of(struct consumer *consumer, uint32_t partition);
-
-/* An act has all commands of its key, wherever they stand in the list. */
-static const collected *next_key(const struct effect *effect) {
-  const collected *item, *before;
-  LL_FOREACH(effect->at->next, item) {
-    for (before = effect->act.commands; before->key != item->key;)
-      before = before->next;
-    if (before == item)
-      return item;
-  }
-  return NULL;
-}
-
-static void effect_key(struct effect *effect) {
-  struct act *act = &effect->act;
-  act->key = effect->at ? effect->at->key : act->event->key;
-  act->is_last = !effect->at || !next_key(effect);
-}
-
-static void effect_finished(cafe_node *node, struct act *done, int code, const cafe_err *err) {
-  struct effect *effect = CONTAINER(done, struct effect, act);
-  struct consumer *consumer = effect->consumer;
-  if (code == CAFE_OK && !done->is_last) {
-    effect->at = next_key(effect);
-    effect_key(effect);
-    act_submit(node, done);
-    return;
-  }
-  if (code)
-    consumer_failed_by(consumer, done->is_at_fault ? effect->record : NULL, code, err);
-  else if (!consumer->letter)
-    consumer_done(consumer, (uint32_t)done->checkpoint.partition, done->checkpoint.n);
-  consumer_end(consumer);
-}
-
 void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n) {
   consumer->applied[partition] = consumer->stored[partition] = n;
-  if (!consumer->node->is_consuming)
-    consumer->has_failed = true; /* what is left is the next start's */
-  else if (!consumer->has_failed)
-    next_of(consumer, partition);
-}
-
-/* *begun tells whether it has one. */
-static int begin_effect(bool *begun, struct consumer *consumer, uint32_t partition, const batch_event *taken,
-                        cafe_err *err) {
-  cafe_node *node = consumer->node;
-  cafe_reaction reaction;
-  if (taken->failure) {
-    *err = *taken->failure;
-    return err->code;
-  }
-  collector_init(&reaction.commands, consumer->arena);
-  if (consumer->kind == CONSUME_POLICY) {
-    const cafe_policy *policy = node->registry.policies[consumer->index];
-    policy->react(&reaction, &taken->event, policy->user);
-    if (reaction.commands.err.code)
-      return callback_failed(err, reaction.commands.err.code, reaction.commands.err.text,
-                             "the policy %s can't react to %s of key %llu", policy->name, taken->event.type->name,
-                             (unsigned long long)taken->event.key);
-    int code = collector_check(&reaction.commands, policy->commands, policy->name, err);
-    if (code)
-      return code;
-    if (!reaction.commands.first)
-      return CAFE_OK;
-  }
-  struct effect *made = cafe_arena_alloc(consumer->arena, sizeof *made);
-  if (!made)
-    return cafe_fail(err, CAFE_NOMEM, "no memory for an event's effect");
-  made->consumer = consumer;
-  made->record = taken;
-  made->at = reaction.commands.first;
-  made->act.kind = ACT_EVENT;
-  made->act.consumer = consumer;
-  made->act.saga = consumer->index;
-  made->act.event = &taken->event;
-  made->act.signals = consumer->kind == CONSUME_SAGA;
-  made->act.commands = reaction.commands.first;
-  made->act.trace = taken->event.trace;
-  made->act.finish = effect_finished;
-  made->act.letter = consumer->letter;
-  consumer_move(&made->act.checkpoint, consumer, partition, taken->event.position.n);
-  effect_key(made);
-  consumer->under_way++;
-  act_submit(node, &made->act);
-  *begun = true;
-  return CAFE_OK;
-}
-
-static void next_of(struct consumer *consumer, uint32_t partition) {
-  cafe_err err = {0};
-  int code = CAFE_OK;
-  bool begun = false;
-  while (!code && !begun && consumer->queues[partition]) {
-    batch_event *taken = consumer->queues[partition];
-    consumer->queues[partition] = taken->next;
-    taken->fate = letter_fate_of(consumer, taken);
-    if (taken->fate == FATE_TAKE)
-      code = begin_effect(&begun, consumer, partition, taken, &err);
-    else
-      code = letter_park(&begun, consumer, taken, &err);
-    if (!code && !begun && consumer->letter)
-      code = replay_without_effect(&begun, consumer, &err);
-    else if (!code && !begun)
-      consumer->applied[partition] = taken->event.position.n;
-    if (code)
-      consumer_failed_by(consumer, taken, code, &err);
-  }
-}
-
-void consumer_begin(struct consumer *consumer) {
-  for (uint32_t p = 0; p < CAFE_PARTITIONS && !consumer->has_failed; p++)
-    next_of(consumer, p);
 }
 
 /* ---- the turn's share, and the life of subscriptions ---- */

@@ -19,7 +19,7 @@ typedef enum letter_fate {
 
 /* An event of the batch in hand. */
 typedef struct batch_event {
-  struct batch_event *next; /* of its partition */
+  struct batch_event *next; /* of its queue */
   cafe_event event;         /* data NULL: it can't be read, and failure says why */
   const event_type *type;
   cafe_slice data; /* as it came */
@@ -32,6 +32,19 @@ int record_make(batch_event **out, const cafe_node *node, const cafe_stored_even
                 cafe_arena *arena);
 /* Reads record->data, which stays where it is, into data, as wide as the type, or keeps why it can't be. CAFE_NOMEM. */
 int record_read(batch_event *record, void *data, cafe_arena *arena);
+
+/* What policies and sagas have in hand (effect.c), in the arena of the batch. */
+typedef struct effect_line {
+  batch_event *unseen;    /* the first of those that nothing was made of yet */
+  struct effect *effects; /* those whose turn is still to come, in the order of their events */
+  uint32_t count;         /* of them */
+  struct effect *others;  /* the first of them that may have other keys than the last to ask; NULL: none */
+  struct act *undecided;  /* the one that waits for its key; NULL: none */
+  struct effect *failed;  /* when its turn comes … */
+  cafe_err failure;       /* … by this; nothing behind it is looked at */
+  bool is_at_fault;       /* its record is */
+  bool is_open;           /* it counts in under_way */
+} effect_line;
 
 /* One subscription: a policy's, a saga's or a view's, to one shard of one service's log. Or the replayer (replay.c),
  * which is in no list and reads no log: its batch is a letter. */
@@ -50,6 +63,7 @@ struct consumer {
   /* Where it is. A partition's events up to max(applied[p], watermark) have had their effect. */
   uint64_t applied[CAFE_PARTITIONS];
   uint64_t stored[CAFE_PARTITIONS]; /* the rows in `checkpoints`; 0: none */
+  uint64_t moved[CAFE_PARTITIONS];  /* … and once all that is in flight is written */
   uint64_t watermark, stored_watermark;
   uint64_t after;      /* read up to here */
   uint64_t head;       /* of the source, as far as is known */
@@ -63,12 +77,16 @@ struct consumer {
   bool is_linked;
   bool is_reading; /* local */
 
-  cafe_arena *arena; /* of the batch in hand */
-  batch_event *queues[CAFE_PARTITIONS];
+  cafe_arena *arena;                    /* of the batch in hand */
+  batch_event *queues[CAFE_PARTITIONS]; /* a view's by partition; others have all in the first, in their order */
+  effect_line line;
   uint64_t scanned;
   uint32_t under_way; /* acts, units or jobs of the batch */
   bool has_failed;
   bool has_batch;
+  bool is_in_order;              /* its units rest on those before them: a policy's or saga's subscription */
+  bool has_lost;                 /* one of these was not written: none behind it is */
+  uint64_t held_batch;           /* the last batch that one was left out of */
   bool is_marking;               /* the watermark is being written */
   bool is_moving;                /* the checkpoints are being moved to a restored log */
   int64_t mark_at_us;            /* not before */
@@ -87,13 +105,14 @@ struct consumer {
 
 enum { CONSUME_AGAIN_US = 500000 }; /* after a failure */
 
-/* Steps of the batch in hand. */
-void consumer_begin(struct consumer *consumer);
+/* A record of that key is in that one of the batch's queues. */
+uint32_t consumer_queue(const struct consumer *consumer, uint64_t key);
+/* A step of the batch in hand is over. */
 void consumer_end(struct consumer *consumer);
 void consumer_failed(struct consumer *consumer, int code, const cafe_err *err);
 /* The same by what a record asks for; NULL: it isn't known, or not its fault. */
 void consumer_failed_by(struct consumer *consumer, const batch_event *record, int code, const cafe_err *err);
-/* The partition's records up to n are done, durably: policies and sagas take the next one. */
+/* The partition's records up to n are done, durably. */
 void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n);
 /* The last position of its log that is known. */
 uint64_t consumer_head(const struct consumer *consumer);
@@ -103,8 +122,8 @@ void consumer_see_head(struct consumer *consumer, uint64_t head);
 
 /* The partition's events up to there are done. */
 uint64_t consumer_place(const struct consumer *consumer, uint32_t partition);
-/* The move of the partition's checkpoint to n. */
-void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n);
+/* The move of the partition's checkpoint to n, from where the move before it leaves it. */
+void consumer_move(cafe_checkpoint *out, struct consumer *consumer, uint32_t partition, uint64_t n);
 /* Reads it from the store, or will try again. */
 void place_read(struct consumer *consumer);
 /* Stores the watermark, if it has gone far. */
@@ -125,6 +144,14 @@ int64_t consume_next_us(const cafe_node *node);
 bool consume_is_quiet(const cafe_node *node, uint32_t view);
 /* They go on; is_replaced: from other places, in other rows. */
 void consume_release(cafe_node *node, uint32_t view, bool is_replaced);
+
+/* ---- effect.c: a policy's or saga's batch ---- */
+
+void effect_begin(struct consumer *consumer);
+/* Something that its effects wait for may have come. */
+void effect_go_on(struct consumer *consumer);
+/* The act that waited for its key is a unit now. */
+void effect_decided(struct consumer *consumer);
 
 /* ---- project.c: a view's batch ---- */
 

@@ -24,13 +24,14 @@ uint64_t consumer_place(const struct consumer *consumer, uint32_t partition) {
   return applied > consumer->watermark ? applied : consumer->watermark;
 }
 
-void consumer_move(cafe_checkpoint *out, const struct consumer *consumer, uint32_t partition, uint64_t n) {
+void consumer_move(cafe_checkpoint *out, struct consumer *consumer, uint32_t partition, uint64_t n) {
   *out = (cafe_checkpoint){.subscription = consumer->name,
                            .log_id = consumer->log_id,
                            .shard = consumer->shard,
                            .partition = (int32_t)partition,
-                           .expected = consumer->stored[partition],
+                           .expected = consumer->moved[partition],
                            .n = n};
+  consumer->moved[partition] = n;
 }
 
 /* ---- reading it ---- */

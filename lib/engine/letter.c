@@ -181,15 +181,20 @@ bool letter_try(struct consumer *consumer, const batch_event *record, const cafe
   return trial->count < node->max_record_attempts;
 }
 
+bool letter_is_tried(const struct consumer *consumer, const batch_event *record) {
+  const struct trial *trial = consumer->trials ? find_trial(consumer, record) : NULL;
+  return trial && trial->n == record->event.position.n;
+}
+
 void letter_forget_trials(struct consumer *consumer) {
   struct trial *trial, *next;
   LL_FOREACH_SAFE(consumer->trials, trial, next) node_free(consumer->node, trial);
   consumer->trials = NULL;
 }
 
-/* Behind one of the same batch that isn't written yet. */
+/* Behind one of the same batch, which may not be written yet. */
 static bool is_behind(const struct consumer *consumer, const batch_event *record) {
-  const batch_event *before = consumer->queues[cafe_partition(record->event.key)];
+  const batch_event *before = consumer->queues[consumer_queue(consumer, record->event.key)];
   for (; before && before != record; before = before->next)
     if (before->fate != FATE_TAKE && before->event.key == record->event.key)
       return true;
@@ -213,10 +218,8 @@ letter_fate letter_fate_of(struct consumer *consumer, const batch_event *record)
   letter_fate fate = FATE_TAKE;
   if (waits(consumer, record)) {
     fate = FATE_WAIT;
-  } else if (consumer->trials) {
-    const struct trial *trial = find_trial(consumer, record);
-    bool is_over = trial && trial->n == record->event.position.n && trial->count >= consumer->node->max_record_attempts;
-    fate = is_over ? FATE_PARK : FATE_TAKE;
+  } else if (letter_is_tried(consumer, record)) {
+    fate = find_trial(consumer, record)->count >= consumer->node->max_record_attempts ? FATE_PARK : FATE_TAKE;
   }
   consumer->is_parking = consumer->is_parking || fate != FATE_TAKE;
   return fate;

@@ -74,6 +74,8 @@ void letter_destroy(cafe_node *node);
 bool letter_is_deserved(int code);
 /* A record failed by itself. False: that was the last time, park it. */
 bool letter_try(struct consumer *consumer, const batch_event *record, const cafe_err *err);
+/* It has failed before. */
+bool letter_is_tried(const struct consumer *consumer, const batch_event *record);
 void letter_forget_trials(struct consumer *consumer);
 letter_fate letter_fate_of(struct consumer *consumer, const batch_event *record);
 /* The row of a record that is parked or waits, for the unit that moves the checkpoint past it. CAFE_NOMEM;

@@ -251,8 +251,8 @@ static void finish_phases(cafe_node *node) {
 }
 
 static void set_pump(cafe_node *node) {
-  bool is_due = (node->acts && !node->pauses) || node->jobs_done || commit_is_due(node) || node->has_canceled ||
-                node->is_closing_ops || node->has_new_watches;
+  bool is_due = ((node->acts || node->has_effects) && !node->pauses) || node->jobs_done || commit_is_due(node) ||
+                node->has_canceled || node->is_closing_ops || node->has_new_watches;
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
@@ -299,6 +299,7 @@ static void turn(cafe_node *node) {
   timer_turn(node, now_us);
   health_turn(node, now_us);
   take_acts(node);
+  effect_turn(node);
   commit_turn(node);
   consume_turn(node, now_us);
   replay_turn(node, now_us);

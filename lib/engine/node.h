@@ -172,6 +172,7 @@ struct act {
   act_kind kind;
   uint64_t key;
   struct subject *subject; /* of the key, which the act keeps in memory; NULL: to be looked up */
+  bool is_coming;          /* … until it is taken there: counted by subject->coming */
   bool is_new_key;         /* nothing is stored under it: no load */
   uint32_t tries;
   cafe_slice trace;
@@ -266,7 +267,7 @@ struct subject {
   uint64_t batch, held_batch; /* the last batch that it has a unit in, or left one out of */
   uint32_t in_flight;
 
-  uint32_t coming;     /* acts of operations, on their way here */
+  uint32_t coming;     /* acts on their way here */
   uint32_t requests;   /* to other nodes, under way */
   uint32_t holds;      /* somebody up the stack uses it */
   int64_t task_due_ms; /* the earliest task that waits for its time; 0: none */
@@ -303,6 +304,10 @@ void subject_settle(struct subject *subject);
 void subject_drop(struct subject *subject);
 /* It is needed: not thrown out before subject_settle finds it idle again. */
 void subject_rouse(struct subject *subject);
+/* An act of its key will come: it stays in memory until then. */
+void subject_expect(struct subject *subject, struct act *act);
+/* It doesn't come, if it was to. */
+void subject_miss(struct act *act);
 /* An act for it: executed at once, or when it was read. */
 void subject_take(struct subject *subject, struct act *act);
 /* A zeroed one where there are no events. NULL: no memory. */
@@ -365,7 +370,8 @@ struct unit {
   cafe_slice trace; /* of what caused it: goes on in its events, tasks and requests */
   unit_event *events, *last_event;
   wanted_task *wanted; /* after it, if looked_at_tasks */
-  bool is_chained;     /* it can't be written without the one before it: they share a stream or a row */
+  bool is_chained;     /* it can't be written without the one before it: they share a stream, row or checkpoint */
+  bool is_abandoned;   /* it rests on one that wasn't written */
   bool looked_at_tasks;
   bool is_resuming; /* the first look after the key was read: what is wanted may have run before */
   struct task_cause *causes;
@@ -373,8 +379,9 @@ struct unit {
   int64_t wake_ms; /* written by it; -1: not written */
   int64_t due_ms;  /* of the subject's sagas, as of this unit */
 
-  /* A view's: no subject. */
-  struct consumer *consumer;
+  struct consumer *consumer; /* whose event's effect it is; NULL: none's */
+
+  /* A view's, or a letter's: no subject. */
   struct rebuild *rebuild;
   void (*finished)(struct unit *unit, int code, const cafe_err *err);
 };
@@ -413,7 +420,6 @@ struct cafe_op {
   heap_item deadline;
   bool is_waiting;  /* in subject->waiters or ->answered */
   bool is_acting;   /* its act is under way */
-  bool is_coming;   /* … and not there yet: counted by act.subject, which is known */
   bool is_detached; /* answered already: freed when its act finishes */
   bool is_canceled;
   bool is_joined;       /* another one claimed the client's key first: it waits for that one's outcome */
@@ -437,8 +443,6 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 int op_decided(cafe_op *op, cafe_verdict verdict, const char *reason, const char *text);
 void op_wait(cafe_op *op, struct subject *subject, uint64_t seq);
 void op_leave(cafe_op *op, struct subject *subject);
-/* Its act has come to its key. */
-void op_arrived(cafe_op *op);
 /* Its unit writes nothing: it is done, or fails, with unit seq. */
 void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
@@ -493,13 +497,15 @@ void request_serve(cafe_node *node, cafe_incoming *incoming);
 void request_forget(cafe_node *node, cafe_incoming *incoming);
 void request_close(cafe_node *node);
 
-/* ---- publish.c, subscribe.c, consume.c ---- */
+/* ---- publish.c, subscribe.c, consume.c, effect.c ---- */
 
 void publish_pull(cafe_node *node, cafe_pull *pull);
 void publish_forget(cafe_node *node, cafe_pull *pull);
 void publish_turn(cafe_node *node);
 void publish_close(cafe_node *node);
 
+/* effect.c: events have their effects, in their order. */
+void effect_turn(cafe_node *node);
 int consume_start(cafe_node *node, cafe_err *err);
 void consume_turn(cafe_node *node, int64_t now_us);
 void consume_close(cafe_node *node);
@@ -605,6 +611,7 @@ struct cafe_node {
   bool has_new_watches;  /* some weren't looked at yet */
   bool has_canceled;     /* some op is_canceled */
   struct consumer *consumers;
+  bool has_effects; /* of events in hand, some may go on */
   struct letters *letters;
   cafe_pull *pulls;
   struct pull_job *pull_jobs; /* being read */

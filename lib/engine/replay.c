@@ -238,7 +238,7 @@ static int hand_out(cafe_node *node, cafe_err *err) {
   to->log_id = record->event.position.log_id;
   to->shard = record->event.position.shard;
   memset(to->queues, 0, sizeof to->queues);
-  to->queues[cafe_partition(record->event.key)] = record;
+  to->queues[consumer_queue(to, record->event.key)] = record;
   to->letter = &letters->removal;
   to->has_batch = true;
   to->has_failed = false;
@@ -249,7 +249,7 @@ static int hand_out(cafe_node *node, cafe_err *err) {
   if (to->kind == CONSUME_VIEW)
     project_begin(to);
   else
-    consumer_begin(to);
+    effect_begin(to);
   consumer_end(to);
   return CAFE_OK;
 }

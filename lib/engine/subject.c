@@ -456,10 +456,26 @@ void subject_rouse(struct subject *subject) {
   subject->idle = NULL;
 }
 
+void subject_expect(struct subject *subject, struct act *act) {
+  subject_rouse(subject);
+  subject->coming++;
+  act->subject = subject;
+  act->is_coming = true;
+}
+
+void subject_miss(struct act *act) {
+  if (!act->is_coming)
+    return;
+  act->is_coming = false;
+  act->subject->coming--;
+  subject_settle(act->subject);
+}
+
 void subject_take(struct subject *subject, struct act *act) {
   subject_rouse(subject);
-  if (act->op)
-    op_arrived(act->op);
+  if (act->is_coming)
+    subject->coming--;
+  act->is_coming = false;
   if (subject->state == SUBJECT_NEW && act->is_new_key) {
     subject->state = SUBJECT_READY;
     subject->is_resumed = true;

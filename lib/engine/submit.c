@@ -244,21 +244,12 @@ void op_fail_waiters(struct subject *subject, const cafe_err *err) {
 
 /* What is in memory stays there until the act comes to it, and needn't be looked for then. */
 static void dispatch(cafe_op *op) {
-  op->act.subject = op->act.key ? subject_find(op->node, op->act.key) : NULL;
-  if (op->act.subject) {
-    subject_rouse(op->act.subject);
-    op->act.subject->coming++;
-    op->is_coming = true;
-  }
+  struct subject *known = op->act.key ? subject_find(op->node, op->act.key) : NULL;
+  op->act.subject = NULL;
+  if (known)
+    subject_expect(known, &op->act);
   op->is_acting = true;
   act_submit(op->node, &op->act);
-}
-
-void op_arrived(cafe_op *op) {
-  if (!op->is_coming)
-    return;
-  op->is_coming = false;
-  op->act.subject->coming--;
 }
 
 static void finish_op(cafe_op *op, int code, const cafe_err *err) {
@@ -278,9 +269,9 @@ static void finish_op(cafe_op *op, int code, const cafe_err *err) {
 
 static void finish_command(cafe_node *node, struct act *act, int code, const cafe_err *err) {
   cafe_op *op = act->op;
-  struct subject *missed = op->is_coming ? act->subject : NULL;
+  struct subject *missed = act->is_coming ? act->subject : NULL;
   (void)node;
-  op->is_coming = false;
+  act->is_coming = false;
   finish_op(op, code, err);
   if (!missed)
     return;

@@ -28,6 +28,7 @@ static int add_consumer(cafe_node *node, consumer_kind kind, uint32_t index, con
   made->node = node;
   made->kind = kind;
   made->index = index;
+  made->is_in_order = kind != CONSUME_VIEW;
   made->source = source;
   made->is_local = is_hosted(node, source);
   made->shard = shard;

@@ -11,7 +11,7 @@
  * leaves nothing behind.
  */
 #include "base/arena.h"
-#include "engine/node.h"
+#include "engine/consume.h"
 
 /* A unit that asks for more commands than this is taken for one that never ends. */
 enum { COMMANDS_MAX = 64 };
@@ -612,9 +612,16 @@ static int seal(execution *x, struct act *act) {
   return code ? code : seal_answers(x, act);
 }
 
+/* A subscription's moves of one checkpoint follow one another. */
+static bool follows(const struct unit *unit, const struct unit *before) {
+  return unit->consumer && unit->consumer == before->consumer && unit->store.checkpoint_count &&
+         before->store.checkpoint_count &&
+         unit->store.checkpoints[0].partition == before->store.checkpoints[0].partition;
+}
+
 /* Whether the store refuses it where the one before it, still in flight, isn't written. */
 static bool is_chained(const struct unit *unit, const struct unit *before) {
-  if (!before)
+  if (!before || follows(unit, before))
     return true;
   for (uint32_t i = 0; i < unit->store.row_count; i++) {
     const cafe_row_write *row = &unit->store.rows[i];
@@ -640,6 +647,11 @@ void unit_execute(struct subject *subject, struct act *act) {
     act->finish(node, act, CAFE_CANCELED, &err);
     return;
   }
+  if (act->consumer && act->consumer->has_lost) {
+    cafe_fail(&err, CAFE_CONFLICT, "the effect of an event before it was not written");
+    act->finish(node, act, CAFE_CONFLICT, &err);
+    return;
+  }
   struct unit *unit = unit_make(subject);
   if (!unit) {
     cafe_fail(&err, CAFE_NOMEM, "no memory to decide a command");
@@ -648,6 +660,7 @@ void unit_execute(struct subject *subject, struct act *act) {
   }
   DL_APPEND(unit->acts, act);
   unit->seq = ++subject->unit_seq;
+  unit->consumer = act->consumer;
   unit->is_resuming = act->kind == ACT_TICK && !subject->is_resumed;
   execution x = {node, subject, unit, unit->arena, NULL, NULL, 0, 0, 0, NULL, 0, 0, &err};
   if (act->op)
@@ -671,6 +684,8 @@ void unit_execute(struct subject *subject, struct act *act) {
   }
   if (act->kind == ACT_TICK)
     subject->is_resumed = true;
+  if (act->consumer)
+    effect_decided(act->consumer);
   if (unit->store.event_count || unit->store.row_count || unit->store.client_key || unit->store.checkpoint_count) {
     unit->is_chained = is_chained(unit, subject->last_unit);
     subject->last_unit = unit;

@@ -196,12 +196,12 @@ static void any_store_call_and_those_behind_it_may_fail(void **state) {
 /* X10: and a crash before and after each commit */
 static void x10_the_process_may_die_before_any_commit(void **state) {
   (void)state;
-  enumerate(DIE_BEFORE, 5);
+  enumerate(DIE_BEFORE, 4);
 }
 
 static void x10_the_process_may_die_after_any_commit(void **state) {
   (void)state;
-  enumerate(DIE_AFTER, 5);
+  enumerate(DIE_AFTER, 4);
 }
 
 static void any_allocation_of_the_node_may_fail(void **state) {
