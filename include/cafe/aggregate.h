@@ -183,7 +183,7 @@ typedef struct cafe_task {
 
 /*
  * Does the tasks of one type. On the loop thread; must not block. Answers each started task exactly once, by one of
- * the two calls below, not inside start.
+ * the two calls below, also inside start.
  */
 typedef struct cafe_worker {
   size_t size;             /* CAFE_WORKER sets it */

@@ -6,6 +6,7 @@
 #include "cafe/alloc.h"
 #include "cafe/log.h"
 #include "cafe/policy.h"
+#include "cafe/resilience.h"
 #include "cafe/saga.h"
 #include "cafe/view.h"
 
@@ -91,6 +92,39 @@ CAFE_EXPORT int cafe_node_host(cafe_node *node, const cafe_service *service, caf
  * until the node is closed. CAFE_INVALID: what the worker lacks, or that the type has one already; CAFE_UNSUPPORTED: it
  * asks for what only a newer library knows; CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_node_employ(cafe_node *node, const cafe_worker *worker, cafe_err *err);
+
+/*
+ * A guard stands before the commands of one type whose answer comes from somebody who may be slow, overloaded or gone.
+ * An operation whose command begins such a call, by deciding one of `begins` and being pending, takes a permit of the
+ * guard's breaker and limit before anything of that is kept. Without one nothing is written: it is CAFE_REFUSED with
+ * the guard's reason, a text, and retry_after_ms. Commands that begin nothing need no permit: one that joins what was
+ * begun, one that is refused, a repeat whose answer is kept under its client's key.
+ *
+ * The permit is given back when the operation is answered, by its outcome; by CAFE_TIMEOUT as failed; unused when its
+ * unit fails, or nobody waits any more. Commands that aren't operations of this node (policies', sagas') aren't
+ * guarded.
+ */
+typedef struct cafe_guard {
+  size_t size;                         /* CAFE_GUARD sets it */
+  const char *name;                    /* REQUIRED. "payment": for logs and metrics; unique in the node */
+  const cafe_schema *command;          /* REQUIRED. One that an aggregate of the node takes, with outcomes */
+  const cafe_schema *const *begins;    /* REQUIRED. Events of that aggregate, ended by NULL */
+  const char *reason;                  /* REQUIRED. Of the refusal, for programs: "payment-unavailable" */
+  const cafe_breaker_options *breaker; /* `changed` isn't called: the node logs and counts. NULL: by default */
+  const cafe_limit_options *limit;     /* NULL: by default */
+  /* REQUIRED. Whether an outcome says that who was asked is at fault: no answer in time, over capacity. A no to what
+   * was asked doesn't. Pure. BORROW: until it returns. */
+  bool (*is_failure)(const cafe_event *outcome, void *user);
+  void *user; /* handed to is_failure */
+} cafe_guard;
+
+#define CAFE_GUARD sizeof(cafe_guard)
+
+/* Puts a guard before a command that has none. Before start only. COPY; what it points to BORROW until the node is
+ * destroyed, but breaker and limit: until the call returns. CAFE_INVALID: what it lacks, or that the command has one
+ * already; that nobody takes the command, or emits the events, is found at start. CAFE_UNSUPPORTED: it asks for what
+ * only a newer library knows; CAFE_NOMEM. Since 0.1. */
+CAFE_EXPORT int cafe_node_guard(cafe_node *node, const cafe_guard *guard, cafe_err *err);
 
 /* Checks what is hosted, opens the store and begins: what a crash left is resumed, logs are subscribed to, peers are
  * answered, all of it in later turns. Blocks for as long as the store needs to open. CAFE_INVALID: something is wrong

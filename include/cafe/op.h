@@ -41,6 +41,7 @@ typedef struct cafe_outcome {
   bool replayed;           /* the answer was kept under the client's key: only reply says what it was, and verdict is
                               CAFE_UNCHANGED, of a refusal too */
   cafe_slice reply;        /* what `reply` below made, now or then; empty without it */
+  int64_t retry_after_ms;  /* CAFE_REFUSED by a guard (cafe_node_guard): when the same command may be taken; else 0 */
 } cafe_outcome;
 
 /* err is NULL on success, otherwise outcome is; a refusal is a success. BORROW both, until it returns. CAFE_TIMEOUT:

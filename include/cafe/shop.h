@@ -52,14 +52,20 @@ typedef struct cafe_shop_options {
   uint32_t channel_count;        /* at most CAFE_CHANNELS_MAX; 0: nobody is told anything */
   cafe_retry gateway_retry;      /* zeroed: 200 ms, 30 s, 20 attempts, 10 s each */
   cafe_retry channel_retry;      /* zeroed: 500 ms, 60 s, 20 attempts, 10 s each */
+
+  /* Payment under load. With APP a guard named "payment" (cafe_node_guard) stands before PlaceOrder, by these options:
+   * an order that would have to be paid for while payment is slow, overloaded or gone is refused before it is written,
+   * as "payment-unavailable". With PAY at most payment_concurrency calls of the gateway run at once: a new
+   * authorization beyond that is refused, all else waits for its turn. */
+  uint32_t breaker_volume;         /* 0: 20 */
+  uint32_t breaker_error_permille; /* 0: 300 */
+  int64_t breaker_window_ms;       /* 0: 10 s */
+  int64_t breaker_sleep_ms;        /* 0: 5 s */
+  uint32_t payment_concurrency;    /* with APP the most; how many are borne is found out. 0: 64 */
 } cafe_shop_options;
 
 #define CAFE_SHOP_OPTIONS_INIT                                                                                         \
-  {                                                                                                                    \
-    sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0, {0}}, {                                                  \
-      0, 0, 0, 0, { 0 }                                                                                                \
-    }                                                                                                                  \
-  }
+  { sizeof(cafe_shop_options), 0, NULL, NULL, 0, {0, 0, 0, 0, {0}}, {0, 0, 0, 0, {0}}, 0, 0, 0, 0, 0 }
 
 /* The coffee shop's services, hosted by a node, with their workers. */
 typedef struct cafe_shop cafe_shop;

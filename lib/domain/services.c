@@ -55,6 +55,30 @@ static const cafe_service customer = {
     .remote_services = (const char *const[]){"app", "pay", NULL},
 };
 
+/* A no of the payer's bank is an answer. What was dropped since nobody came back, or was taken back, isn't payment's.
+ */
+static bool payment_failed(const cafe_event *outcome, void *user) {
+  (void)user;
+  if (outcome->type == &cafe_draft_unclaimed_type) {
+    return true;
+  }
+  if (outcome->type != &cafe_draft_dropped_type) {
+    return false;
+  }
+  cafe_drop_reason reason = ((const cafe_draft_dropped *)outcome->data)->reason;
+  return reason == CAFE_DROP_UNAVAILABLE || reason == CAFE_DROP_UNKNOWN;
+}
+
+cafe_guard services_payment_guard(void) {
+  static const cafe_schema *const begins[] = {&cafe_order_drafted_type, NULL};
+  return (cafe_guard){.size = CAFE_GUARD,
+                      .name = "payment",
+                      .command = &cafe_place_order_type,
+                      .begins = begins,
+                      .reason = "payment-unavailable",
+                      .is_failure = payment_failed};
+}
+
 const cafe_service *services_app(void) { return &app; }
 const cafe_service *services_pay(void) { return &pay; }
 const cafe_service *services_store(void) { return &store; }

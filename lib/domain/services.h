@@ -9,6 +9,9 @@ const cafe_service *services_app(void);
 const cafe_service *services_pay(void);
 const cafe_service *services_store(void);
 
+/* What app's orders wait for, and how an answer tells that payment is at fault: cafe_node_guard, with options. */
+cafe_guard services_payment_guard(void);
+
 /* The customer's: its policies name the channels. Caller's memory; must stay where it is while a node hosts it. */
 typedef struct services_customer {
   cafe_service service; /* host this */

@@ -67,6 +67,50 @@ int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe
   return outcome->verdict == CAFE_ACCEPTED || outcome->event ? key_claim(op, unit, out, err) : CAFE_OK;
 }
 
+/* ---- looking for an answer that is kept ---- */
+
+typedef struct look_job {
+  storage_job job;
+  cafe_op *op; /* its act is under way, so it stays */
+  cafe_slice scope, key, fingerprint;
+  cafe_arena *arena;
+  cafe_key_record found;
+} look_job;
+
+static int run_look(storage_job *base, cafe_err *err) {
+  look_job *job = CONTAINER(base, look_job, job);
+  cafe_store *store = base->node->store;
+  return store->ops->read_key(store, &job->found, job->scope, job->key, job->fingerprint, job->arena, err);
+}
+
+static void look_done(storage_job *base) {
+  look_job *job = CONTAINER(base, look_job, job);
+  op_key_looked(job->op, base->code, &base->err, &job->found);
+  node_arena_free(base->node, job->arena); /* the job lies in it */
+}
+
+void key_look(cafe_op *op) {
+  cafe_node *node = op->node;
+  cafe_arena *arena = node_arena(node);
+  look_job *job = arena ? cafe_arena_alloc(arena, sizeof *job) : NULL;
+  if (!job) {
+    cafe_err err;
+    node_arena_free(node, arena);
+    cafe_fail(&err, CAFE_NOMEM, "no memory to look for a client's key");
+    op_key_looked(op, CAFE_NOMEM, &err, NULL);
+    return;
+  }
+  job->op = op;
+  job->scope = op->client_key.scope;
+  job->key = op->client_key.key;
+  job->fingerprint = op->client_key.fingerprint;
+  job->arena = arena;
+  job->job.run = run_look;
+  job->job.done = look_done;
+  job->job.lane = CAFE_LANE_READ;
+  storage_submit(node, &job->job);
+}
+
 /* ---- blocks of new keys ---- */
 
 enum { ID_ROW = 1 }; /* the only row of the table */

@@ -8,6 +8,9 @@
 int key_claim(cafe_op *op, struct unit *unit, cafe_key_write **out, cafe_err *err);
 int key_answer(cafe_op *op, struct unit *unit, const cafe_outcome *outcome, cafe_key_write **out, cafe_err *err);
 
+/* Reads the op's client key, which a guard asks for: op_key_looked is told, in a later turn. */
+void key_look(cafe_op *op);
+
 /* A key for a new stream. CAFE_OK with *out; CAFE_UNAVAILABLE: the act waits and is submitted again. */
 int key_take(cafe_node *node, uint64_t *out, struct act *act);
 /* Writes the row of keys as it is, unless a block is being reserved: health.c is told how that ends. */

@@ -11,6 +11,7 @@
 
 #include "cafe/metrics.h"
 #include "engine/consume.h"
+#include "engine/guard.h"
 
 /* ---- histograms ---- */
 
@@ -27,6 +28,11 @@ static const bucket unit_buckets[HISTOGRAM_BUCKETS] = {{1, "1"},     {2, "2"},  
                                                        {16, "16"},   {32, "32"},   {64, "64"},     {128, "128"},
                                                        {256, "256"}, {512, "512"}, {1024, "1024"}, {2048, "2048"}};
 
+/* From a call next door to a caller's last patience. */
+static const bucket call_buckets[HISTOGRAM_BUCKETS] = {
+    {5000, "0.005"}, {10000, "0.01"}, {25000, "0.025"}, {50000, "0.05"},  {100000, "0.1"}, {200000, "0.2"},
+    {400000, "0.4"}, {600000, "0.6"}, {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},  {10000000, "10"}};
+
 static void add(histogram *to, const bucket *buckets, uint64_t value) {
   uint32_t i = 0;
   while (i < HISTOGRAM_BUCKETS && value > buckets[i].most)
@@ -39,6 +45,8 @@ void metrics_commit(cafe_node *node, int64_t took_us, uint32_t units) {
   add(&node->commit_us, second_buckets, took_us > 0 ? (uint64_t)took_us : 0);
   add(&node->commit_units, unit_buckets, units);
 }
+
+void metrics_guarded(histogram *took, int64_t took_us) { add(took, call_buckets, took_us > 0 ? (uint64_t)took_us : 0); }
 
 /* ---- samples ---- */
 
@@ -82,20 +90,31 @@ static void gauge(visit *v, const char *name, const char *help, uint64_t value) 
   tell(v, (double)value);
 }
 
-static void distribution(visit *v, const char *name, const char *help, const bucket *buckets, const histogram *of,
-                         double scale) {
+/* whose NULL: it has no label but its own. */
+static void add_distribution(visit *v, const char *whose, const bucket *buckets, const histogram *of, double scale) {
   uint64_t count = 0;
-  family(v, CAFE_SAMPLE_HISTOGRAM, name, help);
   v->sample.suffix = "_bucket";
   for (uint32_t i = 0; i <= HISTOGRAM_BUCKETS; i++) {
     count += of->counts[i];
+    if (whose)
+      label(v, "name", whose);
     label(v, "le", i < HISTOGRAM_BUCKETS ? buckets[i].le : "+Inf");
     tell(v, (double)count);
   }
   v->sample.suffix = "_sum";
+  if (whose)
+    label(v, "name", whose);
   tell(v, (double)of->sum * scale);
   v->sample.suffix = "_count";
+  if (whose)
+    label(v, "name", whose);
   tell(v, (double)count);
+}
+
+static void distribution(visit *v, const char *name, const char *help, const bucket *buckets, const histogram *of,
+                         double scale) {
+  family(v, CAFE_SAMPLE_HISTOGRAM, name, help);
+  add_distribution(v, NULL, buckets, of, scale);
 }
 
 static void tell_commands(visit *v) {
@@ -134,6 +153,70 @@ static void tell_work(visit *v) {
   gauge(v, "cafe_tasks_running", "Calls to the outside world under way.", node->stats.tasks_running);
   counter(v, "cafe_tasks_given_up_total", "Tasks whose last attempt failed.", node->stats.parked);
   gauge(v, "cafe_dead_letters", "Records that are parked, with those that wait behind them.", node->stats.dead_letters);
+}
+
+static void tell_breakers(visit *v) {
+  family(v, CAFE_SAMPLE_GAUGE, "cafe_breaker_state", "1: the circuit breaker is in this state; else 0.");
+  for (const struct guard *guard = v->node->guards; guard; guard = guard->next) {
+    for (int state = CAFE_BREAKER_CLOSED; state <= CAFE_BREAKER_HALF_OPEN; state++) {
+      label(v, "name", guard->said.name);
+      label(v, "state", cafe_breaker_state_name((cafe_breaker_state)state));
+      tell(v, (int)guard->breaker.state == state);
+    }
+  }
+  family(v, CAFE_SAMPLE_COUNTER, "cafe_breaker_transitions_total", "So often it came into this state.");
+  for (const struct guard *guard = v->node->guards; guard; guard = guard->next) {
+    for (int state = CAFE_BREAKER_CLOSED; state <= CAFE_BREAKER_HALF_OPEN; state++) {
+      label(v, "name", guard->said.name);
+      label(v, "to", cafe_breaker_state_name((cafe_breaker_state)state));
+      tell(v, (double)guard->entered[state]);
+    }
+  }
+}
+
+static void tell_limits(visit *v) {
+  const struct guard *guard;
+  family(v, CAFE_SAMPLE_GAUGE, "cafe_guard_limit", "So many calls may be under way.");
+  LL_FOREACH(v->node->guards, guard) {
+    label(v, "name", guard->said.name);
+    tell(v, guard->limit.limit);
+  }
+  family(v, CAFE_SAMPLE_GAUGE, "cafe_guard_in_flight", "So many calls are under way.");
+  LL_FOREACH(v->node->guards, guard) {
+    label(v, "name", guard->said.name);
+    tell(v, guard->limit.running);
+  }
+  family(v, CAFE_SAMPLE_COUNTER, "cafe_guard_admitted_total", "Calls that got a permit.");
+  LL_FOREACH(v->node->guards, guard) {
+    label(v, "name", guard->said.name);
+    tell(v, (double)guard->admitted);
+  }
+  family(v, CAFE_SAMPLE_COUNTER, "cafe_guard_rejected_total",
+         "Calls that got none, since the breaker is open, or as "
+         "many are under way as the limit allows.");
+  LL_FOREACH(v->node->guards, guard) {
+    label(v, "name", guard->said.name);
+    label(v, "reason", "open");
+    tell(v, (double)guard->rejected_open);
+    label(v, "name", guard->said.name);
+    label(v, "reason", "limit");
+    tell(v, (double)guard->rejected_limit);
+  }
+}
+
+static void tell_ends(visit *v) {
+  static const char *const ends[] = {NULL, "succeeded", "failed", "unused"};
+  const struct guard *guard;
+  family(v, CAFE_SAMPLE_COUNTER, "cafe_guard_ended_total", "How calls with a permit ended.");
+  LL_FOREACH(v->node->guards, guard) {
+    for (int end = CAFE_CALL_SUCCEEDED; end <= CAFE_CALL_UNUSED; end++) {
+      label(v, "name", guard->said.name);
+      label(v, "end", ends[end]);
+      tell(v, (double)guard->ended[end]);
+    }
+  }
+  family(v, CAFE_SAMPLE_HISTOGRAM, "cafe_guard_seconds", "How long calls took that succeeded or failed.");
+  LL_FOREACH(v->node->guards, guard) { add_distribution(v, guard->said.name, call_buckets, &guard->took_us, 1e-6); }
 }
 
 /* Now - since when the consumer doesn't hold all that is known of its log; 0: it does. */
@@ -212,6 +295,11 @@ void cafe_node_metrics(cafe_node *node, void (*tell_one)(const cafe_sample *samp
   census_refresh(node);
   tell_commands(&v);
   tell_work(&v);
+  if (node->guards) {
+    tell_breakers(&v);
+    tell_limits(&v);
+    tell_ends(&v);
+  }
   tell_lags(&v);
   tell_peers(&v);
   tell_sagas(&v);

@@ -6,6 +6,8 @@
 
 /* A durable write has ended, well or not. */
 void metrics_commit(cafe_node *node, int64_t took_us, uint32_t units);
+/* A guarded call has ended. */
+void metrics_guarded(histogram *took, int64_t took_us);
 
 /* ---- count.c: what only a look through the store tells ---- */
 

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "engine/commit.h"
 #include "engine/consume.h"
+#include "engine/guard.h"
 #include "engine/health.h"
 #include "engine/key.h"
 #include "engine/letter.h"
@@ -540,6 +541,7 @@ void cafe_node_destroy(cafe_node *node) {
   }
   rebuild_destroy(node);
   consume_destroy(node);
+  guard_destroy(node);
   timer_destroy(node);
   commit_destroy(node);
   census_destroy(node);

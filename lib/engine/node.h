@@ -33,6 +33,7 @@ struct unit;
 struct act;
 typedef struct running_task running_task;
 struct consumer;
+struct guard;
 
 #define CONTAINER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
@@ -82,7 +83,8 @@ typedef struct event_type {
 typedef struct command_type {
   const cafe_command_type *type;
   uint32_t aggregate;
-  uint64_t *decided; /* so often, by verdict: for metrics */
+  uint64_t *decided;   /* so often, by verdict: for metrics */
+  struct guard *guard; /* NULL: none */
 } command_type;
 
 #define LETTER_TABLE "cafe_dead_letters"
@@ -127,6 +129,8 @@ typedef struct attempt_row {
 
 int registry_add_service(cafe_node *node, const cafe_service *service, cafe_err *err);
 int registry_add_worker(cafe_node *node, const cafe_worker *worker, cafe_err *err);
+/* CAFE_INVALID: it is started, or its store is open. */
+int registry_check_open(const cafe_node *node, cafe_err *err);
 int registry_create(cafe_node *node);
 int registry_finish(cafe_node *node, cafe_err *err);
 void registry_destroy(cafe_node *node);
@@ -426,11 +430,20 @@ struct cafe_op {
   uint64_t claimed_by;  /* the unit that claims the client's key */
   uint64_t seq;         /* of the unit that made it wait */
   uint64_t answered_by; /* of the unit whose commit answers it; 0: none yet */
+  bool has_looked;      /* the client's key was read: nothing was there */
+  bool wants_look;      /* it is to be, before a guard refuses the op */
+
+  /* While it holds a permit (guard.c). */
+  struct guard *guard; /* NULL: it holds none */
+  cafe_permit breaker_permit, limit_permit;
+  int64_t guarded_us; /* since then */
+  bool is_probe;
 
   /* The answer, as decided; given when what it rests on is committed. */
   cafe_verdict verdict;
   cafe_verdict pending_verdict; /* before the answer was made */
   const char *reason, *text;
+  int64_t retry_after_ms; /* 0: not known */
   cafe_slice reply_bytes;
   const void *state;
   uint64_t version;
@@ -453,6 +466,8 @@ void op_committed(struct subject *subject, uint64_t seq);
 void op_failed(struct subject *subject, const struct unit *unit);
 /* The client's key is somebody else's. */
 void op_key_found(cafe_op *op, const cafe_key_record *found);
+/* It was read (key_look): found, or not, or a failure. */
+void op_key_looked(cafe_op *op, int code, const cafe_err *err, const cafe_key_record *found);
 /* Frees one that was never handed out. */
 void op_discard(cafe_op *op);
 /* Its waiters are told that the key can't be read. */
@@ -603,6 +618,7 @@ struct cafe_node {
   heap *due;       /* subjects and far wakes, by UTC ms */
   heap *deadlines; /* ops, by monotonic us */
   heap *retries;   /* tasks: timeouts, by monotonic us */
+  struct guard *guards;
   struct timer_state *timers;
   cafe_op *ops;
   uint32_t op_count;

@@ -8,6 +8,7 @@
 #include "base/sized.h"
 #include "base/str.h"
 #include "engine/definition.h"
+#include "engine/guard.h"
 #include "engine/node.h"
 
 enum { LOCAL_MAX = 64 }; /* aggregates and sagas of one node: their sets are bits of one number */
@@ -50,7 +51,7 @@ static int grow(cafe_node *node, void *array, uint32_t count, size_t width) {
   return CAFE_OK;
 }
 
-static int check_open(const cafe_node *node, cafe_err *err) {
+int registry_check_open(const cafe_node *node, cafe_err *err) {
   if (node->state != NODE_CREATED)
     return cafe_fail(err, CAFE_INVALID, "the node is started: host and employ before cafe_node_start");
   if (node->is_store_open)
@@ -261,7 +262,7 @@ static int add_service(cafe_node *node, const cafe_service *service, cafe_err *e
 
 /* What of a service with a mistake is in stays in; and without the service the node isn't what was meant. */
 int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *err) {
-  int code = check_open(node, err);
+  int code = registry_check_open(node, err);
   if (code)
     return code;
   cafe_service *service = cafe_arena_alloc(node->registry_arena, sizeof *service);
@@ -278,7 +279,7 @@ int registry_add_service(cafe_node *node, const cafe_service *given, cafe_err *e
 int registry_add_worker(cafe_node *node, const cafe_worker *given, cafe_err *err) {
   registry *known = &node->registry;
   cafe_worker worker;
-  int code = check_open(node, err);
+  int code = registry_check_open(node, err);
   if (!code)
     code = SIZED_READ(&worker, given, cafe_worker, user, "CAFE_WORKER", err);
   if (!code)
@@ -381,7 +382,7 @@ int registry_finish(cafe_node *node, cafe_err *err) {
   }
   if (wire_policies(node) || wire_sagas(node) || wire_views(node) || list_tables(node))
     return no_memory(err);
-  return CAFE_OK;
+  return guard_wire(node, err);
 }
 
 int registry_create(cafe_node *node) {

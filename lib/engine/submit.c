@@ -12,6 +12,7 @@
 #include "cafe/op.h"
 
 #include "base/sized.h"
+#include "engine/guard.h"
 #include "engine/key.h"
 #include "engine/node.h"
 
@@ -36,6 +37,7 @@ void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   struct subject *subject = op->is_waiting ? op->act.subject : NULL;
   if (subject)
     op_leave(op, subject);
+  guard_answered(op, err, outcome);
   op_unlist(op);
   op->is_detached = true;
   if (subject)
@@ -138,6 +140,7 @@ static void fill_outcome(cafe_outcome *out, const cafe_op *op) {
   out->event = op->event;
   out->state = op->state;
   out->reply = op->reply_bytes;
+  out->retry_after_ms = op->retry_after_ms;
   uint32_t shard = cafe_partition(op->act.key) % op->node->shards;
   out->position.log_id = op->node->log_id;
   out->position.shard = shard;
@@ -191,7 +194,7 @@ void op_committed(struct subject *subject, uint64_t seq) {
     cafe_outcome outcome;
     fill_outcome(&outcome, op);
     if (op->is_joined && op->wants_new_key && op->verdict == CAFE_REFUSED && !op->event && op->reply &&
-        !op->reply_bytes.size) {
+        !op->reply_bytes.size && !op->retry_after_ms) {
       /* What the first one began came to nothing, and its reply keeps no answer: this one begins anew, under the same
        * key. Without a reply nobody says so, and the refusal stands. */
       op_leave(op, subject);
@@ -220,6 +223,7 @@ void op_failed(struct subject *subject, const struct unit *unit) {
     if (!own || !own->is_waiting || own->seq != seq)
       continue;
     op_leave(own, subject);
+    guard_done(own, CAFE_CALL_UNUSED);
     if (own->claimed_by == seq)
       own->has_claimed = false;
   }
@@ -284,6 +288,22 @@ void op_again(cafe_op *op) {
   op->answered_by = 0;
   op->event = NULL;
   dispatch(op);
+}
+
+void op_key_looked(cafe_op *op, int code, const cafe_err *err, const cafe_key_record *found) {
+  op->wants_look = false;
+  op->has_looked = true;
+  if (!code && found->found) {
+    op_key_found(op, found);
+    return;
+  }
+  op->is_acting = false;
+  if (op->is_detached)
+    op_free(op);
+  else if (code)
+    op_fail(op, code, err);
+  else
+    op_again(op);
 }
 
 void op_key_found(cafe_op *op, const cafe_key_record *found) {

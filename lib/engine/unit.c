@@ -12,6 +12,8 @@
  */
 #include "base/arena.h"
 #include "engine/consume.h"
+#include "engine/guard.h"
+#include "engine/key.h"
 
 /* A unit that asks for more commands than this is taken for one that never ends. */
 enum { COMMANDS_MAX = 64 };
@@ -343,6 +345,16 @@ static int run_command(execution *x, const work *item) {
   int checked = decision_check(&decision, verdict, item->command->type, x->err);
   if (checked)
     return checked;
+  guard_answer guarded = item->op ? guard_ask(item->op, &decision, verdict) : GUARD_PASSES;
+  if (guarded != GUARD_PASSES) {
+    item->op->wants_look = guarded == GUARD_LOOKS;
+    if (item->op->wants_look)
+      return CAFE_OK;
+    verdict = CAFE_REFUSED;
+    decision.reason = item->op->reason;
+    decision.text = item->op->text;
+    decision.events.first = NULL; /* as if it hadn't been asked */
+  }
   item->command->decided[verdict]++;
   x->node->stats.commands++;
   if (verdict == CAFE_REFUSED)
@@ -669,6 +681,12 @@ void unit_execute(struct subject *subject, struct act *act) {
   int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? no_memory(&err) : begin(&x, act);
   if (!code)
     code = run_queue(&x);
+  if (!code && act->op && act->op->wants_look) {
+    op_failed(subject, unit);
+    unit_free(node, unit);
+    key_look(act->op);
+    return;
+  }
   /* A command changes nothing before its first event. */
   bool is_as_before = code && act->kind == ACT_COMMAND && !x.touched;
   if (!code)

@@ -7,6 +7,11 @@
  * waits and another order may pay; what must happen in the end (capture, void, refund) is tried again until the worker
  * gives up, and that is recorded as what it is: an outcome that can't be had.
  *
+ * It is a bulkhead, too: so many calls run at once and no more, whoever waits for them, or doesn't any more. A new
+ * authorization beyond that is refused at once, which surely does nothing. What must happen in the end waits for its
+ * turn, first in, first out, and comes before new authorizations: there is no room for those while it waits. So does an
+ * authorization that may have run, since "refused" would be a lie.
+ *
  * The token comes with the command that asked for the authorization and is nowhere else, so an attempt after a restart
  * has none: then the gateway is only asked what became of the key.
  */
@@ -18,6 +23,7 @@
 
 #include "base/str.h"
 #include "cafe/payment.h"
+#include "cafe/resilience.h"
 
 typedef struct bridge bridge;
 
@@ -25,13 +31,16 @@ typedef struct attempt {
   gateway_call base;
   bridge *bridge;
   cafe_task *task;
+  bool is_running; /* else it waits for its turn */
+  cafe_permit permit;
   struct attempt *prev, *next;
 } attempt;
 
 struct bridge {
   cafe_allocator allocator;
   cafe_gateway *gateway;
-  attempt *attempts;
+  cafe_limit limit;
+  attempt *running, *waiting;
 };
 
 void cafe_gateway_destroy(cafe_gateway *gateway) {
@@ -63,14 +72,50 @@ static const char *operation_suffix(cafe_payment_operation operation) {
   return "/none";
 }
 
+static attempt **list_of(const attempt *self) {
+  return self->is_running ? &self->bridge->running : &self->bridge->waiting;
+}
+
 static void attempt_destroy(attempt *self) {
   bridge *b = self->bridge;
-  DL_DELETE(b->attempts, self);
+  DL_DELETE(*list_of(self), self);
+  if (self->is_running) {
+    cafe_limit_done(&b->limit, self->permit, CAFE_CALL_UNUSED); /* it has no limit to find out */
+  }
   (void)b->allocator.resize(self, 0, b->allocator.user);
+}
+
+/* Its turn has come: it has a permit. A failure: it is gone, and its task isn't answered. */
+static int begin(attempt *self, cafe_permit permit, cafe_err *err) {
+  bridge *b = self->bridge;
+  self->is_running = true;
+  self->permit = permit;
+  DL_APPEND(b->running, self);
+  int code = b->gateway->ops->start(b->gateway, &self->base.call, err);
+  if (code != CAFE_OK) {
+    attempt_destroy(self);
+  }
+  return code;
+}
+
+/* There may be room for those that wait. */
+static void advance(bridge *b) {
+  cafe_permit permit;
+  while (b->waiting && cafe_limit_take(&permit, &b->limit)) {
+    attempt *first = b->waiting;
+    cafe_task *task = first->task;
+    cafe_err err = {0};
+    DL_DELETE(b->waiting, first);
+    cafe_task_begin(task);
+    if (begin(first, permit, &err) != CAFE_OK) {
+      cafe_task_fail(task, &err);
+    }
+  }
 }
 
 static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice reference, const char *text) {
   attempt *self = (attempt *)base;
+  bridge *b = self->bridge;
   cafe_task *task = self->task;
   cafe_payment_operation operation = base->call.operation;
   attempt_destroy(self);
@@ -80,6 +125,7 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
   if (is_final) {
     cafe_record_gateway said = {operation, (int32_t)result, reference, cafe_text(text)};
     cafe_task_settle(task, &cafe_record_gateway_type, &said, sizeof(said));
+    advance(b);
     return;
   }
   cafe_err err;
@@ -87,14 +133,14 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
   (void)cafe_fail(&err, is_refused ? CAFE_UNAVAILABLE : CAFE_TIMEOUT, "the gateway %s: %s",
                   is_refused ? "refused" : "gave no answer", text ? text : "it doesn't say why");
   cafe_task_fail(task, &err);
+  advance(b);
 }
 
-static int start(cafe_task *task, cafe_err *err, void *user) {
-  bridge *b = user;
+static attempt *attempt_make(bridge *b, cafe_task *task) {
   const cafe_payment_task *wanted = task->data;
   attempt *self = b->allocator.resize(NULL, sizeof(*self), b->allocator.user);
   if (!self) {
-    return cafe_fail(err, CAFE_NOMEM, "gateway: memory was refused");
+    return NULL;
   }
   memset(self, 0, sizeof(*self));
   self->base.answered = answered;
@@ -111,24 +157,56 @@ static int start(cafe_task *task, cafe_err *err, void *user) {
   if (task->cause && task->cause->type == &cafe_authorize_payment_type && call->operation == CAFE_PAYMENT_AUTHORIZE) {
     call->token = ((const cafe_authorize_payment *)task->cause->data)->payment_token;
   }
-  DL_APPEND(b->attempts, self);
-  int code = b->gateway->ops->start(b->gateway, call, err);
-  if (code != CAFE_OK) {
-    attempt_destroy(self);
+  return self;
+}
+
+static int start(cafe_task *task, cafe_err *err, void *user) {
+  bridge *b = user;
+  const cafe_payment_task *wanted = task->data;
+  cafe_permit permit;
+  bool has_room = cafe_limit_take(&permit, &b->limit);
+  if (!has_room && wanted->operation == CAFE_PAYMENT_AUTHORIZE && task->attempt == 1) {
+    const cafe_record_gateway said = {
+        wanted->operation, CAFE_GATEWAY_REFUSED, {NULL, 0}, cafe_text("as many calls as may be are under way")};
+    cafe_task_settle(task, &cafe_record_gateway_type, &said, sizeof(said));
+    return CAFE_OK;
   }
-  return code;
+  attempt *self = attempt_make(b, task);
+  if (!self) {
+    if (has_room) {
+      cafe_limit_done(&b->limit, permit, CAFE_CALL_UNUSED);
+    }
+    return cafe_fail(err, CAFE_NOMEM, "gateway: memory was refused");
+  }
+  if (has_room) {
+    return begin(self, permit, err);
+  }
+  DL_APPEND(b->waiting, self);
+  cafe_task_hold(task);
+  return CAFE_OK;
+}
+
+static attempt *find(attempt *list, const cafe_task *task) {
+  attempt *self;
+  DL_FOREACH(list, self) {
+    if (self->task == task) {
+      break;
+    }
+  }
+  return self;
 }
 
 static void stop(cafe_task *task, void *user) {
   bridge *b = user;
-  attempt *self;
-  DL_FOREACH(b->attempts, self) {
-    if (self->task == task) {
-      b->gateway->ops->stop(b->gateway, &self->base.call);
-      attempt_destroy(self);
-      return;
-    }
+  attempt *self = find(b->running, task);
+  if (self) {
+    b->gateway->ops->stop(b->gateway, &self->base.call);
+  } else {
+    self = find(b->waiting, task);
+    assert(self && "a task is stopped while it is started");
   }
+  attempt_destroy(self);
+  advance(b);
 }
 
 static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe_err *reason, void *user) {
@@ -138,8 +216,14 @@ static void give_up(struct cafe_reaction *out, const cafe_task *task, const cafe
   cafe_react(out, &cafe_record_gateway_type, task->key, &said, sizeof(said));
 }
 
-int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry retry, const cafe_allocator *allocator,
-                          cafe_err *err) {
+int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, uint32_t concurrency, cafe_retry retry,
+                          const cafe_allocator *allocator, cafe_err *err) {
+  const cafe_limit_options bulkhead = CAFE_BULKHEAD_INIT(concurrency);
+  cafe_limit limit;
+  int code = cafe_limit_init(&limit, &bulkhead, err);
+  if (code != CAFE_OK) {
+    return code;
+  }
   if (!allocator) {
     allocator = cafe_allocator_default();
   }
@@ -147,7 +231,7 @@ int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry re
   if (!b) {
     return cafe_fail(err, CAFE_NOMEM, "gateway: memory was refused");
   }
-  *b = (bridge){*allocator, gateway, NULL};
+  *b = (bridge){*allocator, gateway, limit, NULL, NULL};
   *out = (cafe_worker){
       .size = CAFE_WORKER,
       .task = &cafe_payment_task_type,
@@ -163,7 +247,7 @@ int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry re
 void gateway_worker_destroy(cafe_worker *worker) {
   bridge *b = worker->user;
   if (b) {
-    assert(!b->attempts && "a payment task outlives its worker");
+    assert(!b->running && !b->waiting && "a payment task outlives its worker");
     worker->user = NULL;
     (void)b->allocator.resize(b, 0, b->allocator.user);
   }

@@ -12,10 +12,10 @@ typedef struct gateway_call {
   void *user;
 } gateway_call;
 
-/* Makes *out the worker for cafe_payment_task that moves money by the gateway. gateway BORROW, allocator COPY (NULL:
- * malloc). OWN: gateway_worker_destroy. CAFE_NOMEM. */
-int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, cafe_retry retry, const cafe_allocator *allocator,
-                          cafe_err *err);
+/* Makes *out the worker for cafe_payment_task that moves money by the gateway, with at most `concurrency` calls (1 or
+ * more) at once. gateway BORROW, allocator COPY (NULL: malloc). OWN: gateway_worker_destroy. CAFE_NOMEM. */
+int gateway_worker_create(cafe_worker *out, cafe_gateway *gateway, uint32_t concurrency, cafe_retry retry,
+                          const cafe_allocator *allocator, cafe_err *err);
 
 /* After the node is closed. A zeroed worker is allowed. */
 void gateway_worker_destroy(cafe_worker *worker);

@@ -25,6 +25,8 @@ struct cafe_shop {
   char channels[]; /* names, separated by spaces */
 };
 
+enum { PAYMENT_CONCURRENCY = 64 }; /* as a limit's by default */
+
 static const cafe_retry gateway_default = {.initial_ms = 200, .max_ms = 30000, .max_attempts = 20, .timeout_ms = 10000};
 static const cafe_retry channel_default = {.initial_ms = 500, .max_ms = 60000, .max_attempts = 20, .timeout_ms = 10000};
 
@@ -107,6 +109,20 @@ static int host(cafe_shop *shop, cafe_node *node, unsigned services, cafe_err *e
   return code;
 }
 
+static int put_guard(cafe_node *node, const cafe_shop_options *options, cafe_err *err) {
+  cafe_breaker_options breaker = CAFE_BREAKER_OPTIONS_INIT;
+  cafe_limit_options limit = CAFE_LIMIT_OPTIONS_INIT;
+  cafe_guard guard = services_payment_guard();
+  breaker.volume = options->breaker_volume;
+  breaker.error_permille = options->breaker_error_permille;
+  breaker.window_ms = options->breaker_window_ms;
+  breaker.sleep_ms = options->breaker_sleep_ms;
+  limit.max = options->payment_concurrency;
+  guard.breaker = &breaker;
+  guard.limit = &limit;
+  return cafe_node_guard(node, &guard, err);
+}
+
 int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *given, cafe_err *err) {
   cafe_shop_options own;
   const cafe_shop_options *options = &own;
@@ -140,7 +156,8 @@ int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *
   services_customer_init(&shop->customer, shop->channels);
   if (services & CAFE_SHOP_PAY) {
     cafe_retry retry = or_default(options->gateway_retry, gateway_default);
-    code = gateway_worker_create(&shop->gateway_worker, options->gateway, retry, &allocator, err);
+    uint32_t concurrency = options->payment_concurrency ? options->payment_concurrency : PAYMENT_CONCURRENCY;
+    code = gateway_worker_create(&shop->gateway_worker, options->gateway, concurrency, retry, &allocator, err);
   }
   if (code == CAFE_OK && (services & CAFE_SHOP_CUSTOMER)) {
     cafe_retry retry = or_default(options->channel_retry, channel_default);
@@ -149,6 +166,9 @@ int cafe_shop_create(cafe_shop **out, cafe_node *node, const cafe_shop_options *
   }
   if (code == CAFE_OK) {
     code = host(shop, node, services, err);
+  }
+  if (code == CAFE_OK && (services & CAFE_SHOP_APP)) {
+    code = put_guard(node, options, err);
   }
   if (code != CAFE_OK) {
     cafe_shop_destroy(shop);

@@ -71,6 +71,7 @@ static int open_node(standing *self, const bench_case *wanted, cafe_err *err) {
   shop.services = CAFE_SHOP_APP | CAFE_SHOP_PAY | CAFE_SHOP_STORE | CAFE_SHOP_CUSTOMER;
   shop.channels = channels;
   shop.channel_count = 1;
+  shop.payment_concurrency = 1000000; /* nothing is refused for being much */
   int code = cafe_node_create(&self->node, &options, err);
   if (code == CAFE_OK) {
     char ledger[512];

@@ -86,7 +86,8 @@ class Counting(Case):
     def test_alerts_are_about_metrics_that_there_are(self):
         self.shop.order()
         soon(lambda: "cafe_sagas" in self.metrics().names(), "the sagas were counted")
-        names = self.metrics().names()
+        soon(lambda: "cafe_payments" in self.metrics(PAY).names(), "the payments were counted")
+        names = self.metrics().names() | self.metrics(PAY).names()
         with open(ALERTS, encoding="utf-8") as rules:
             expressions = re.findall(r"^ +expr: (?:>-\n)?((?:.|\n)*?)(?=^ +(?:for|labels):)", rules.read(), re.M)
         self.assertGreater(len(expressions), 8)

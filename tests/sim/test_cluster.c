@@ -89,6 +89,7 @@ static void change_chances(cluster *c) {
   chances->silent = (int)cluster_random(c, 30);
   chances->lost = (int)cluster_random(c, 30);
   chances->fail = (int)cluster_random(c, 30);
+  chances->capacity = cluster_chance(c, 50) ? 1 + (uint32_t)cluster_random(c, 4) : 0;
   chances->delay_ms = (int64_t)cluster_random(c, 300);
   chances->jitter_ms = (int64_t)cluster_random(c, 600);
 }
@@ -300,6 +301,9 @@ static cluster_options options_of(uint64_t seed) {
   options.max_cached = seed % 4 ? 0 : 2;
   options.max_batch = seed % 11 ? 0 : 1;
   options.id_block = seed % 13 ? 0 : 3;
+  options.payment_concurrency = seed % 8 < 5 ? 1 + (uint32_t)(seed % 8) : 0;
+  options.breaker_volume = seed % 3 ? 3 : 0;
+  options.breaker_sleep_ms = 1 + (int64_t)(seed % 10) * 200;
   if (seed % 4 == 1)
     options.gateway_retry = options.channel_retry = (cafe_retry){20, 100, 2, 300};
   return options;
@@ -308,8 +312,18 @@ static cluster_options options_of(uint64_t seed) {
 /* What came about, over all seeds: a run in which nothing goes wrong proves nothing. */
 static struct {
   uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected,
-      messages_failed, tombstones, starts, lost, errors, replayed, letters;
+      messages_failed, tombstones, starts, lost, errors, replayed, letters, refused, over_limit;
 } tally;
+
+/* The bulkhead's no, to an authorization. */
+static bool is_over_limit(const cluster_order *order) {
+  for (const cluster_event *at = order->first; at; at = at->next)
+    if (at->event.type == &cafe_authorization_failed_type &&
+        cafe_slice_equal(((const cafe_authorization_failed *)at->event.data)->text,
+                         cafe_text("as many calls as may be are under way")))
+      return true;
+  return false;
+}
 
 static void count_up(cluster *c) {
   tally.steps += c->steps;
@@ -327,6 +341,7 @@ static void count_up(cluster *c) {
     tally.payment_failed += order->payment_failures > 0;
     tally.cancel_rejected += cluster_count(order, &cafe_cancel_rejected_type) > 0;
     tally.tombstones += order->payment.is_tombstone;
+    tally.over_limit += is_over_limit(order);
     for (const cluster_message *message = order->messages; message; message = message->next)
       tally.messages_failed += message->status == CAFE_NOTIFICATION_FAILED;
   }
@@ -334,6 +349,7 @@ static void count_up(cluster *c) {
     tally.lost += call->is_lost;
     tally.errors += call->is_done && call->code;
     tally.replayed += call->replayed;
+    tally.refused += call->retry_after_ms > 0;
   }
 }
 
@@ -361,13 +377,15 @@ static void print_tally(const char *stores, uint64_t count) {
   print_message(
       "%llu seeds on %s, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
       "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu starts, %llu "
-      "calls lost, %llu errors, %llu replayed; %llu dead letters taken up\n",
+      "calls lost, %llu errors, %llu replayed; %llu dead letters taken up; %llu refused by the guard, %llu by the "
+      "bulkhead\n",
       (unsigned long long)count, stores, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
       (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped, (unsigned long long)tally.canceled,
       (unsigned long long)tally.rejected, (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
       (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
       (unsigned long long)tally.messages_failed, (unsigned long long)tally.starts, (unsigned long long)tally.lost,
-      (unsigned long long)tally.errors, (unsigned long long)tally.replayed, (unsigned long long)tally.letters);
+      (unsigned long long)tally.errors, (unsigned long long)tally.replayed, (unsigned long long)tally.letters,
+      (unsigned long long)tally.refused, (unsigned long long)tally.over_limit);
   print_message("%llu views were rebuilt: %llu rows of %llu events; %llu were verified, %llu rows forgotten; %llu of "
                 "all that came to nothing\n",
                 (unsigned long long)upkeep.rebuilt, (unsigned long long)upkeep.rows, (unsigned long long)upkeep.events,
@@ -393,7 +411,7 @@ static void run_seeds(bool is_sqlite, uint64_t count) {
     run_seed(i, is_sqlite);
   print_tally(is_sqlite ? "SQLite" : "memory", count);
   assert_true(count < 20 || (tally.picked_up && tally.dropped && tally.canceled && tally.rejected && tally.lost &&
-                             tally.errors && tally.replayed && tally.letters));
+                             tally.errors && tally.replayed && tally.letters && tally.refused && tally.over_limit));
   assert_true(count < 20 || (upkeep.rebuilt && upkeep.events && upkeep.failed && upkeep.verified > count * VIEWS &&
                              upkeep.forgotten));
   assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.cancel_rejected && tally.tombstones &&

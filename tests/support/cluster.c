@@ -96,11 +96,16 @@ static void draw_mode(cluster *c) {
     settings.mode = CAFE_SANDBOX_ERROR;
   settings.delay_ms = chances->delay_ms;
   settings.jitter_ms = chances->jitter_ms;
+  settings.capacity = chances->capacity;
   assert_int_equal(cafe_sandbox_set(c->sandbox, &settings, NULL), CAFE_OK);
   if (!cluster_chance(c, chances->hang))
     return;
   settings.mode = CAFE_SANDBOX_HANG;
   assert_int_equal(cafe_sandbox_set(c->sandbox, &settings, NULL), CAFE_OK);
+}
+
+static uint32_t concurrency(const cluster *c) {
+  return c->options.payment_concurrency ? c->options.payment_concurrency : 1000;
 }
 
 static int front_start(cafe_gateway *self, cafe_gateway_call *outer, cafe_err *err) {
@@ -120,6 +125,10 @@ static int front_start(cafe_gateway *self, cafe_gateway_call *outer, cafe_err *e
     return code;
   }
   DL_APPEND(front->calls, call);
+  uint32_t count = 0;
+  DL_COUNT(front->calls, call, count);
+  if (count > concurrency(front->cluster))
+    cluster_violation(front->cluster, "bulkhead", outer->payment_id, "%u calls of the gateway are under way", count);
   return CAFE_OK;
 }
 
@@ -429,6 +438,9 @@ static int create_node(cluster_node *n, cafe_err *err) {
   shop.channel_count = 1;
   shop.gateway_retry = c->options.gateway_retry;
   shop.channel_retry = c->options.channel_retry;
+  shop.payment_concurrency = concurrency(c);
+  shop.breaker_volume = c->options.breaker_volume;
+  shop.breaker_sleep_ms = c->options.breaker_sleep_ms;
   code = cafe_shop_create(&n->shop, n->node, &shop, err);
   return code ? code : cafe_node_start(n->node, err);
 }
@@ -767,6 +779,14 @@ static void check_reply(cluster_call *call) {
   }
 }
 
+/* No permit, no draft. */
+static void check_refused(cluster_call *call) {
+  cluster *c = call->cluster;
+  cluster_look(c);
+  if (call->verdict != CAFE_REFUSED || call->event || call->reply[0] || cluster_find(c, call->key))
+    cluster_violation(c, "guard", call->key, "it was refused by the guard, and left something");
+}
+
 static void see_answer(cluster_call *call, const cafe_err *err, const cafe_outcome *outcome) {
   call->op = NULL;
   call->is_done = true;
@@ -783,6 +803,9 @@ static void see_answer(cluster_call *call, const cafe_err *err, const cafe_outco
   call->position = outcome->position;
   call->event = outcome->event ? outcome->event->type : NULL;
   call->replayed = outcome->replayed;
+  call->retry_after_ms = outcome->retry_after_ms;
+  if (call->retry_after_ms)
+    check_refused(call);
   if (outcome->reason)
     snprintf(call->reason, sizeof call->reason, "%s", outcome->reason);
   snprintf(call->reply, sizeof call->reply, "%.*s", (int)outcome->reply.size,

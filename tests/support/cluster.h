@@ -37,8 +37,11 @@ typedef struct cluster_options {
   uint32_t max_queued, max_batch, max_cached, id_block; /* 0: the node's own */
   int64_t job_max_us, late_max_us;                      /* as in cafe_sim_options */
   cafe_retry gateway_retry, channel_retry;              /* zeroed: short ones */
-  const cafe_allocator *allocator;                      /* below the nodes; NULL: malloc */
-  const cafe_store_faults *faults;                      /* of node 0's store, from its first start on; NULL: none */
+  uint32_t payment_concurrency;                         /* 0: 1,000 */
+  uint32_t breaker_volume;                              /* with breaker_sleep_ms; 0: the node's own */
+  int64_t breaker_sleep_ms;
+  const cafe_allocator *allocator; /* below the nodes; NULL: malloc */
+  const cafe_store_faults *faults; /* of node 0's store, from its first start on; NULL: none */
   bool (*arm)(bool is_armed); /* told when the library is entered, and left for what is the test's; returns what it was;
                                  NULL: nobody listens */
 } cluster_options;
@@ -46,6 +49,7 @@ typedef struct cluster_options {
 /* What happens to calls of the gateway and to messages on the channel, in percent of them. */
 typedef struct cluster_chances {
   int decline, error, hang; /* gateway; a call that hangs may have been done */
+  uint32_t capacity;        /* of the gateway; 0: no limit */
   int silent, lost, fail;   /* channel: delivered but not answered, neither, answered by an error */
   int64_t delay_ms, jitter_ms;
 } cluster_chances;
@@ -85,6 +89,7 @@ typedef struct cluster_call {
   char reason[48];
   char reply[64];
   bool replayed;
+  int64_t retry_after_ms; /* a guard refused it */
   char client_key[32];
 } cluster_call;
 

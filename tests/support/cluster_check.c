@@ -19,6 +19,7 @@
 #include <cmocka.h>
 
 #include "engine/forget.h"
+#include "engine/guard.h"
 #include "engine/node.h"
 
 enum { ORDER, PAYMENT, FULFILLMENT, NOTIFICATION, STREAMS };
@@ -640,6 +641,17 @@ static void check_calls(cluster *c) {
   }
 }
 
+/* Whoever has a permit waits for an answer; and each is given back once. */
+static void check_guards(cluster *c, const cluster_node *n, bool at_rest) {
+  for (const struct guard *guard = n->node->guards; guard; guard = guard->next) {
+    uint32_t holders = 0;
+    for (const cafe_op *op = n->node->ops; op; op = op->next)
+      holders += op->guard == guard;
+    if (guard->limit.running != holders || (at_rest && holders))
+      cluster_violation(c, "guard", 0, "%u permits are out, %u operations have one", guard->limit.running, holders);
+  }
+}
+
 void cluster_check(cluster *c, bool at_rest) {
   for (int i = 0; i < c->node_count; i++)
     c->nodes[i].read_calls = UINT64_MAX;
@@ -650,6 +662,7 @@ void cluster_check(cluster *c, bool at_rest) {
     if (!c->nodes[i].node)
       continue;
     check_timers(c, &c->nodes[i], at_rest);
+    check_guards(c, &c->nodes[i], at_rest);
     if (c->nodes[i].services & CAFE_SHOP_DASHBOARD)
       check_infos(c, &c->nodes[i], at_rest);
   }

@@ -290,12 +290,15 @@ typedef struct kit {
   cafe_node *node;
   cafe_node_options options;
   cafe_retry retry;
+  const cafe_guard *guard; /* NULL: none */
   /* The worker: tasks that wait for the test's answer. */
   cafe_task *tasks[KIT_TASKS];
   uint32_t attempts[KIT_TASKS];
   uint32_t running, started, stopped, given_up;
   bool start_fails;
   bool start_holds;
+  bool start_answers;      /* yes */
+  uint32_t start_gives_up; /* so many attempts fail inside start */
   char lines[KIT_LINES][200];
   uint32_t line_count;
 } kit;
@@ -316,6 +319,7 @@ typedef struct call {
   bool replayed;
   char reason[32];
   char reply[64];
+  int64_t outcome_retry_after_ms;
 } call;
 
 static inline int kit_task_start(cafe_task *task, cafe_err *err, void *user) {
@@ -323,6 +327,18 @@ static inline int kit_task_start(cafe_task *task, cafe_err *err, void *user) {
   k->started++;
   if (k->start_fails)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the worker is out");
+  if (k->start_gives_up) {
+    cafe_err reason;
+    k->start_gives_up--;
+    cafe_fail(&reason, CAFE_UNAVAILABLE, "not at all");
+    cafe_task_fail(task, &reason);
+    return CAFE_OK;
+  }
+  if (k->start_answers) {
+    answer said = {1};
+    cafe_task_settle(task, &answer_type, &said, sizeof said);
+    return CAFE_OK;
+  }
   assert_true(k->running < KIT_TASKS);
   k->attempts[k->running] = task->attempt;
   k->tasks[k->running++] = task;
@@ -395,12 +411,14 @@ static inline int kit_start(kit *k) {
   k->options.allocator = &k->memory.allocator;
   k->options.log.write = kit_log;
   k->options.log.user = k;
-  k->options.log.level = CAFE_LOG_WARN;
+  k->options.log.level = k->guard ? CAFE_LOG_INFO : CAFE_LOG_WARN;
   int code = cafe_node_create(&k->node, &k->options, &err);
   if (!code)
     code = cafe_node_host(k->node, &box_service, &err);
   if (!code)
     code = cafe_node_employ(k->node, &worker, &err);
+  if (!code && k->guard)
+    code = cafe_node_guard(k->node, k->guard, &err);
   if (!code)
     code = cafe_node_start(k->node, &err);
   if (code)
@@ -475,6 +493,7 @@ static inline void call_done(const cafe_err *err, const cafe_outcome *outcome, v
   c->position = outcome->position;
   c->event = outcome->event ? outcome->event->type : NULL;
   c->replayed = outcome->replayed;
+  c->outcome_retry_after_ms = outcome->retry_after_ms;
   c->has_state = outcome->state != NULL;
   if (outcome->state)
     c->state = *(const box *)outcome->state;

@@ -55,6 +55,32 @@ static void a_task_whose_commit_failed_never_starts(void **state) {
   kit_close(&k);
 }
 
+static void a_task_may_be_answered_where_it_starts(void **state) {
+  (void)state;
+  for (int is_threaded = 0; is_threaded <= 1; is_threaded++) {
+    for (uint32_t failures = 0; failures < 3; failures++) {
+      for (uint64_t n = 0; n < 6; n++) {
+        kit k;
+        call c;
+        ask data = {1};
+        kit_open(&k, is_threaded);
+        kit_run(&k, 10);
+        k.start_answers = true;
+        k.start_gives_up = failures;
+        cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+        faults.fail_call = n ? n + 2 : 0; /* behind the unit that wants it */
+        cafe_faulty_store_set(k.store, &faults);
+        assert_int_equal(kit_send(&k, &c, &ask_type, 1, &data), CAFE_OK);
+        kit_run(&k, 10000);
+        assert_int_equal(c.times, 1);
+        assert_int_equal(c.verdict, CAFE_ACCEPTED);
+        assert_true(k.started >= failures + 1);
+        kit_close(&k);
+      }
+    }
+  }
+}
+
 static void a_failed_attempt_is_repeated_when_its_backoff_says(void **state) {
   (void)state;
   kit k;
@@ -450,6 +476,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_task_starts_after_the_commit_and_not_before),
       cmocka_unit_test(a_task_whose_commit_failed_never_starts),
+      cmocka_unit_test(a_task_may_be_answered_where_it_starts),
       cmocka_unit_test(a_failed_attempt_is_repeated_when_its_backoff_says),
       cmocka_unit_test(who_says_how_long_to_wait_is_not_asked_earlier),
       cmocka_unit_test(the_time_of_an_attempt_counts_from_its_turn),
