@@ -13,7 +13,7 @@
 #include <utlist.h>
 
 #include "base/sized.h"
-#include "resilience/retry.h"
+#include "cafe/resilience.h"
 #include "transport/tcp_core.h"
 
 enum { STEADY_US = 2000000 /* a connection that lived so long wasn't one of a row of failures */ };
@@ -39,7 +39,7 @@ static void endpoint_back_off(endpoint *e) {
   const cafe_retry retry = {.initial_ms = RETRY_FIRST_MS, .max_ms = RETRY_LAST_MS};
   e->failures++;
   e->failed_us = tcp_now_us(self);
-  int64_t delay_ms = retry_delay_ms(&retry, e->failures, self->loop->ops->random(self->loop));
+  int64_t delay_ms = cafe_retry_delay_ms(&retry, e->failures, self->loop->ops->random(self->loop));
   endpoint_plan(e, e->failed_us + delay_ms * 1000);
 }
 

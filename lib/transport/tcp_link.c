@@ -10,7 +10,7 @@
 #include <utlist.h>
 
 #include "base/sized.h"
-#include "resilience/retry.h"
+#include "cafe/resilience.h"
 #include "transport/tcp_core.h"
 
 static bool is_ready(const endpoint *e) { return e->conn && e->conn->state == CONN_READY; }
@@ -33,7 +33,7 @@ static void tie_back_off(tie *t) {
   const cafe_retry retry = {.initial_ms = RETRY_FIRST_MS, .max_ms = RETRY_LAST_MS};
   tcp *self = t->tcp;
   t->failures++;
-  int64_t delay_ms = retry_delay_ms(&retry, t->failures, self->loop->ops->random(self->loop));
+  int64_t delay_ms = cafe_retry_delay_ms(&retry, t->failures, self->loop->ops->random(self->loop));
   due_at(self, &t->due, tcp_now_us(self) + delay_ms * 1000);
   tcp_plan(self);
 }
