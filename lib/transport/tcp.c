@@ -362,6 +362,9 @@ static int take_options(tcp *self, const cafe_tcp_options *options, cafe_err *er
   if (!self->services) {
     return tcp_no_memory(err);
   }
+  if (options->tls && !is_zero(options->tls->reserved, sizeof(options->tls->reserved))) {
+    return cafe_fail(err, CAFE_UNSUPPORTED, "tcp: the tls was written for a newer library");
+  }
   int code = options->tls ? tls_create(&self->tls, options->tls, &self->allocator, err) : CAFE_OK;
   if (code == CAFE_OK) {
     code = take_peers(self, options, err);

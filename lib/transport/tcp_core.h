@@ -157,9 +157,9 @@ struct endpoint {
   int place_next;
   uint32_t failures;
   int64_t failed_us;
-  bool is_down; /* and that was logged */
-  bool is_mismatched;
-  cafe_err last; /* why the last attempt failed */
+  bool is_down;       /* and that was logged */
+  bool is_mismatched; /* of a newer version, which was logged */
+  bool is_misplaced;  /* without a service that should be there, which was logged */
   call *waiting;
   uint32_t waiting_count;
   tie *ties;
@@ -251,21 +251,35 @@ void conn_violate(conn *c, const char *what);
 /* Nobody is told. */
 void conn_drop(conn *c);
 void conn_free(conn *c);
-/* In the turn to come: input that was kept, what feeds have, and output. */
-void conn_touch(conn *c);
 void conn_work(conn *c);
 /* And once more after a while: memory was refused. */
 void conn_retry_soon(conn *c);
+static inline bool conn_is_up(const conn *c) { return c->state == CONN_READY || c->state == CONN_GREETING; }
+/* Whether there is room for what more it might ask, and for the answers. */
+bool conn_has_room(const conn *c);
+
+/* ---- tcp_io.c ---- */
+
+/* In the turn to come: input that was kept, what feeds have, and output. */
+void conn_touch(conn *c);
 static inline bool conn_is_full(const conn *c) { return buffer_size(&c->out) >= OUT_MAX; }
-/* Writes a frame that must be written. CAFE_NOMEM, CAFE_INVALID. */
+/* Writes a frame that must be written. CAFE_NOMEM, CAFE_INVALID; CAFE_OVERLOADED: the other side doesn't read. */
 int conn_put(conn *c, frame *f, cafe_err *err);
 int conn_put_number(conn *c, frame_kind kind, uint64_t number);
+int conn_put_hello(conn *c, cafe_err *err);
+void conn_flush(conn *c);
+/* As much as the descriptor takes at once, whatever comes of it. */
+void conn_flush_last(conn *c);
+void conn_receive(conn *c);
+/* Frames that had to wait until there was room. */
+void conn_resume(conn *c);
 
 /* ---- tcp_endpoint.c ---- */
 
 /* Something waits for a connection: there will be one soon. */
 void endpoint_need(endpoint *e);
-void endpoint_ready(endpoint *e);
+/* Its connection has said who is there: services, each with a NUL behind it. */
+void endpoint_ready(endpoint *e, cafe_slice services);
 /* Its connection broke. */
 void endpoint_lost(endpoint *e, conn *c, const cafe_err *why);
 /* TCP didn't connect to the place. */

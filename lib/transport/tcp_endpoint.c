@@ -49,7 +49,6 @@ static void endpoint_fail(endpoint *e, const cafe_err *why) {
   cafe_err err;
   (void)cafe_fail_detail(&err, CAFE_UNAVAILABLE, why->detail, "tcp: no connection to %s (%s): %s", e->text, e->services,
                          why->text);
-  e->last = err;
   if (!e->is_down) {
     e->is_down = true;
     tcp_log(self, CAFE_LOG_WARN, "no connection to %s (%s): %s", e->text, e->services, why->text);
@@ -114,12 +113,36 @@ static void endpoint_due(due *item) {
 
 /* ---- a connection's life ---- */
 
-void endpoint_ready(endpoint *e) {
+static bool is_among(cafe_slice services, cafe_slice name) {
+  for (size_t at = 0; at < services.size;) {
+    cafe_slice one = cafe_text(services.data + at);
+    if (cafe_slice_equal(one, name)) {
+      return true;
+    }
+    at += one.size + 1;
+  }
+  return false;
+}
+
+/* A wrong address is best said before anything is asked. */
+static void check_services(endpoint *e, cafe_slice services) {
+  for (map_entry *entry = map_first(e->tcp->services); entry; entry = map_next(entry)) {
+    cafe_slice name = map_key_bytes(entry);
+    if (map_value(entry) == e && !e->is_misplaced && !is_among(services, name)) {
+      e->is_misplaced = true;
+      tcp_log(e->tcp, CAFE_LOG_ERROR, "the service %.*s isn't offered at %s: correct its address",
+              name.size < 60 ? (int)name.size : 60, name.data, e->text);
+    }
+  }
+}
+
+void endpoint_ready(endpoint *e, cafe_slice services) {
   if (e->is_down) {
     e->is_down = false;
     tcp_log(e->tcp, CAFE_LOG_INFO, "connected to %s (%s) again", e->text, e->services);
   }
   e->is_mismatched = false;
+  check_services(e, services);
   call_send_waiting(e);
   tie_pull_all(e);
 }
@@ -130,7 +153,6 @@ void endpoint_lost(endpoint *e, conn *c, const cafe_err *why) {
   e->conn = NULL;
   (void)cafe_fail_detail(&err, CAFE_UNAVAILABLE, why->detail, "tcp: the connection to %s (%s) broke: %s", e->text,
                          e->services, why->text);
-  e->last = err;
   if (!e->is_down) {
     e->is_down = true;
     tcp_log(self, CAFE_LOG_WARN, "the connection to %s (%s) broke: %s", e->text, e->services, why->text);
@@ -194,7 +216,7 @@ int endpoint_add(tcp *self, const cafe_tcp_peer *peer, cafe_err *err) {
 
 int endpoint_open(endpoint *e) {
   e->failures = 0;
-  e->is_down = e->is_mismatched = false;
+  e->is_down = e->is_mismatched = e->is_misplaced = false;
   return due_add(e->tcp, &e->due, endpoint_due, INT64_MAX);
 }
 

@@ -194,6 +194,20 @@ bool frame_texts(uint32_t *count, cafe_slice texts) {
   return true;
 }
 
+int frame_put_texts(buffer *out, const char *const *texts) {
+  buffer_clear(out);
+  for (; *texts; texts++) {
+    size_t size = strlen(*texts) + 1;
+    char *to = buffer_reserve(out, size);
+    if (!to) {
+      return CAFE_NOMEM;
+    }
+    memcpy(to, *texts, size);
+    buffer_add(out, size);
+  }
+  return CAFE_OK;
+}
+
 /* ---- events of a batch ---- */
 
 /* Where the name is; it is added if it isn't. There are few, mostly one. NULL: no memory. */
@@ -275,10 +289,10 @@ static bool take_event(frame_event *out, cafe_slice *bytes) {
 
 int batch_read(cafe_stored_event *out, const frame *f, const char *const *type_names, uint32_t type_count,
                uint64_t after, uint32_t shard, cafe_err *err) {
-  uint32_t unused;
   cafe_slice bytes = f->events;
   uint64_t last = after;
-  if (f->count > BATCH_EVENTS || !frame_texts(&unused, f->names) || f->scanned < after) {
+  bool has_end = f->names.size == 0 || f->names.data[f->names.size - 1] == '\0';
+  if (f->count > BATCH_EVENTS || !has_end || f->scanned < after) {
     return cafe_fail(err, CAFE_INVALID, "a batch's numbers contradict each other");
   }
   for (uint64_t i = 0; i < f->count; i++) {

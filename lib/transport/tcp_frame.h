@@ -102,6 +102,9 @@ void frame_set_failure(frame *f, const cafe_err *err);
 /* Whether all bytes belong to texts that aren't empty, each with a NUL behind it; *count is how many. */
 bool frame_texts(uint32_t *count, cafe_slice texts);
 
+/* Makes the buffer hold the texts, up to a NULL, each with a NUL behind it. CAFE_NOMEM. */
+int frame_put_texts(buffer *out, const char *const *texts);
+
 /* Appends events to those of a batch: their names to `names`, the rest to `events`, until BATCH_BYTES are reached or
  * the next one doesn't fit into `room` bytes together with all before. Those of no type of `types` are left out, which
  * counts as taken. *taken is how many of the list were, *written how many are now in. CAFE_NOMEM; CAFE_INVALID: an

@@ -38,25 +38,10 @@ static void tie_back_off(tie *t) {
   tcp_plan(self);
 }
 
-/* The names, each with a NUL behind it, in a buffer of the transport's. */
-static int put_types(buffer *out, const char *const *types) {
-  buffer_clear(out);
-  for (; *types; types++) {
-    size_t size = strlen(*types) + 1;
-    char *to = buffer_reserve(out, size);
-    if (!to) {
-      return CAFE_NOMEM;
-    }
-    memcpy(to, *types, size);
-    buffer_add(out, size);
-  }
-  return CAFE_OK;
-}
-
 static int put_pull(tie *t) {
   const cafe_link *link = t->link;
   tcp *self = t->tcp;
-  int code = put_types(&self->names, link->types);
+  int code = frame_put_texts(&self->names, link->types);
   if (code != CAFE_OK) {
     return code;
   }
@@ -206,6 +191,10 @@ static void tie_fail(tie *t, const cafe_err *err) {
     t->is_refused = true;
     t->link->on_lost(t->link, err);
   } else {
+    if (!t->is_lost) {
+      tcp_log(t->tcp, CAFE_LOG_WARN, "the subscription %.60s to %.60s is interrupted: %s", t->link->name,
+              t->link->service, err->text);
+    }
     tie_back_off(t);
     tie_lose(t, err);
   }
@@ -242,12 +231,33 @@ void tie_arrive_batch(conn *c, const frame *f, cafe_slice bytes) {
 
 /* ---- the transport's methods ---- */
 
+/* What the publisher would take for nonsense is refused here. */
+static int check_types(uint32_t *count, const cafe_link *link, cafe_err *err) {
+  size_t size = 0;
+  for (*count = 0; link->types[*count]; ++*count) {
+    size_t length = strlen(link->types[*count]);
+    size += length + 1;
+    if (length == 0 || size > FRAME_TYPES_MAX) {
+      return cafe_fail(err, CAFE_INVALID,
+                       "tcp: the subscription %.60s has a type without a name, or more than %d bytes "
+                       "of names",
+                       link->name, FRAME_TYPES_MAX);
+    }
+  }
+  return CAFE_OK;
+}
+
 int tie_begin(cafe_transport *transport, cafe_link *link, cafe_err *err) {
   tcp *self = (tcp *)transport;
   endpoint *e = map_get_bytes(self->services, cafe_text(link->service));
   if (!e) {
     return cafe_fail(err, CAFE_UNAVAILABLE,
                      "tcp: the service %.60s isn't among the peers: add it (cafe_tcp_options.peers)", link->service);
+  }
+  uint32_t type_count;
+  int code = check_types(&type_count, link, err);
+  if (code != CAFE_OK) {
+    return code;
   }
   tie *t = tcp_alloc(self, sizeof(*t));
   if (!t || due_add(self, &t->due, tie_due, tcp_now_us(self)) != CAFE_OK) {
@@ -258,9 +268,7 @@ int tie_begin(cafe_transport *transport, cafe_link *link, cafe_err *err) {
   t->endpoint = e;
   t->link = link;
   t->ahead.allocator = &self->allocator;
-  while (link->types[t->type_count]) {
-    t->type_count++;
-  }
+  t->type_count = type_count;
   DL_APPEND(e->ties, t);
   link->transport_data[0] = t;
   tcp_plan(self);

@@ -82,7 +82,11 @@ void call_fail_asked(conn *c, const cafe_err *why) {
   cafe_err unknown;
   (void)cafe_fail_detail(&unknown, CAFE_TIMEOUT, why->detail, "%s; whether it was done isn't known", why->text);
   while (c->calls) {
-    call_fail(c->calls, c->offered > c->calls->begins_at ? &unknown : why);
+    if (c->tcp->is_open) {
+      call_fail(c->calls, c->offered > c->calls->begins_at ? &unknown : why);
+    } else {
+      call_drop(c->calls); /* who was called closed the transport */
+    }
   }
 }
 

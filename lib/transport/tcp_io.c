@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A connection's bytes: what goes out, and what comes in.
+ *
+ * What it keeps: whatever the other side sends costs a bounded amount of memory and time. A frame's bytes are kept only
+ * as far as they have come; a connection is read only while there is room for what it asks (tcp_serve.c) and for what
+ * it is answered. What no peer would send ends it at once. It never matters to any other connection.
+ *
+ * Frames are handled where they were read. So a callback can't be within two of them, and after each it is asked
+ * whether the connection is still alive.
+ */
+#include <errno.h>
+
+#include <utlist.h>
+
+#include "transport/tcp_core.h"
+
+enum {
+  KEEP_SIZE = 16 * 1024,    /* an empty buffer that is larger is given back */
+  PROGRESS_SIZE = 64 * 1024 /* so much more of a long frame is a sign of life */
+};
+
+/* ---- the descriptor ---- */
+
+static ptrdiff_t socket_receive(conn *c, char *to, size_t size, cafe_err *err) {
+  if (c->tls) {
+    return tls_receive(c->tls, to, size, err);
+  }
+  ptrdiff_t got = recv(c->fd, to, size, 0);
+  if (got < 0) {
+    if (errno == EAGAIN || errno == EINTR) {
+      return IO_AGAIN;
+    }
+    (void)cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "%s", strerror(errno));
+    return IO_FAILED;
+  }
+  return got;
+}
+
+static ptrdiff_t socket_send(conn *c, const char *from, size_t size, cafe_err *err) {
+  if (c->tls) {
+    return tls_send(c->tls, from, size, err);
+  }
+  ptrdiff_t sent = send(c->fd, from, size, MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EAGAIN || errno == EINTR) {
+      return IO_AGAIN;
+    }
+    (void)cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "%s", strerror(errno));
+    return IO_FAILED;
+  }
+  return sent;
+}
+
+/* ---- output ---- */
+
+void conn_touch(conn *c) {
+  tcp *self = c->tcp;
+  if (c->state != CONN_DEAD && !c->is_busy) {
+    c->is_busy = true;
+    DL_APPEND2(self->busy, c, busy_prev, busy_next);
+  }
+  tcp_plan(self);
+}
+
+int conn_put(conn *c, frame *f, cafe_err *err) {
+  /* What must be written is bounded by what was asked; whoever asks, and doesn't read, is let go. */
+  if (buffer_size(&c->out) > OUT_MAX + (size_t)c->tcp->max_frame) {
+    return cafe_fail(err, CAFE_OVERLOADED, "tcp: %s doesn't read what it is sent", c->place);
+  }
+  int code = frame_put(&c->out, f, c->max_frame, err);
+  if (code == CAFE_OK) {
+    c->was_full = c->was_full || conn_is_full(c);
+    conn_touch(c);
+  }
+  return code;
+}
+
+int conn_put_number(conn *c, frame_kind kind, uint64_t number) {
+  frame f = {.kind = kind, .number = number};
+  return conn_put(c, &f, NULL);
+}
+
+void conn_flush(conn *c) {
+  cafe_err err = {0};
+  while (buffer_size(&c->out) > 0) {
+    cafe_slice bytes = buffer_bytes(&c->out);
+    if (c->tls) {
+      c->offered = c->out_begin + bytes.size; /* parts of it may leave before it says so */
+    }
+    ptrdiff_t sent = socket_send(c, bytes.data, bytes.size, &err);
+    if (sent < 0) {
+      c->is_blocked = sent == IO_AGAIN;
+      if (!c->is_blocked) {
+        conn_break(c, &err);
+      }
+      return;
+    }
+    buffer_drop(&c->out, (size_t)sent);
+    c->out_begin += (uint64_t)sent;
+    c->offered = c->offered < c->out_begin ? c->out_begin : c->offered;
+  }
+  c->is_blocked = false;
+  if (c->out.capacity > KEEP_SIZE) {
+    buffer_free(&c->out);
+  }
+  if (c->was_full) {
+    c->was_full = false;
+    conn_touch(c); /* what waited for room goes on in the next turn */
+  }
+}
+
+void conn_flush_last(conn *c) {
+  cafe_err unused;
+  while (buffer_size(&c->out) > 0) {
+    cafe_slice bytes = buffer_bytes(&c->out);
+    ptrdiff_t sent = socket_send(c, bytes.data, bytes.size, &unused);
+    if (sent < 0) {
+      return; /* as if the line had broken a moment earlier */
+    }
+    buffer_drop(&c->out, (size_t)sent);
+  }
+}
+
+/* ---- frames ---- */
+
+int conn_put_hello(conn *c, cafe_err *err) {
+  tcp *self = c->tcp;
+  if (frame_put_texts(&self->names, self->offered) != CAFE_OK) {
+    return tcp_no_memory(err);
+  }
+  frame f = {.kind = FRAME_HELLO, .services = buffer_bytes(&self->names), .max_frame = self->max_frame};
+  return conn_put(c, &f, err);
+}
+
+static void conn_set_ready(conn *c) {
+  c->state = CONN_READY;
+  c->ready_us = tcp_now_us(c->tcp);
+  due_at(c->tcp, &c->due, c->ready_us + c->tcp->idle_us);
+}
+
+static void arrive_hello(conn *c, const frame *f) {
+  uint32_t unused;
+  cafe_err err;
+  if (c->state != CONN_GREETING || !frame_texts(&unused, f->services) || f->max_frame == 0) {
+    conn_violate(c, "a hello that is none, or a second one");
+    return;
+  }
+  c->max_frame = f->max_frame < INT32_MAX ? f->max_frame : INT32_MAX;
+  if (c->endpoint) {
+    conn_set_ready(c);
+    endpoint_ready(c->endpoint, f->services);
+    return;
+  }
+  c->asked = map_create(&c->tcp->allocator, MAP_U64);
+  if (!c->asked || conn_put_hello(c, &err) != CAFE_OK) {
+    (void)tcp_no_memory(&err);
+    conn_break(c, &err);
+    return;
+  }
+  conn_set_ready(c);
+}
+
+static void arrive(conn *c, const frame *f, cafe_slice bytes) {
+  bool is_asked = !c->endpoint;
+  if (f->kind == FRAME_HELLO) {
+    arrive_hello(c, f);
+  } else if (c->state != CONN_READY) {
+    conn_violate(c, "it didn't begin with a hello");
+  } else if (f->kind == FRAME_PING) {
+    frame pong = {.kind = FRAME_PONG};
+    (void)conn_put(c, &pong, NULL); /* without memory it is asked again, or closed as one who is silent */
+  } else if (f->kind == FRAME_PONG) {
+    return; /* it was heard, that is all */
+  } else if (is_asked && f->kind == FRAME_REQUEST) {
+    held_arrive(c, f);
+  } else if (is_asked && f->kind == FRAME_PULL) {
+    feed_arrive(c, f);
+  } else if (is_asked && f->kind == FRAME_MORE) {
+    feed_arrive_more(c, f);
+  } else if (is_asked && (f->kind == FRAME_CANCEL || f->kind == FRAME_FORGET)) {
+    asked_arrive_end(c, f);
+  } else if (!is_asked && f->kind == FRAME_ANSWER) {
+    call_arrive_answer(c, f);
+  } else if (!is_asked && f->kind == FRAME_BATCH) {
+    tie_arrive_batch(c, f, bytes);
+  } else {
+    conn_violate(c, "a frame that isn't for this side");
+  }
+}
+
+/* A newer peer learns our version from our hello; whoever runs the older one reads it in the log. */
+static void refuse_version(conn *c, const cafe_err *why) {
+  tcp *self = c->tcp;
+  bool *is_known = c->endpoint ? &c->endpoint->is_mismatched : &self->is_mismatched;
+  if (!*is_known) {
+    *is_known = true;
+    tcp_log(self, CAFE_LOG_ERROR, "the connection %s %s was refused: %s", c->endpoint ? "to" : "from", c->place,
+            why->text);
+  }
+  if (!c->endpoint && c->state == CONN_GREETING && conn_put_hello(c, NULL) == CAFE_OK) {
+    conn_flush(c);
+  }
+  conn_break(c, why);
+}
+
+/* Handles whole frames at the front. Returns how many bytes those had. */
+static size_t conn_take(conn *c, cafe_slice bytes) {
+  size_t used = 0;
+  while (c->state != CONN_DEAD && conn_has_room(c)) {
+    cafe_slice one;
+    frame f;
+    cafe_err err = {0};
+    int cut = frame_cut(&one, (cafe_slice){bytes.data + used, bytes.size - used}, c->tcp->max_frame);
+    if (cut < 0) {
+      conn_violate(c, "a frame of a length that isn't allowed (max_frame)");
+    }
+    if (cut <= 0) {
+      break;
+    }
+    int code = frame_read(&f, one, &err);
+    if (code == CAFE_UNSUPPORTED) {
+      err.code = CAFE_UNAVAILABLE;
+      refuse_version(c, &err);
+    } else if (code != CAFE_OK) {
+      conn_violate(c, err.text);
+    } else {
+      arrive(c, &f, one);
+    }
+    used += FRAME_LENGTH + one.size;
+  }
+  return used;
+}
+
+/* ---- input ---- */
+
+/* What is left of `bytes`, which began with what was in c->in, is kept. */
+static void conn_keep(conn *c, cafe_slice bytes, size_t used) {
+  cafe_slice rest = {bytes.data + used, bytes.size - used};
+  if (used > 0 || rest.size >= c->progress + PROGRESS_SIZE) {
+    c->heard_us = tcp_now_us(c->tcp);
+    c->progress = rest.size;
+  }
+  if (buffer_set(&c->in, rest) != CAFE_OK) {
+    cafe_err err;
+    (void)tcp_no_memory(&err);
+    conn_break(c, &err);
+    return;
+  }
+  if (rest.size == 0 && c->in.capacity > KEEP_SIZE) {
+    buffer_free(&c->in);
+  }
+}
+
+/* A frame that is longer than the shared buffer comes together in the connection's own, which grows as it comes. */
+static ptrdiff_t receive_long(conn *c, cafe_err *err) {
+  char *to = buffer_reserve(&c->in, READ_SIZE);
+  if (!to) {
+    (void)tcp_no_memory(err);
+    return IO_FAILED;
+  }
+  ptrdiff_t got = socket_receive(c, to, READ_SIZE, err);
+  if (got > 0) {
+    buffer_add(&c->in, (size_t)got);
+    cafe_slice bytes = buffer_bytes(&c->in);
+    size_t used = conn_take(c, bytes);
+    if (c->state != CONN_DEAD) {
+      conn_keep(c, bytes, used);
+    }
+  }
+  return got;
+}
+
+static ptrdiff_t receive_short(conn *c, cafe_err *err) {
+  tcp *self = c->tcp;
+  size_t had = buffer_size(&c->in);
+  ptrdiff_t got = socket_receive(c, self->read_buffer + had, READ_SIZE - had, err);
+  if (got > 0) {
+    if (had > 0) {
+      memcpy(self->read_buffer, c->in.data + c->in.begin, had);
+    }
+    cafe_slice bytes = {self->read_buffer, had + (size_t)got};
+    size_t used = conn_take(c, bytes);
+    if (c->state != CONN_DEAD) {
+      conn_keep(c, bytes, used);
+    }
+  }
+  return got;
+}
+
+void conn_receive(conn *c) {
+  cafe_err err = {0};
+  bool is_long = buffer_size(&c->in) >= READ_SIZE / 2;
+  ptrdiff_t got = is_long ? receive_long(c, &err) : receive_short(c, &err);
+  if (c->state == CONN_DEAD || got == IO_AGAIN) {
+    return;
+  }
+  if (got == 0) {
+    (void)cafe_fail(&err, CAFE_UNAVAILABLE, "it closed the connection");
+  }
+  if (got <= 0) {
+    conn_break(c, &err);
+  } else if (c->tls) {
+    /* What OpenSSL has decrypted the descriptor doesn't tell of. */
+    c->has_pending = true;
+    conn_touch(c);
+  }
+}
+
+/* Frames that had to wait until there was room. */
+void conn_resume(conn *c) {
+  cafe_slice bytes = buffer_bytes(&c->in);
+  size_t used = conn_take(c, bytes);
+  if (c->state != CONN_DEAD && used > 0) {
+    conn_keep(c, bytes, used);
+  }
+}
