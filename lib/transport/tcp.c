@@ -14,6 +14,7 @@
  * All frames of a turn leave in one write, because output is flushed at the turn's end only.
  */
 #include <assert.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,17 +210,36 @@ static void tcp_close(cafe_transport *transport) {
   tcp_leave(self);
 }
 
+static void ignore_ready(cafe_watch *watch, unsigned events) { (void)watch, (void)events; }
+
+/* Whether it watches descriptors shows when it is asked to. */
+static int check_loop(cafe_loop *loop, cafe_err *err) {
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  if (fd < 0) {
+    return cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "tcp: no socket can be made: %s", strerror(errno));
+  }
+  cafe_watch probe = {.ready = ignore_ready, .fd = fd};
+  int code =
+      SIZED_HAS(loop->ops, watch_start) ? loop->ops->watch_start(loop, &probe, CAFE_READABLE, err) : CAFE_UNSUPPORTED;
+  if (code == CAFE_OK) {
+    loop->ops->watch_stop(loop, &probe);
+  } else if (code == CAFE_UNSUPPORTED) {
+    (void)cafe_fail(err, CAFE_UNSUPPORTED, "tcp: the loop %s can't watch a descriptor: use another, such as libuv's",
+                    loop->ops->name);
+  }
+  (void)close(fd);
+  return code;
+}
+
 static int tcp_open(cafe_transport *transport, cafe_loop *loop, const char *const *services, cafe_server *server,
                     cafe_err *err) {
   tcp *self = (tcp *)transport;
   assert(!self->is_open);
-  if (!SIZED_HAS(loop->ops, watch_start)) {
-    return cafe_fail(err, CAFE_UNSUPPORTED,
-                     "tcp: the loop %s can't watch a descriptor: use another, such as "
-                     "cafe_uv_create's",
-                     loop->ops->name);
+  int code = check_loop(loop, err);
+  if (code != CAFE_OK) {
+    return code;
   }
-  int code = reserve(self, err);
+  code = reserve(self, err);
   if (code != CAFE_OK) {
     return code;
   }
