@@ -6,6 +6,7 @@
 #include "app/app.h"
 #include "http/moment.h"
 #include "http/resource.h"
+#include "server/payment_options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,6 +95,7 @@ static void late_place(http_request *request) {
 static void answer_place(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
   char location[64];
   if (verdict->status == 503) {
+    http_retry_after(request, outcome->retry_after_ms);
     late_place(request);
     return;
   }
@@ -270,7 +272,10 @@ static int open_part(server_setup *setup, cafe_err *err) {
   if (code == CAFE_OK) {
     code = option_duration(&config.accept_deadline_ms, setup->options, "accept-deadline", err);
   }
-  return code == CAFE_OK ? moment_set_zone(option_value(setup->options, "time-zone"), err) : code;
+  if (code == CAFE_OK) {
+    code = moment_set_zone(option_value(setup->options, "time-zone"), err);
+  }
+  return code == CAFE_OK ? guard_options_read(&setup->shop, setup->options, err) : code;
 }
 
 static const server_need needs[] = {
@@ -284,6 +289,7 @@ static const option options[] = {
     {.name = "accept-deadline", .argument = "DURATION", .fallback = "900s", .help = "for the store to accept a ticket"},
     {.name = "currency", .argument = "CODE", .fallback = "KRW", .help = "where an order names none"},
     {.name = "time-zone", .argument = "ZONE", .fallback = "Asia/Seoul", .help = "of pickup times without one"},
+    GUARD_OPTIONS,
     {.name = NULL},
 };
 

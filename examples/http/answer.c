@@ -77,6 +77,10 @@ void http_add_position(http_request *request, const cafe_position *position) {
 
 int http_retry_after_s(int32_t ms) { return ms > 1000 ? (ms - 1) / 1000 + 1 : 1; }
 
+void http_retry_after(http_request *request, int64_t ms) {
+  ((exchange *)request)->retry_after_ms = ms < INT32_MAX ? (int32_t)ms : INT32_MAX;
+}
+
 void http_send(http_request *request, unsigned status) {
   exchange *self = (exchange *)request;
   assert(self->status == 0);
@@ -162,7 +166,7 @@ void http_wrong_field(http_request *request, const char *field, const char *mess
 }
 
 void http_failure(http_request *request, const cafe_err *err) {
-  ((exchange *)request)->retry_after_ms = err->retry_after_ms;
+  http_retry_after(request, err->retry_after_ms);
   switch (err->code) {
   case CAFE_INVALID:
     http_problem(request, HTTP_INVALID, "%s", err->text);

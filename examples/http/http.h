@@ -110,6 +110,8 @@ void http_wrong(http_request *request, const json_wrongs *wrongs);
 void http_wrong_field(http_request *request, const char *field, const char *message);
 /* Answers what an operation's failure means. Why the store failed is for the log alone, with the request's trace. */
 void http_failure(http_request *request, const cafe_err *err);
+/* When a 503 says that the same may be asked again; 0: not known. */
+void http_retry_after(http_request *request, int64_t ms);
 /* Of a cafe_err's retry_after_ms: whole seconds, 1 or more, also where that isn't known. */
 int http_retry_after_s(int32_t ms);
 

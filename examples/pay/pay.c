@@ -6,6 +6,7 @@
 #include "pay/pay.h"
 #include "cafe/gateway/sandbox.h"
 #include "http/resource.h"
+#include "server/payment_options.h"
 
 typedef struct pay_config {
   cafe_gateway *sandbox;
@@ -114,7 +115,7 @@ static int open_part(server_setup *setup, cafe_err *err) {
   int code = cafe_sandbox_create(&config.sandbox, setup->loop, NULL, NULL, err);
   setup->shop.gateway = config.sandbox;
   setup->config = &config;
-  return code;
+  return code == CAFE_OK ? concurrency_option_read(&setup->shop, setup->options, err) : code;
 }
 
 static int start_part(const char *ledger, cafe_err *err) {
@@ -122,6 +123,8 @@ static int start_part(const char *ledger, cafe_err *err) {
 }
 
 static void close_part(void) { cafe_gateway_destroy(config.sandbox); }
+
+static const option options[] = {CONCURRENCY_OPTION, {.name = NULL}};
 
 static const server_need needs[] = {
     {"app", "which orders are to be captured, or given back, is known there"},
@@ -131,6 +134,7 @@ static const server_need needs[] = {
 const server_part pay_part = {.service = &service,
                               .hosted = CAFE_SHOP_PAY,
                               .needs = needs,
+                              .options = options,
                               .has_ledger = true,
                               .open = open_part,
                               .start = start_part,

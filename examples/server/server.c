@@ -49,10 +49,13 @@ static const option together[] = {
     {.name = NULL},
 };
 
+/* Two parts may have one option: both read it. */
 static void add_options(server *self, const option *more) {
   for (; more && more->name; more++) {
-    assert(self->option_count < OPTIONS_MAX - 1); /* the last one ends the table */
-    self->options[self->option_count++] = *more;
+    if (!option_find(self->options, more->name)) {
+      assert(self->option_count < OPTIONS_MAX - 1); /* the last one ends the table */
+      self->options[self->option_count++] = *more;
+    }
   }
 }
 

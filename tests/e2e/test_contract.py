@@ -271,7 +271,7 @@ class Options(Raw):
                 self.assertIn(f"--peer {peer}:", run.stderr)
 
     def test_what_is_not_supported_is_not_accepted(self):
-        for option in ("--node", "--transport", "--breaker-volume", "--breaker-error-rate", "--payment-concurrency"):
+        for option in ("--node", "--transport"):
             run = self.run_with(option, "tcp://127.0.0.1:1")
             self.assertEqual(run.returncode, 2)
             self.assertEqual(run.stderr, f"cafe-shop: unknown option {option}; --help names them\n")
@@ -279,7 +279,10 @@ class Options(Raw):
     def test_numbers_and_durations_are_understood_whole(self):
         for option, value in (("--connections-per-address", "many"), ("--connections-per-address", "-1"),
                               ("--connections-per-address", "1.5"), ("--drain-timeout", "1m"), ("--drain-timeout", "0"),
-                              ("--payment-deadline", "5000000s"), ("--listen", "127.0.0.1:65531"), ("--listen", ":")):
+                              ("--breaker-volume", "0"), ("--breaker-volume", "x"), ("--breaker-error-rate", "0"),
+                              ("--breaker-error-rate", "1.001"), ("--breaker-error-rate", "0.0005"),
+                              ("--breaker-error-rate", "30%"), ("--breaker-window", "0s"), ("--breaker-sleep", "2d"),
+                              ("--payment-concurrency", "0"), ("--payment-deadline", "5000000s"), ("--listen", "127.0.0.1:65531"), ("--listen", ":")):
             run = self.run_with(option, value)
             self.assertEqual((run.returncode, len(run.stderr.splitlines())), (2, 1), run)
             self.assertIn(f"{option} {value}:", run.stderr)
