@@ -241,6 +241,9 @@ static void on_connection(void *user, struct MHD_Connection *handle, void **cont
     server->count--;
     free(self);
     *context = NULL;
+    /* libmicrohttpd stops listening when it has no room, or the process no descriptor, and takes this one's place for
+     * the next only when it is run again, which nobody else may ask for. */
+    run_soon(server);
   }
 }
 
