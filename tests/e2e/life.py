@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Callers that load a shop and remember what they were told."""
 
+import collections
 import http.client
+import os
 import sqlite3
 
-from shop import APP, SEED, STORE
+import invariants
+from shop import APP, SEED, SOON, STORE, soon
 
 NEXT = {"Received": "accept", "Accepted": "start", "Preparing": "ready", "Ready": "pickup"}
 
@@ -34,6 +37,11 @@ class Life:
             self.placed[self.open] = order
             self.open = None
 
+    def has_its_answer(self):
+        if self.open is not None:
+            self.place()
+        return self.open is None
+
     def go_on(self):
         order = self.chance.choice([each for each, status in self.known.items() if status in NEXT] or [None])
         if order is None:
@@ -52,13 +60,16 @@ class Life:
         elif answer.status == 409:  # it had its effect before, without being acknowledged
             self.known[order] = self.shop.get(STORE, f"/fulfillments/{order}").json["status"]
 
+    def step(self):
+        if self.chance.random() < 0.4 or not self.known:
+            self.place()
+        else:
+            self.go_on()
+
     def run(self, stop):
         while not stop.is_set():
             try:
-                if self.chance.random() < 0.4 or not self.known:
-                    self.place()
-                else:
-                    self.go_on()
+                self.step()
             except (OSError, http.client.HTTPException, ValueError):
                 return  # it was killed
 
@@ -79,3 +90,27 @@ def is_at_rest(path):
             + (SELECT count(*) FROM notifications WHERE status = 'Queued')
             + (SELECT count(*) FROM orders WHERE version > (SELECT version FROM order_infos i
                WHERE i.order_id = orders.order_id))""").fetchone() == (0,)
+
+
+def bring_to_end(shop, callers):
+    """What callers were told is so, or further; then each order goes its way to the end, and so does the shop, which has
+    the one channel file:FOLDER/told.txt. Returns how many tickets ended how."""
+    for each in callers:
+        soon(each.has_its_answer, "what was asked for is answered", 6 * SOON)
+    known = {order: status for each in callers for order, status in each.known.items()}
+    tickets = collections.Counter()
+    for order, status in known.items():
+        ticket = shop.get(STORE, f"/fulfillments/{order}").json["status"]
+        wrong = violated(status, ticket)
+        assert wrong is None, f"order {order}: {wrong}"
+        while ticket in NEXT:
+            shop.act(order, NEXT[ticket])
+            ticket = shop.get(STORE, f"/fulfillments/{order}").json["status"]
+        tickets[ticket] += 1
+    store = os.path.join(shop.folder, "shop.db")
+    soon(lambda: is_at_rest(store), "all messages are sent, all rows are there", 6 * SOON)
+    status = shop.stop()
+    assert status == 0, f"it ended with {status}"
+    found = invariants.violations(store, "file", invariants.deliveries(os.path.join(shop.folder, "told.txt")))
+    assert not found, found
+    return tickets

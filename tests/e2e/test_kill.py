@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments, under load: nothing that was acknowledged is lost, and all of it ends as it should."""
 
-import collections
 import os
 import random
 import signal
 import threading
 import unittest
 
-import invariants
-from life import NEXT, Life, is_at_rest, violated
-from shop import STORE, Case, binary, soon
+from life import Life, bring_to_end
+from shop import Case, binary, soon
 
 BINARY = binary()
 KILLS = 300 if os.environ.get("CAFE_FULL") else 20
@@ -40,26 +38,8 @@ class Killed(Case):
                 thread.join()
             self.shop.stop(signal.SIGKILL)
             self.shop.start()
-        self.bring_to_end(callers)
-
-    def bring_to_end(self, callers):
-        for each in callers:
-            while each.open:
-                each.place()
-        known = {order: status for each in callers for order, status in each.known.items()}
-        tickets = collections.Counter()
-        for order, status in known.items():
-            ticket = self.shop.get(STORE, f"/fulfillments/{order}").json["status"]
-            self.assertIsNone(violated(status, ticket), order)
-            while ticket in NEXT:
-                self.shop.act(order, NEXT[ticket])
-                ticket = self.shop.get(STORE, f"/fulfillments/{order}").json["status"]
-            tickets[ticket] += 1
+        tickets = bring_to_end(self.shop, callers)
         self.assertTrue(tickets["PickedUp"] and tickets["Withdrawn"], tickets)
-        soon(lambda: is_at_rest(os.path.join(self.folder.name, "shop.db")), "all messages are sent, all rows are there", 60)
-        self.assertEqual(self.shop.stop(), 0)
-        told = invariants.deliveries(os.path.join(self.folder.name, "told.txt"))
-        self.assertEqual(invariants.violations(os.path.join(self.folder.name, "shop.db"), "file", told), [])
 
 
 if __name__ == "__main__":

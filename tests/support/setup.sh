@@ -26,6 +26,7 @@ make
 libcmocka-dev
 sqlite3
 openssl
+strace
 python3-hypothesis
 python3-jsonschema
 '
