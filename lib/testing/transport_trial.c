@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { TURN_MS = 10, TURNS_AT_THE_END = 20 };
+enum { TURN_MS = 2, TURNS_AT_THE_END = 20 };
 
 /* ---- what callbacks say ---- */
 
