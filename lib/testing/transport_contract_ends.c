@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 
+#include "base/sized.h"
 #include "testing/transport_trial.h"
 
 enum { DEADLINE_MS = 500 };
@@ -154,6 +155,52 @@ static void an_end_may_go_without_having_been_opened(trial *t) {
   }
 }
 
+/* ---- who is connected ---- */
+
+typedef struct peers_seen {
+  uint32_t up;
+  uint32_t down;
+  bool is_odd; /* a service that isn't another end's */
+} peers_seen;
+
+static void see_peer(const char *service, bool is_up, void *user) {
+  peers_seen *seen = user;
+  bool is_known = false;
+  for (uint32_t end = 0; end < TRIAL_ENDS; end += 2) {
+    for (const char *const *name = cafe_transport_contract_services(end); *name; name++) {
+      is_known |= strcmp(*name, service) == 0;
+    }
+  }
+  seen->is_odd |= !is_known;
+  seen->up += is_up;
+  seen->down += !is_up;
+}
+
+static peers_seen see_peers(trial *t) {
+  peers_seen seen = {0, 0, false};
+  cafe_transport *transport = t->ends[1]->transport;
+  TRIAL_CALL(t, "peers", transport->ops->peers(transport, see_peer, &seen));
+  TRY(t, !seen.is_odd, "a peer is named that there isn't");
+  return seen;
+}
+
+/* Where a transport has the method. */
+static void it_is_known_who_is_connected(trial *t) {
+  trial_begin_all(t);
+  if (!SIZED_HAS(t->ends[1]->transport->ops, peers)) {
+    return;
+  }
+  peers_seen seen = see_peers(t);
+  TRY(t, seen.up + seen.down == 3, "of 3 services elsewhere %" PRIu32 " are named", seen.up + seen.down);
+  trial_subscribe(trial_reader_new(t, 1, "contract-a"));
+  trial_subscribe(trial_reader_new(t, 1, "contract-d"));
+  TRIAL_UNTIL(t, see_peers(t).up == 3, "peers that answer aren't up");
+  t->contract->cut(1, true, t->contract->user);
+  TRIAL_UNTIL(t, see_peers(t).down == 3, "peers that are cut off are up");
+  t->contract->cut(1, false, t->contract->user);
+  TRIAL_UNTIL(t, see_peers(t).up == 3, "peers that answer again aren't up");
+}
+
 const trial_entry trials_ends[] = {
     {"two_services_live_at_one_end", two_services_live_at_one_end, false, false},
     {"everybody_asks_and_reads_everybody", everybody_asks_and_reads_everybody, false, false},
@@ -163,6 +210,7 @@ const trial_entry trials_ends[] = {
      false},
     {"a_caller_that_goes_is_forgotten", a_caller_that_goes_is_forgotten, false, false},
     {"a_caller_that_returns_asks_and_reads_again", a_caller_that_returns_asks_and_reads_again, false, false},
+    {"it_is_known_who_is_connected", it_is_known_who_is_connected, false, false},
     {"an_end_may_go_without_having_been_opened", an_end_may_go_without_having_been_opened, false, false},
     {NULL, NULL, false, false},
 };

@@ -9,6 +9,7 @@
 
 #include "cafe/loop/uv.h"
 #include "cafe/transport/tcp.h"
+#include "certificates.h"
 #include "tcp_proxy.h"
 #include "transport_suite.h"
 
@@ -127,7 +128,16 @@ static int run(const char *name, tcp_proxy_cut kind, const cafe_tcp_tls *tls, co
   return transport_suite_run(&contract, only);
 }
 
+/* All three show the same one. */
+static const cafe_tcp_tls *make_certificate(void) {
+  static const cafe_tcp_tls files = {"ca.pem", "end.pem", "end.key", {NULL, NULL}};
+  certificates_make_authority("ca");
+  certificates_make("end", "ca", "/CN=end", "IP:127.0.0.1");
+  return &files;
+}
+
 int main(int argc, char **argv) {
   const char *only = argc > 1 ? argv[1] : NULL;
-  return run("tcp, resets", TCP_PROXY_BROKEN, NULL, only) + run("tcp, silence", TCP_PROXY_SILENT, NULL, only);
+  return run("tcp, resets", TCP_PROXY_BROKEN, NULL, only) + run("tcp, silence", TCP_PROXY_SILENT, NULL, only) +
+         run("tcp, TLS", TCP_PROXY_BROKEN, make_certificate(), only);
 }

@@ -1,48 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport over TCP, with TLS: who shows what to whom. The certificates are made here, by the openssl command. */
+#include "certificates.h"
 #include "test_tcp_raw.h"
 
-static void command(const char *format, ...) {
-  char text[1000];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(text, sizeof(text), format, args);
-  va_end(args);
-  if (system(text) != 0) {
-    fail_msg("%s", text);
-  }
-}
-
-static void make_authority(const char *name) {
-  command("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj '/CN=%s' "
-          "-keyout %s.key -out %s.pem 2>>openssl.log",
-          name, name, name);
-}
-
-static void make_certificate(const char *name, const char *authority, const char *subject, const char *hosts) {
-  command("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '%s' -keyout %s.key -out %s.csr "
-          "2>>openssl.log",
-          subject, name, name);
-  command("printf 'subjectAltName=%s\n' >%s.ext", hosts, name);
-  command("openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -days 2 -extfile %s.ext -out %s.pem "
-          "2>>openssl.log",
-          name, authority, authority, name, name);
-}
-
 static int make_files(void **state) {
-  make_authority("ca");
-  make_authority("foreign");
-  make_certificate("pay", "ca", "/O=cafe/CN=pay", "IP:127.0.0.1,DNS:localhost");
-  make_certificate("app", "ca", "/O=cafe, the shop/CN=app", "DNS:app.example");
-  make_certificate("stranger", "foreign", "/CN=app", "IP:127.0.0.1");
-  make_certificate("elsewhere", "ca", "/CN=pay", "IP:127.0.0.2,DNS:pay.example");
-  make_certificate("endless", "ca",
-                   "/O=0123456789012345678901234567890123456789012345678901234567890123"
-                   "/OU=0123456789012345678901234567890123456789012345678901234567890123"
-                   "/OU=1123456789012345678901234567890123456789012345678901234567890123"
-                   "/OU=2123456789012345678901234567890123456789012345678901234567890123/CN=app",
-                   "IP:127.0.0.1");
-  command("openssl ec -in pay.key -aes128 -passout pass:secret -out locked.key 2>>openssl.log");
+  certificates_make_authority("ca");
+  certificates_make_authority("foreign");
+  certificates_make("pay", "ca", "/O=cafe/CN=pay", "IP:127.0.0.1,DNS:localhost");
+  certificates_make("app", "ca", "/O=cafe, the shop/CN=app", "DNS:app.example");
+  certificates_make("stranger", "foreign", "/CN=app", "IP:127.0.0.1");
+  certificates_make("elsewhere", "ca", "/CN=pay", "IP:127.0.0.2,DNS:pay.example");
+  certificates_make("endless", "ca",
+                    "/O=0123456789012345678901234567890123456789012345678901234567890123"
+                    "/OU=0123456789012345678901234567890123456789012345678901234567890123"
+                    "/OU=1123456789012345678901234567890123456789012345678901234567890123"
+                    "/OU=2123456789012345678901234567890123456789012345678901234567890123/CN=app",
+                    "IP:127.0.0.1");
+  certificates_run("openssl ec -in pay.key -aes128 -passout pass:secret -out locked.key 2>>openssl.log");
   return 0;
 }
 

@@ -52,6 +52,7 @@ typedef enum lie {
   UNSUBSCRIBE_IS_NOT_HEARD,
   MEMORY_IS_KEPT,
   NO_MEMORY_IS_OVERLOADED,
+  PEERS_ARE_ALWAYS_UP,
   LIES
 } lie;
 
@@ -89,6 +90,7 @@ static const char *const finders[LIES] = {
     [UNSUBSCRIBE_IS_NOT_HEARD] = "a_link_that_ended_is_forgotten",
     [MEMORY_IS_KEPT] = "bodies_of_any_size_go_there_and_back",
     [NO_MEMORY_IS_OVERLOADED] = "requests_end_whenever_memory_is_refused",
+    [PEERS_ARE_ALWAYS_UP] = "it_is_known_who_is_connected",
 };
 
 typedef struct world {
@@ -402,7 +404,29 @@ static void liar_destroy(cafe_transport *transport) {
   free(self);
 }
 
+static void liar_peers(const cafe_transport *transport, void (*visit)(const char *service, bool is_up, void *user),
+                       void *user) {
+  (void)transport;
+  visit("contract-a", true, user);
+  visit("contract-b", true, user);
+  visit("contract-d", true, user);
+}
+
+/* What was built before there was `peers` ends before it. */
 static const cafe_transport_ops liar_ops = {
+    .size = offsetof(cafe_transport_ops, peers),
+    .name = "liar",
+    .open = liar_open,
+    .request = liar_request,
+    .cancel = liar_cancel,
+    .subscribe = liar_subscribe,
+    .more = liar_more,
+    .unsubscribe = liar_unsubscribe,
+    .close = liar_close,
+    .destroy = liar_destroy,
+};
+
+static const cafe_transport_ops knowing_ops = {
     .size = sizeof(cafe_transport_ops),
     .name = "liar",
     .open = liar_open,
@@ -413,6 +437,7 @@ static const cafe_transport_ops liar_ops = {
     .unsubscribe = liar_unsubscribe,
     .close = liar_close,
     .destroy = liar_destroy,
+    .peers = liar_peers,
 };
 
 /* ---- the contract ---- */
@@ -436,7 +461,7 @@ static int create(cafe_transport **out, uint32_t number, void *user, cafe_err *e
   liar *made = calloc(1, sizeof(*made));
   (void)number;
   assert_non_null(made);
-  made->base.ops = &liar_ops;
+  made->base.ops = self->lie == PEERS_ARE_ALWAYS_UP ? &knowing_ops : &liar_ops;
   made->world = self;
   int code = cafe_inproc_join(&made->inner, self->hub, err);
   if (code != CAFE_OK) {
