@@ -14,6 +14,7 @@
 #include "domain/services.h"
 #include "engine/node.h"
 #include "saga/coordinator.h"
+#include "transport/tcp_frame.h"
 #include "view/dashboard.h"
 
 static char titles[KNOWN_SCHEMAS_MAX][96];
@@ -54,4 +55,7 @@ void known_schemas(known_schema out[KNOWN_SCHEMAS_MAX]) {
   add(out, &saga_step_type, "record", "sagas.state");
   add(out, &wire_request_type, "message", "requests");
   add(out, &wire_answer_type, "message", "requests");
+  for (int64_t kind = FRAME_HELLO; frame_type(kind); kind++)
+    add(out, frame_type(kind), "frame", "tcp");
+  add(out, &frame_event_type, "record", "tcp's batch");
 }

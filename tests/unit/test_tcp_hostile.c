@@ -356,6 +356,32 @@ static void batches_that_were_not_asked_for_are_not_kept(void **state) {
 
 /* ---- other versions ---- */
 
+/* C14: the kinds' numbers, the length and the version before them; what follows is tests/abi/bytes.txt's. */
+static void frames_begin_as_they_always_did(void **state) {
+  static const struct {
+    frame frame;
+    const char *bytes;
+    size_t size;
+  } cases[] = {
+      {{.kind = FRAME_HELLO, .max_frame = 5}, "\0\0\0\x05\x94\x01\x01\xc0\x05", 9},
+      {{.kind = FRAME_REQUEST, .number = 7}, "\0\0\0\x04\x93\x01\x02\x07", 8},
+      {{.kind = FRAME_ANSWER, .number = 7}, "\0\0\0\x04\x93\x01\x03\x07", 8},
+      {{.kind = FRAME_CANCEL, .number = 7}, "\0\0\0\x04\x93\x01\x04\x07", 8},
+      {{.kind = FRAME_PULL, .number = 7}, "\0\0\0\x04\x93\x01\x05\x07", 8},
+      {{.kind = FRAME_BATCH, .number = 7}, "\0\0\0\x04\x93\x01\x06\x07", 8},
+      {{.kind = FRAME_MORE, .number = 7}, "\0\0\0\x04\x93\x01\x07\x07", 8},
+      {{.kind = FRAME_FORGET, .number = 7}, "\0\0\0\x04\x93\x01\x08\x07", 8},
+      {{.kind = FRAME_PING}, "\0\0\0\x03\x92\x01\x09", 7},
+      {{.kind = FRAME_PONG}, "\0\0\0\x03\x92\x01\x0a", 7},
+  };
+  for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    buffer bytes = raw_frame_bytes(&cases[i].frame);
+    assert_int_equal(buffer_size(&bytes), cases[i].size);
+    assert_memory_equal(bytes.data, cases[i].bytes, cases[i].size);
+    buffer_free(&bytes);
+  }
+}
+
 static void put_version(int fd, char version) {
   frame hello = {.kind = FRAME_HELLO, .services = {"pay", 4}, .max_frame = 1000};
   buffer bytes = raw_frame_bytes(&hello);
@@ -414,6 +440,7 @@ int main(void) {
       ON_LOOP(a_late_answer_and_a_late_batch_are_no_nonsense),
       ON_LOOP(a_batch_that_contradicts_itself_is_not_handed_over),
       ON_LOOP(batches_that_were_not_asked_for_are_not_kept),
+      cmocka_unit_test(frames_begin_as_they_always_did),
       ON_LOOP(a_newer_peer_is_refused_and_told_what_is_spoken_here),
       ON_LOOP(a_request_to_a_newer_peer_says_why_it_is_unavailable),
   };
