@@ -178,7 +178,9 @@ static bool set_host(SSL *ssl, const char *host) {
   if (inet_pton(AF_INET, host, &number) == 1 || inet_pton(AF_INET6, host, &number) == 1) {
     return X509_VERIFY_PARAM_set1_ip_asc(wanted, host) == 1;
   }
-  return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+  char name[TLSEXT_MAXLEN_host_name + 1]; /* OpenSSL copies it, and asks for one that isn't const */
+  (void)snprintf(name, sizeof(name), "%s", host);
+  return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
 }
 
 int tls_open(tls_session **out, tls *self, int fd, const char *host, cafe_err *err) {

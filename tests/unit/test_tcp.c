@@ -29,6 +29,7 @@ static void a_request_is_answered_after_the_call(void **state) {
   node_stop(&pay);
 }
 
+/* C4 */
 static void the_budget_travels_as_what_is_left_of_it(void **state) {
   node pay, app;
   question q;

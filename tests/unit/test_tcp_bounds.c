@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a peer can cost that is slow, silent, or one of too many. X15 */
+/* What a peer can cost that is slow, silent, or one of too many. */
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "test_tcp_raw.h"
 
@@ -12,6 +13,7 @@ static void start_publisher(node *pay) {
   node_start(pay);
 }
 
+/* X15: requests without end */
 static void so_many_unanswered_requests_and_no_more_are_read(void **state) {
   enum { HELD = 1024, ASKED = 1500 };
   static node pay;
@@ -67,6 +69,7 @@ static void so_many_bytes_of_unanswered_requests_and_no_more_are_read(void **sta
   node_stop(&pay);
 }
 
+/* X15: who asks for everything and reads nothing */
 static void a_subscriber_that_does_not_read_costs_a_bounded_amount(void **state) {
   enum { FEEDS = 100 };
   static node pay;
@@ -232,6 +235,7 @@ static void a_silent_peer_is_asked_and_then_closed(void **state) {
   node_stop(&pay);
 }
 
+/* X15: slow loris */
 static void a_frame_that_does_not_get_on_is_silence(void **state) {
   static node pay;
   node_init(&pay, "pay");
@@ -345,6 +349,92 @@ static void connections_beyond_the_most_are_closed_at_once(void **state) {
   node_stop(&pay);
 }
 
+static size_t live_bytes;
+
+typedef union block {
+  size_t size;
+  long double unused; /* for any type */
+} block;
+
+static void *count_bytes(void *from, size_t size, void *user) {
+  block *old = from ? (block *)from - 1 : NULL;
+  live_bytes += size - (old ? old->size : 0);
+  if (size == 0) {
+    free(old);
+    return NULL;
+  }
+  block *made = realloc(old, sizeof(*made) + size);
+  assert_non_null(made);
+  made->size = size;
+  return made + 1;
+}
+
+/* A process that connects so often, is greeted, says so by a byte, and then does nothing until the socket is closed.
+ * Returns its end of it. */
+static int start_idlers(pid_t *child, const char *address, int count) {
+  int ends[2];
+  char bytes[64];
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+  *child = fork();
+  assert_true(*child >= 0);
+  if (*child > 0) {
+    close(ends[0]);
+    return ends[1];
+  }
+  close(ends[1]);
+  for (int i = 0; i < count; i++) {
+    int fd = raw_connect(address);
+    raw_hello(fd);
+    if (recv(fd, bytes, sizeof(bytes), 0) <= 0) {
+      _exit(1);
+    }
+  }
+  _exit(send(ends[0], "r", 1, 0) == 1 && recv(ends[0], bytes, 1, 0) == 0 ? 0 : 1);
+}
+
+/* X15: 10,000 idle connections, or as many as a process may have open */
+static void ten_thousand_idle_connections_cost_little_and_others_are_served(void **state) {
+  enum { COUNT = 10000, BYTES_EACH = 4096 };
+  static node pay, app;
+  static const cafe_allocator counting = {count_bytes, NULL};
+  struct rlimit before, wide;
+  pid_t child;
+  question q;
+  int status;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  wide = before;
+  wide.rlim_cur = before.rlim_max < COUNT + 200 ? before.rlim_max : COUNT + 200;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &wide), 0);
+  int count = (int)wide.rlim_cur - 200;
+  assert_true(count > 500);
+  node_init(&pay, "pay");
+  node_listen(&pay);
+  pay.options.max_connections = COUNT + 10;
+  pay.options.allocator = &counting;
+  live_bytes = 0;
+  node_start(&pay);
+  size_t alone = live_bytes;
+  int end = start_idlers(&child, pay.address, count);
+  char ready;
+  WAIT_UNTIL(recv(end, &ready, 1, MSG_DONTWAIT) == 1);
+  node_init(&app, "app");
+  node_peer(&app, "pay", pay.address);
+  node_start(&app);
+  ask_and_wait(&q, &app, "pay", "hello");
+  assert_int_equal(q.err.code, CAFE_OK);
+  assert_true(live_bytes - alone < (size_t)count * BYTES_EACH);
+  close(end);
+  WAIT_UNTIL(live_bytes - alone < (size_t)count * 64); /* a table keeps its size */
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  ask_and_wait(&q, &app, "pay", "hello");
+  assert_int_equal(q.err.code, CAFE_OK);
+  node_stop(&app);
+  node_stop(&pay);
+  assert_int_equal(live_bytes, 0);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
 static void without_descriptors_accepting_waits_and_says_so_once(void **state) {
   static node pay;
   struct rlimit before, tight;
@@ -398,6 +488,7 @@ int main(void) {
       ON_LOOP(a_peer_that_is_half_open_is_given_up_and_connected_to_again),
       ON_LOOP(who_does_not_greet_is_let_go),
       ON_LOOP(connections_beyond_the_most_are_closed_at_once),
+      ON_LOOP(ten_thousand_idle_connections_cost_little_and_others_are_served),
       ON_LOOP(without_descriptors_accepting_waits_and_says_so_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

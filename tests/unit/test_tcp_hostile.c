@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers that aren't any: whatever they send costs their own connection, and one line in the log. X15 */
+/* Peers that aren't any: whatever they send costs their own connection, and one line in the log. */
 #include "test_tcp_raw.h"
 
 /* ---- who connects ---- */
@@ -61,6 +61,7 @@ static const attack attacks[] = {
     {"a forget of number 0", true, NULL, 0, {.kind = FRAME_FORGET}},
 };
 
+/* X15: garbage frames, a count of 2^31 in five bytes */
 static void nonsense_costs_its_own_connection_and_one_line(void **state) {
   for (size_t i = 0; i < sizeof(attacks) / sizeof(attacks[0]); i++) {
     static node pay, app;
@@ -123,6 +124,7 @@ static void a_flood_of_nonsense_does_not_flood_the_log(void **state) {
   node_stop(&pay);
 }
 
+/* X15: endless frames */
 static void a_frame_longer_than_allowed_is_refused_before_it_comes(void **state) {
   node pay;
   node_init(&pay, "pay");
@@ -270,6 +272,7 @@ static void put_event(buffer *out, const frame_event *event) {
   cafe_arena_destroy(arena);
 }
 
+/* X15: counts that promise too much */
 static void a_batch_that_contradicts_itself_is_not_handed_over(void **state) {
 #define NAMES .names = { "order\0pay", 10 }
   static const wrong_batch wrong[] = {
