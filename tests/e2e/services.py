@@ -2,8 +2,10 @@
 """The five services as processes of their own, each with a store of its own: started on free ports, called over HTTP."""
 
 import contextlib
+import functools
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -11,6 +13,7 @@ import subprocess
 import tempfile
 import unittest
 
+import shop
 from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, binary, soon
 
 NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
@@ -127,14 +130,20 @@ class Service(Calls):
             return log.read()
 
     def printed(self):
-        """What the channel console: has printed, at customer."""
+        """By the channel console:, at customer."""
         with open(self.path("console"), encoding="utf-8", errors="replace") as console:
             return console.read()
 
-    def rows(self, sql):
+    def rows(self, sql, *values):
         """Of its store, read while it runs."""
         with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as store:
-            return store.execute(sql).fetchall()
+            return store.execute(sql, values).fetchall()
+
+    @functools.cached_property
+    def known(self):
+        """Its options."""
+        run = subprocess.run([self.binary, "--help"], check=True, capture_output=True, text=True, timeout=30)
+        return set(re.findall(r"^  (--[a-z-]+)", run.stdout, re.MULTILINE))
 
 
 class Services(Calls):
@@ -152,6 +161,7 @@ class Services(Calls):
             each.launch()
         for each in self.all:
             soon(each.is_ready, f"cafe-{each.name} is ready")
+        soon(lambda: not any(each.degraded() for each in self.all), "all are connected to each other")
         return self
 
     def stop(self, how=signal.SIGTERM):
@@ -163,6 +173,12 @@ class Services(Calls):
 
     def logged(self):
         return "".join(each.logged() for each in self.all)
+
+    def printed(self):
+        return self.customer.printed()
+
+    def rows(self, service, sql, *values):
+        return self.all[service - 1].rows(sql, *values)
 
     def is_at_rest(self):
         """Nothing is on its way any more, between the services or out of them."""
@@ -183,12 +199,15 @@ class Case(unittest.TestCase):
 
     options = {}
 
+    def options_of(self, service):
+        return self.options.get(service.name, ())
+
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.services = Services(programs(), self.folder.name)
         for each in self.services.all:
-            each.options = [option.replace("{folder}", self.folder.name) for option in self.options.get(each.name, ())]
+            each.options = [option.replace("{folder}", self.folder.name) for option in self.options_of(each)]
         self.addCleanup(self.services.stop, signal.SIGKILL)
         self.services.start()
 
@@ -200,3 +219,19 @@ class Case(unittest.TestCase):
         self.assertEqual(answer.json["type"], f"/problems/{name}", answer)
         if status == 503:
             self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+
+
+class Either(shop.Case):
+    """Whoever calls them can't tell: the five apart where the first argument is one of them, else all in one process.
+    `options` are names and values by turns, for those that have them."""
+
+    def options_of(self, service):
+        pairs = zip(self.options[::2], self.options[1::2])
+        return [word for name, value in pairs if name in service.known for word in (name, value)]
+
+    def setUp(self):
+        if os.path.basename(binary()) == "cafe-shop":
+            super().setUp()
+        else:
+            Case.setUp(self)
+            self.shop = self.services

@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -109,7 +110,15 @@ class Calls:
             raise AssertionError(f"the order was not taken: {answer}")
         return answer.json["orderId"]
 
+    def ticket(self, order):
+        """The order's ticket, once it has reached the store."""
+        def arrived():
+            answer = self.get(STORE, f"/fulfillments/{order}")
+            return answer.json if answer.status == 200 else None
+        return soon(arrived, f"the ticket of order {order}")
+
     def act(self, order, *actions):
+        self.ticket(order)
         for action in actions:
             answer = self.post(STORE, f"/fulfillments/{order}/{action}")
             if answer.status != 200:
@@ -184,6 +193,16 @@ class Shop(Calls):
     def logged(self):
         with open(os.path.join(self.folder, "log.txt"), encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    def printed(self):
+        """By the channel console:."""
+        with open(os.path.join(self.folder, "console.txt"), encoding="utf-8", errors="replace") as console:
+            return console.read()
+
+    def rows(self, _, sql, *values):
+        """Of a service's store, which is the one of all."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/shop.db?mode=ro", uri=True)) as store:
+            return store.execute(sql, values).fetchall()
 
     def files(self):
         """How many files and sockets it has open."""
