@@ -71,10 +71,13 @@ typedef struct cafe_submit {
    * its aggregate's callback. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
+  /* How often anything may be tried on its behalf, over all hops: 1: once. With timeout_ms it is the operation's
+   * budget: steps of sagas with a deadline, which it begins, ask other nodes within what is left of it. 0: no limit. */
+  uint32_t attempts;
 } cafe_submit;
 
 #define CAFE_SUBMIT_INIT                                                                                               \
-  { sizeof(cafe_submit), NULL, 0, NULL, 0, 0, {NULL, 0}, NULL, NULL, NULL }
+  { sizeof(cafe_submit), NULL, 0, NULL, 0, 0, {NULL, 0}, NULL, NULL, NULL, 0 }
 
 /* Submits a command. submit BORROW: until the call returns. done may be NULL. CAFE_INVALID (not started, a command that
  * nobody here takes, a key out of range), CAFE_UNSUPPORTED (submit, data or client_key hold what only a newer library

@@ -85,7 +85,8 @@ typedef struct cafe_saga_step {
 
   /* For commands to a service on another node. */
   cafe_retry retry; /* zeroed: 100 ms, 10 s, without end, 5 s */
-  /* UTC: no attempt outlasts it; NULL, or 0 as set before: none. */
+  /* UTC: no attempt outlasts it; NULL, or 0 as set before: none. With one it is a step that a caller waits for: the
+   * attempts that an operation began are within that one's timeout_ms and attempts (op.h), too. */
   int (*deadline_ms)(int64_t *out, const void *data, void *user);
   cafe_saga_ask unavailable; /* the attempts are used up or the peer surely did nothing: ask this */
   const void *reserved[4];

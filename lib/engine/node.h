@@ -422,9 +422,10 @@ struct cafe_op {
   void (*served)(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
   void *serves;
   heap_item deadline;
-  bool is_waiting;  /* in subject->waiters or ->answered */
-  bool is_acting;   /* its act is under way */
-  bool is_detached; /* answered already: freed when its act finishes */
+  cafe_budget budget; /* of what is done for it */
+  bool is_waiting;    /* in subject->waiters or ->answered */
+  bool is_acting;     /* its act is under way */
+  bool is_detached;   /* answered already: freed when its act finishes */
   bool is_canceled;
   bool is_joined;       /* another one claimed the client's key first: it waits for that one's outcome */
   uint64_t claimed_by;  /* the unit that claims the client's key */

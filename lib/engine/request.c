@@ -147,10 +147,10 @@ static int encode_request(request_out *out, const remote_ask *ask, cafe_slice tr
   return cafe_schema_encode(&out->request.body, out->arena, &wire_request_type, &wire, err);
 }
 
-/* The attempt's own time, and what is left of the step's. */
+/* The attempt's own time, and what is left of the step's and its caller's. */
 static cafe_budget budget_of(const cafe_node *node, const saga_ask *ask) {
   int64_t timeout_ms = ask->timeout_ms > 0 ? ask->timeout_ms : TIMEOUT_DEFAULT_MS;
-  cafe_budget own = {node_after_us(node, timeout_ms), UINT32_MAX, 0};
+  cafe_budget own = {node_after_us(node, timeout_ms), ask->retries, 0};
   cafe_budget steps = CAFE_BUDGET_NONE;
   if (ask->deadline_ms)
     steps.deadline_us = node_after_us(node, ask->deadline_ms - node_utc_ms(node));
@@ -275,6 +275,7 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
   out->data = data;
   out->data_size = out->command->width;
   out->timeout_ms = (left_us + 999) / 1000;
+  out->attempts = incoming->budget.retries == UINT32_MAX ? 0 : incoming->budget.retries + 1;
   out->trace = wire.trace;
   return CAFE_OK;
 }

@@ -403,6 +403,8 @@ int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_er
   op->act.op = op;
   op->act.finish = finish_command;
   op->wants_new_key = submit->key == 0;
+  op->budget =
+      cafe_budget_from(node_now_us(node), submit->timeout_ms, submit->attempts ? submit->attempts - 1 : UINT32_MAX);
   op->reply = submit->reply;
   op->reply_user = submit->reply_user;
   DL_APPEND(node->ops, op);

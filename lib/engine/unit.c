@@ -38,6 +38,7 @@ typedef struct execution {
   uint64_t touched; /* aggregates with new events */
   cafe_stored_event *stored;
   uint32_t stored_count, stored_room;
+  saga_caller caller; /* who waits for the act */
   cafe_err *err;
 } execution;
 
@@ -172,6 +173,7 @@ static int signal_saga(execution *x, uint32_t saga, const cafe_event *event, con
   }
   saga_asks asks = {NULL, NULL, 0};
   bool changed = false;
+  saga_instance_set_caller(instance, x->caller);
   int code = saga_signal(instance, event, cause, x->unit->now_ms, x->arena, &asks, &changed, x->err);
   if (code)
     return code;
@@ -375,6 +377,7 @@ static int run_command(execution *x, const work *item) {
   } else if (item->ask && item->ask->kind != SAGA_ASK_OTHER) {
     saga_asks asks = {NULL, NULL, 0};
     bool changed = false;
+    saga_instance_set_caller(x->subject->sagas[item->saga], x->caller);
     int code = saga_answer(x->subject->sagas[item->saga], item->ask->kind, item->ask->step, item->ask->attempt, CAFE_OK,
                            verdict, x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
     if (code)
@@ -406,6 +409,7 @@ static int begin_tick(execution *x) {
     saga_asks again = {NULL, NULL, 0}, due = {NULL, NULL, 0};
     bool resumed = false, ticked = false;
     int code = CAFE_OK;
+    saga_instance_set_caller(instance, x->caller);
     if (!x->subject->is_resumed)
       code = saga_resume(instance, x->unit->now_ms, x->arena, &again, &resumed, x->err);
     if (!code)
@@ -433,6 +437,7 @@ static int begin_answer(execution *x, struct act *act) {
   }
   saga_asks asks = {NULL, NULL, 0};
   bool changed = false;
+  saga_instance_set_caller(x->subject->sagas[act->saga], x->caller);
   int code = saga_answer(x->subject->sagas[act->saga], act->ask_kind, act->step, act->attempt, act->code, act->verdict,
                          x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
   if (code)
@@ -650,6 +655,12 @@ static bool is_chained(const struct unit *unit, const struct unit *before) {
   return false;
 }
 
+/* The budget goes with the unit, as the trace does. */
+static saga_caller caller_of(const cafe_op *op, int64_t now_ms) {
+  int64_t left_us = cafe_budget_left_us(&op->budget, node_now_us(op->node));
+  return (saga_caller){true, left_us == INT64_MAX ? 0 : now_ms + left_us / 1000, op->budget.retries};
+}
+
 void unit_execute(struct subject *subject, struct act *act) {
   cafe_node *node = subject->node;
   cafe_err err;
@@ -674,9 +685,11 @@ void unit_execute(struct subject *subject, struct act *act) {
   unit->seq = ++subject->unit_seq;
   unit->consumer = act->consumer;
   unit->is_resuming = act->kind == ACT_TICK && !subject->is_resumed;
-  execution x = {node, subject, unit, unit->arena, NULL, NULL, 0, 0, 0, NULL, 0, 0, &err};
-  if (act->op)
+  execution x = {.node = node, .subject = subject, .unit = unit, .arena = unit->arena, .err = &err};
+  if (act->op) {
+    x.caller = caller_of(act->op, unit->now_ms);
     op_wait(act->op, subject, unit->seq);
+  }
   /* The act may be over before what the unit began is. */
   int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? no_memory(&err) : begin(&x, act);
   if (!code)

@@ -10,6 +10,10 @@
  * what is asked when a peer surely did nothing may then never be asked, whatever later attempts say. An unknown step
  * without attempts left is moved by its events or its timeouts; one that has no timeouts needs an operator.
  *
+ * Who waits for a step hands in what he has left, time and retries: they bound the attempts that his operation began,
+ * as the step's own deadline and retry do, and go on with each request, so that nobody works for him when he is gone,
+ * and retries at several hops don't multiply. It is in memory only: after a crash he is gone, and the row decides.
+ *
  * A compensation has neither deadline nor last attempt: nobody waits for it, and giving up would leave something
  * behind.
  */
@@ -69,7 +73,7 @@ static int append(input *in, uint32_t *count, cafe_saga_ask ask, const saga_ask 
 
 int ask_other(input *in, uint32_t step, cafe_saga_ask ask) {
   uint32_t count;
-  saga_ask like = {NULL, SAGA_ASK_OTHER, step, 1, 0, TIMEOUT_MS, NULL};
+  saga_ask like = {NULL, SAGA_ASK_OTHER, step, 1, 0, TIMEOUT_MS, UINT32_MAX, NULL};
   return ask ? append(in, &count, ask, &like) : CAFE_OK;
 }
 
@@ -86,14 +90,41 @@ static int give_up(input *in, uint32_t index) {
   return CAFE_OK;
 }
 
+/* The step's own, or the caller's where that is earlier; 0: none. A step without one isn't what a caller waits for. */
 static int deadline_of(int64_t *out, const input *in, uint32_t index) {
   const cafe_saga *saga = in->self->plan->saga;
+  const saga_caller *caller = &in->self->steps[index].caller;
   const cafe_saga_step *step = &saga->steps[index];
   *out = 0;
   int code = step->deadline_ms ? step->deadline_ms(out, in->self->data, saga->user) : CAFE_OK;
+  if (*out && caller->waits && caller->deadline_ms && caller->deadline_ms < *out) {
+    *out = caller->deadline_ms;
+  }
   return code ? callback_failed(in->err, code, NULL, "the saga %s, step %s, can't tell its deadline for key %llu",
                                 saga->name, step->name, (unsigned long long)in->self->key)
               : CAFE_OK;
+}
+
+/* How often it may be tried again after this attempt, by the step and by the caller. */
+static uint32_t retries_of(const cafe_retry *retry, const progress *p, bool has_deadline) {
+  uint32_t attempt = p->attempt - p->before;
+  uint32_t own = !retry->max_attempts ? UINT32_MAX : attempt < retry->max_attempts ? retry->max_attempts - attempt : 0;
+  uint32_t callers = has_deadline && p->caller.waits ? p->caller.retries : UINT32_MAX;
+  return own < callers ? own : callers;
+}
+
+/* Of two who wait for the same, whoever has more left. */
+static saga_caller later_of(saga_caller a, saga_caller b) {
+  bool has_end = a.deadline_ms && b.deadline_ms;
+  int64_t later = a.deadline_ms > b.deadline_ms ? a.deadline_ms : b.deadline_ms;
+  return (saga_caller){true, has_end ? later : 0, a.retries > b.retries ? a.retries : b.retries};
+}
+
+int ask_first(input *in, uint32_t index) {
+  saga_caller *caller = &in->self->steps[index].caller;
+  saga_caller next = in->self->caller;
+  *caller = caller->waits && next.waits ? later_of(*caller, next) : next;
+  return ask_action(in, index);
 }
 
 int ask_action(input *in, uint32_t index) {
@@ -109,7 +140,10 @@ int ask_action(input *in, uint32_t index) {
   if (deadline && deadline <= in->now_ms) {
     return give_up(in, index);
   }
-  saga_ask like = {NULL, SAGA_ASK_ACTION, index, ++p->attempt, deadline, retry_of(step).timeout_ms, NULL};
+  cafe_retry retry = retry_of(step);
+  p->attempt++;
+  saga_ask like = {
+      NULL, SAGA_ASK_ACTION, index, p->attempt, deadline, retry.timeout_ms, retries_of(&retry, p, deadline != 0), NULL};
   if (deadline && (!like.timeout_ms || like.timeout_ms > deadline - in->now_ms)) {
     like.timeout_ms = deadline - in->now_ms;
   }
@@ -124,7 +158,7 @@ int ask_compensation(input *in, uint32_t index) {
   const cafe_saga_step *step = &in->self->plan->saga->steps[index];
   progress *p = &in->self->steps[index];
   p->retry_ms = 0;
-  saga_ask like = {NULL, SAGA_ASK_COMPENSATION, index, ++p->attempt, 0, retry_of(step).timeout_ms, NULL};
+  saga_ask like = {NULL, SAGA_ASK_COMPENSATION, index, ++p->attempt, 0, retry_of(step).timeout_ms, UINT32_MAX, NULL};
   int code = append(in, &p->asked, step->compensation, &like);
   if (!code && !p->asked && !step->compensated) {
     p->flags |= PROGRESS_ANSWERED;
@@ -149,8 +183,11 @@ int ask_failed(input *in, saga_ask_kind kind, uint32_t index, int failure) {
     if (code) {
       return code;
     }
-    bool has_left = kind == SAGA_ASK_COMPENSATION || !retry.max_attempts || attempt < retry.max_attempts;
+    bool has_left = kind == SAGA_ASK_COMPENSATION || retries_of(&retry, p, deadline != 0) > 0;
     if (has_left && (!deadline || due < deadline)) {
+      if (deadline && p->caller.waits && p->caller.retries != UINT32_MAX) {
+        p->caller.retries--;
+      }
       p->retry_ms = due;
       return CAFE_OK;
     }

@@ -52,6 +52,8 @@ saga_phase saga_instance_phase(const saga_instance *self) {
 
 const void *saga_instance_data(const saga_instance *self) { return self->data; }
 
+void saga_instance_set_caller(saga_instance *self, saga_caller caller) { self->caller = caller; }
+
 /* ---- inputs ---- */
 
 static input begin(saga_instance *self, int64_t now_ms, uint64_t random, cafe_arena *scratch, saga_asks *out,
@@ -89,7 +91,7 @@ static int ask_again(input *in, uint32_t step) {
   progress *p = &in->self->steps[step];
   p->flags = (uint8_t)((p->flags & ~PROGRESS_STUCK) | (p->asked ? PROGRESS_UNKNOWN : 0));
   p->before = p->attempt;
-  return ask_action(in, step);
+  return ask_first(in, step);
 }
 
 int saga_signal(saga_instance *self, const cafe_event *event, const cafe_command *cause, int64_t now_ms,

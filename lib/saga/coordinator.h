@@ -66,8 +66,16 @@ typedef struct saga_ask {
   uint32_t attempt;    /* from 1; several commands of one attempt share it, and each is answered */
   int64_t deadline_ms; /* UTC; 0: none but the retry's timeout */
   int64_t timeout_ms;  /* of this attempt */
+  uint32_t retries;    /* whoever is asked may try again so often; UINT32_MAX: no limit */
   const collected *command;
 } saga_ask;
+
+/* What is left to somebody who waits for what an input begins. Zeroed: nobody waits. */
+typedef struct saga_caller {
+  bool waits;
+  int64_t deadline_ms; /* UTC; 0: none */
+  uint32_t retries;    /* UINT32_MAX: no limit */
+} saga_caller;
 
 /* What came out of one input, to be carried out in this order. Set whole by it; in the arena that was handed in. */
 typedef struct saga_asks {
@@ -82,6 +90,11 @@ typedef struct saga_instance saga_instance;
 saga_instance *saga_instance_create(const saga_plan *plan, uint64_t key, cafe_arena *arena);
 saga_phase saga_instance_phase(const saga_instance *instance);
 const void *saga_instance_data(const saga_instance *instance);
+
+/* For whom the inputs are that follow. A step that has a deadline is what a caller waits for: where one of these inputs
+ * begins to ask its action, all attempts of that run are made within what is left to him. In memory only: a saga that
+ * was saved and loaded goes on by itself. */
+void saga_instance_set_caller(saga_instance *instance, saga_caller caller);
 
 /* An event of the saga's key: starts it, moves it, or is kept (before the start too: a row of SAGA_NONE is written
  * then). One it doesn't name, one that was fed before (its type's last version, or an earlier one), and any after the

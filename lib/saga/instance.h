@@ -20,10 +20,11 @@ typedef enum progress_flag {
 /* Of one step's action; while the saga is undone, of its compensation. */
 typedef struct progress {
   uint8_t flags;
-  uint32_t attempt; /* the last one asked */
-  uint32_t before;  /* attempts before this run: `again` begins another, and back-off counts from there */
-  uint32_t asked;   /* commands of it that aren't answered */
-  int64_t retry_ms; /* UTC, when the next attempt is due; 0: none */
+  uint32_t attempt;   /* the last one asked */
+  uint32_t before;    /* attempts before this run: `again` begins another, and back-off counts from there */
+  uint32_t asked;     /* commands of it that aren't answered */
+  int64_t retry_ms;   /* UTC, when the next attempt is due; 0: none */
+  saga_caller caller; /* of this run; not in the row */
 } progress;
 
 struct saga_instance {
@@ -31,6 +32,7 @@ struct saga_instance {
   uint64_t key;
   cafe_arena *arena;
   void *data;
+  saga_caller caller; /* of the input */
   int64_t started_at_ms;
   saga_phase phase;      /* never SAGA_PARKED: that is told from what is stuck */
   uint8_t guard;         /* the interrupt whose guard is asked, or SAGA_NO */
@@ -64,6 +66,8 @@ typedef struct input {
 
 /* Asks for what ask names. SAGA_ASK_OTHER; ask may be NULL. */
 int ask_other(input *in, uint32_t step, cafe_saga_ask ask);
+/* A run of a step's action begins, for the input's caller. */
+int ask_first(input *in, uint32_t step);
 /* The next attempt of a step's action, unless its deadline has passed. */
 int ask_action(input *in, uint32_t step);
 /* The next attempt of a step's compensation. */

@@ -65,7 +65,7 @@ static int enter(input *in, uint32_t step) {
   if (!self->plan->saga->steps[step].action || (sets->completes | sets->fails | sets->turns) & self->seen) {
     return CAFE_OK;
   }
-  return ask_action(in, step);
+  return ask_first(in, step);
 }
 
 static uint32_t leave(saga_instance *self, uint32_t step, bool is_done) {

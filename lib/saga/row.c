@@ -304,8 +304,11 @@ static int load_step(const loader *l, const saga_step_record *record) {
     return unknown(l, "what a step asks for");
   }
   self->trail[self->trail_count++] = (uint8_t)step;
-  self->steps[step] = (progress){(uint8_t)record->flags, (uint32_t)record->attempt, (uint32_t)record->before,
-                                 (uint32_t)record->asked, record->retry_ms};
+  self->steps[step] = (progress){.flags = (uint8_t)record->flags,
+                                 .attempt = (uint32_t)record->attempt,
+                                 .before = (uint32_t)record->before,
+                                 .asked = (uint32_t)record->asked,
+                                 .retry_ms = record->retry_ms};
   if (has_entered && !(record->flags & PROGRESS_LEFT)) {
     uint8_t *at = &self->at[plan->steps[step].branch];
     if (*at != SAGA_NO) {

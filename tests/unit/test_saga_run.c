@@ -550,6 +550,129 @@ static void no_attempt_outlasts_the_deadline(void **state) {
   kit_close(&r);
 }
 
+/* ---- who waits has a budget ---- */
+
+static void call_for(kit_rig *r, int64_t deadline_ms, uint32_t retries) {
+  saga_instance_set_caller(r->saga, (saga_caller){true, deadline_ms, retries});
+}
+
+static void nobody_calls(kit_rig *r) { saga_instance_set_caller(r->saga, (saga_caller){false, 0, 0}); }
+
+/* Begins with a deadline of the step's own, 300 ms away. */
+static void begin_for(kit_rig *r, int64_t within_ms, uint32_t retries) {
+  kit_open(r, &patient, false);
+  call_for(r, within_ms ? r->now_ms + within_ms : 0, retries);
+  kit_event(r, &Started, 1, (kit_note){0, r->now_ms + 300}, NULL);
+  nobody_calls(r);
+}
+
+/* C4: the deadline travels with the request, and so do the retries. */
+static void a_request_carries_what_is_left_to_the_caller_and_the_step(void **state) {
+  static const struct {
+    int64_t within_ms;
+    uint32_t retries;
+    int64_t timeout_ms;
+    uint32_t left;
+  } cases[] = {{100, UINT32_MAX, 100, 2}, {0, 1, 300, 1},   {5000, 5, 300, 2},
+               {299, 2, 299, 2},          {300, 0, 300, 0}, {0, UINT32_MAX, 300, 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    kit_rig r;
+    begin_for(&r, cases[i].within_ms, cases[i].retries);
+    kit_asked(&r, "pay#1");
+    assert_int_equal(r.asks.first->timeout_ms, cases[i].timeout_ms);
+    assert_int_equal(r.asks.first->deadline_ms, r.now_ms + cases[i].timeout_ms);
+    assert_int_equal(r.asks.first->retries, cases[i].left);
+    kit_close(&r);
+  }
+}
+
+static void an_attempt_beyond_the_callers_retries_is_not_made(void **state) {
+  for (uint32_t retries = 0; retries <= 2; retries++) {
+    kit_rig r;
+    begin_for(&r, 0, retries);
+    kit_asked(&r, "pay#1");
+    uint32_t attempt = 1;
+    for (; attempt <= retries; attempt++) {
+      kit_lost(&r, "pay", attempt, CAFE_UNAVAILABLE, "");
+      kit_tick(&r, r.now_ms, attempt == 1 ? "pay#2" : "pay#3");
+      assert_int_equal(r.asks.first->retries, retries - attempt);
+    }
+    kit_lost(&r, "pay", attempt, CAFE_UNAVAILABLE, "give_up");
+    kit_close(&r);
+  }
+}
+
+static void no_attempt_outlasts_the_caller(void **state) {
+  kit_rig r;
+  begin_for(&r, 100, UINT32_MAX);
+  kit_asked(&r, "pay#1");
+  int64_t start = r.now_ms;
+  r.random = 60;
+  kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
+  kit_tick(&r, start + 60, "pay#2");
+  assert_int_equal(r.asks.first->timeout_ms, 40);
+  kit_lost(&r, "pay", 2, CAFE_UNAVAILABLE, "give_up"); /* the next one would come at 120 */
+  kit_close(&r);
+  begin_for(&r, 100, UINT32_MAX);
+  kit_asked(&r, "pay#1");
+  kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
+  kit_tick(&r, r.now_ms + 100, "give_up"); /* a tick that comes late */
+  kit_close(&r);
+}
+
+/* Two wait for the same: neither is cut short by the other. */
+static void whoever_has_more_left_decides(void **state) {
+  static const struct {
+    int64_t first_ms, second_ms;
+    uint32_t first_retries, second_retries;
+    int64_t timeout_ms;
+    uint32_t left;
+  } cases[] = {
+      {200, 100, 1, 0, 200, 1}, {100, 200, 0, 1, 200, 1}, {0, 100, 2, 2, 300, 2}, {100, 0, 0, UINT32_MAX, 300, 2}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    kit_rig r;
+    begin_for(&r, cases[i].first_ms, cases[i].first_retries);
+    kit_asked(&r, "pay#1");
+    call_for(&r, cases[i].second_ms ? r.now_ms + cases[i].second_ms : 0, cases[i].second_retries);
+    kit_event(&r, &Retried, 2, (kit_note){0, 0}, NULL);
+    kit_asked(&r, "pay#2");
+    assert_int_equal(r.asks.first->timeout_ms, cases[i].timeout_ms);
+    assert_int_equal(r.asks.first->retries, cases[i].left);
+    kit_close(&r);
+  }
+  kit_rig r; /* asked again by nobody who waits: as the step says */
+  begin_for(&r, 100, 0);
+  kit_asked(&r, "pay#1");
+  kit_event(&r, &Retried, 2, (kit_note){0, 0}, NULL);
+  kit_asked(&r, "pay#2");
+  assert_int_equal(r.asks.first->timeout_ms, 300);
+  assert_int_equal(r.asks.first->retries, 2);
+  kit_close(&r);
+}
+
+/* After a crash nobody waits: the row decides. Nor does anybody wait for a step without a deadline. */
+static void without_a_caller_the_step_decides_alone(void **state) {
+  kit_rig r;
+  begin_for(&r, 100, 0);
+  kit_asked(&r, "pay#1");
+  kit_restart(&r);
+  kit_lost(&r, "pay", 1, CAFE_UNAVAILABLE, "");
+  kit_tick(&r, r.now_ms + 150, "pay#2");
+  assert_int_equal(r.asks.first->timeout_ms, 150);
+  assert_int_equal(r.asks.first->retries, 1);
+  call_for(&r, r.now_ms + 10, 0);
+  kit_hears(&r, &Paid, "ship#1"); /* a step that has none */
+  assert_int_equal(r.asks.first->deadline_ms, 0);
+  assert_int_equal(r.asks.first->retries, UINT32_MAX);
+  for (uint32_t attempt = 1; attempt < 5; attempt++) {
+    kit_lost(&r, "ship", attempt, CAFE_UNAVAILABLE, "");
+    r.now_ms += 20000;
+    assert_int_equal(saga_tick(r.saga, r.now_ms, r.scratch, &r.asks, &r.changed, NULL), CAFE_OK);
+    assert_int_equal(r.asks.count, 1);
+  }
+  kit_close(&r);
+}
+
 static void a_step_reached_after_its_deadline_is_not_asked_for(void **state) {
   kit_rig r;
   KIT_OPEN(&r, &patient);
@@ -1021,6 +1144,11 @@ int main(void) {
       KIT_TWICE(one_unknown_attempt_forbids_to_say_that_nothing_was_done),
       KIT_TWICE(a_failure_that_no_repeat_cures_is_not_repeated),
       KIT_TWICE(no_attempt_outlasts_the_deadline),
+      cmocka_unit_test(a_request_carries_what_is_left_to_the_caller_and_the_step),
+      cmocka_unit_test(an_attempt_beyond_the_callers_retries_is_not_made),
+      cmocka_unit_test(no_attempt_outlasts_the_caller),
+      cmocka_unit_test(whoever_has_more_left_decides),
+      cmocka_unit_test(without_a_caller_the_step_decides_alone),
       KIT_TWICE(a_step_reached_after_its_deadline_is_not_asked_for),
       KIT_TWICE(again_asks_each_time_and_begins_a_new_run),
       KIT_TWICE(a_used_up_action_that_nothing_steers_parks_and_again_frees_it),
