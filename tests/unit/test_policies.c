@@ -195,6 +195,33 @@ static void every_service_names_where_it_hears_of_what_it_reads(void **unused) {
 
 #define TEST(name) cmocka_unit_test_teardown(name, end)
 
+/* ---- the guard before payment ---- */
+
+/* N2b: what counts against payment, and what is an answer. */
+static void a_no_of_the_bank_is_an_answer_and_silence_is_not(void **state) {
+  (void)state;
+  const cafe_guard guard = services_payment_guard();
+  const struct {
+    const cafe_schema *type;
+    cafe_drop_reason reason;
+    bool is_failure;
+  } cases[] = {{&cafe_ordered_type, 0, false},
+               {&cafe_draft_unclaimed_type, 0, true},
+               {&cafe_draft_dropped_type, CAFE_DROP_DECLINED, false},
+               {&cafe_draft_dropped_type, CAFE_DROP_UNAVAILABLE, true},
+               {&cafe_draft_dropped_type, CAFE_DROP_EXPIRED, false},
+               {&cafe_draft_dropped_type, CAFE_DROP_UNKNOWN, true},
+               {&cafe_draft_dropped_type, CAFE_DROP_ABANDONED, false}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    cafe_draft_dropped dropped = {.reason = cases[i].reason};
+    cafe_event event = {.type = cases[i].type, .data = &dropped};
+    assert_int_equal(guard.is_failure(&event, guard.user), cases[i].is_failure);
+  }
+  assert_ptr_equal(guard.command, &cafe_place_order_type);
+  assert_ptr_equal(guard.begins[0], &cafe_order_drafted_type);
+  assert_null(guard.begins[1]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(the_order_follows_the_ticket),
@@ -204,6 +231,7 @@ int main(void) {
       TEST(the_customer_is_not_told_of_drafts_nor_of_the_deadlines_refusal),
       TEST(the_largest_order_number_fits_into_every_message),
       cmocka_unit_test(every_service_names_where_it_hears_of_what_it_reads),
+      cmocka_unit_test(a_no_of_the_bank_is_an_answer_and_silence_is_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
