@@ -96,7 +96,11 @@ static void answer_place(http_request *request, const cafe_outcome *outcome, htt
   char location[64];
   if (verdict->status == 503) {
     http_retry_after(request, outcome->retry_after_ms);
-    late_place(request);
+    if (outcome->retry_after_ms > 0) {
+      http_problem(request, HTTP_PAYMENT_UNAVAILABLE, "There is no order, since %s", outcome->text);
+    } else {
+      late_place(request);
+    }
     return;
   }
   if (verdict->status == 201) {
