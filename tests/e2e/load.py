@@ -5,6 +5,7 @@ import collections
 import http.client
 import json
 import os
+import random
 import threading
 import time
 
@@ -33,11 +34,11 @@ def spread(seconds):
 
 
 class Clients:
-    """Each asks as soon as it has its answer, over a connection that it keeps, or over a new one each time. `ask(n)` gives
+    """Each asks again after its answer, at once or within `pause` seconds, over a connection that it keeps. `ask(n)` gives
     (method, service, path, body) of the n-th request of all, or None where there are enough."""
 
-    def __init__(self, calls, count, ask=lambda n: ORDER, keeps=True):
-        self.calls, self.ask, self.keeps = calls, ask, keeps
+    def __init__(self, calls, count, ask=lambda n: ORDER, pause=0):
+        self.calls, self.ask, self.pause = calls, ask, pause
         self.replies = []
         self.failures = []  # no answer at all
         self.begun = 0
@@ -63,11 +64,13 @@ class Clients:
                 answer = connections[service].getresponse()
                 read = answer.read()
                 self.replies.append(Reply(answer.status, time.monotonic() - begun, answer.headers, read))
-                if not self.keeps or answer.headers["Connection"] == "close":
+                if answer.headers["Connection"] == "close":
                     connections.pop(service).close()
             except (OSError, http.client.HTTPException) as failure:
                 self.failures.append(f"{method} {service}{path}: {failure!r}")
                 connections.pop(service).close()
+            if self.pause:
+                self.over.wait(random.uniform(0, self.pause))
         for each in connections.values():
             each.close()
 

@@ -38,6 +38,7 @@ clang-format
 gcovr
 valgrind
 systemd
+siege
 wrk
 '
 case ${1-} in
