@@ -9,7 +9,7 @@
 
 #include "testing/transport_trial.h"
 
-enum { DEADLINE_MS = 300, SEEDS = 5, SEEDS_IN_FULL = 40 };
+enum { DEADLINE_MS = 150, SEEDS = 5, SEEDS_IN_FULL = 40 };
 
 static void cut(trial *t, uint32_t end, bool is_cut) { t->contract->cut(end, is_cut, t->contract->user); }
 

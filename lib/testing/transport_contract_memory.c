@@ -9,7 +9,7 @@
 
 #include "testing/transport_trial.h"
 
-enum { DEADLINE_MS = 200, ATTEMPTS_MAX = 100000, ROUNDS = 10, SLACK = 16 };
+enum { DEADLINE_MS = 100, ATTEMPTS_MAX = 100000, ROUNDS = 10, SLACK = 16 };
 
 static bool was_refused(trial *t) {
   bool refused = t->memory.refused;

@@ -101,7 +101,6 @@ static void a_deadline_is_a_timeout_and_not_before_it(trial *t) {
         "a request that wasn't answered ended as %s: %s", cafe_code_name(ask->err.code), ask->err.text);
     TRY(t, ask->err.code != CAFE_TIMEOUT || ask->ended_us >= ask->request.budget.deadline_us,
         "a timeout came %" PRId64 " us early", ask->request.budget.deadline_us - ask->ended_us);
-    TRY(t, left_ms < 100 || ask->served, "the server wasn't asked within %" PRId64 " ms", left_ms);
     /* It comes too late, and goes nowhere. */
     trial_answer_held(t->ends[0], ask);
     trial_quiet(t);
