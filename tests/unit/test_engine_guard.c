@@ -2,7 +2,7 @@
 
 /* A guard before what is asked of others: who gets a permit, who is refused before a trace of it is kept, and that each
  * permit is given back once, whatever becomes of the operation. The box's questions are what is guarded. */
-#include "cafe/metrics.h"
+#include "samples.h"
 #include "test_engine_kit.h"
 
 static const cafe_schema *const begins[] = {&asked_type, NULL};
@@ -38,31 +38,7 @@ static void open_guarded(guarded *g, uint32_t limit) {
 
 /* ---- what is told ---- */
 
-typedef struct wanted_sample {
-  const char *text;
-  double value;
-  int count;
-} wanted_sample;
-
-static void see_sample(const cafe_sample *sample, void *user) {
-  wanted_sample *wanted = user;
-  char text[160];
-  int at = snprintf(text, sizeof text, "%s%s", sample->name, sample->suffix);
-  for (uint32_t i = 0; i < sample->label_count; i++)
-    at += snprintf(text + at, sizeof text - (size_t)at, " %s", sample->label_values[i]);
-  if (strcmp(text, wanted->text) == 0) {
-    wanted->value = sample->value;
-    wanted->count++;
-  }
-}
-
-/* By name and labels' values. */
-static int sample(kit *k, const char *text) {
-  wanted_sample wanted = {text, 0, 0};
-  cafe_node_metrics(k->node, see_sample, &wanted);
-  assert_int_equal(wanted.count, 1);
-  return (int)wanted.value;
-}
+static int sample(kit *k, const char *text) { return (int)sample_value(k->node, text); }
 
 static void assert_state(kit *k, const char *state) {
   static const char *const all[] = {"CLOSED", "OPEN", "HALF_OPEN"};
