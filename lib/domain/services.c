@@ -69,6 +69,13 @@ static bool payment_failed(const cafe_event *outcome, void *user) {
   return reason == CAFE_DROP_UNAVAILABLE || reason == CAFE_DROP_UNKNOWN;
 }
 
+/* It said so itself; who is only slow may be so with fewer, too. */
+static bool payment_is_full(const cafe_event *outcome, void *user) {
+  (void)user;
+  return outcome->type == &cafe_draft_dropped_type &&
+         ((const cafe_draft_dropped *)outcome->data)->reason == CAFE_DROP_UNAVAILABLE;
+}
+
 cafe_guard services_payment_guard(void) {
   static const cafe_schema *const begins[] = {&cafe_order_drafted_type, NULL};
   return (cafe_guard){.size = CAFE_GUARD,
@@ -76,7 +83,8 @@ cafe_guard services_payment_guard(void) {
                       .command = &cafe_place_order_type,
                       .begins = begins,
                       .reason = "payment-unavailable",
-                      .is_failure = payment_failed};
+                      .is_failure = payment_failed,
+                      .is_overload = payment_is_full};
 }
 
 const cafe_service *services_app(void) { return &app; }

@@ -174,27 +174,38 @@ guard_answer guard_ask(cafe_op *op, const cafe_decision *decision, cafe_verdict 
 
 /* ---- after ---- */
 
-void guard_done(cafe_op *op, cafe_call_end end) {
+static void give_back(cafe_op *op, cafe_call_end end, cafe_call_end for_limit) {
   struct guard *self = op->guard;
-  if (!self)
-    return;
-  op->guard = NULL;
   int64_t now_us = node_now_us(self->node);
+  op->guard = NULL;
   self->ended[end]++;
   if (end != CAFE_CALL_UNUSED)
     metrics_guarded(&self->took_us, now_us - op->guarded_us);
   cafe_breaker_done(&self->breaker, op->breaker_permit, end, now_us);
-  cafe_limit_done(&self->limit, op->limit_permit, op->is_probe && end == CAFE_CALL_FAILED ? CAFE_CALL_UNUSED : end);
+  cafe_limit_done(&self->limit, op->limit_permit, for_limit);
+}
+
+void guard_unused(cafe_op *op) {
+  if (op->guard)
+    give_back(op, CAFE_CALL_UNUSED, CAFE_CALL_UNUSED);
+}
+
+static bool is_overload(const struct guard *self, const cafe_event *outcome) {
+  if (!self->said.is_overload)
+    return true;
+  return outcome && self->said.is_overload(outcome, self->said.user);
 }
 
 void guard_answered(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome) {
   struct guard *self = op->guard;
   if (!self)
     return;
+  const cafe_event *event = err ? NULL : outcome->event;
   cafe_call_end end = CAFE_CALL_UNUSED;
-  if (!err && outcome->event)
-    end = self->said.is_failure(outcome->event, self->said.user) ? CAFE_CALL_FAILED : CAFE_CALL_SUCCEEDED;
+  if (event)
+    end = self->said.is_failure(event, self->said.user) ? CAFE_CALL_FAILED : CAFE_CALL_SUCCEEDED;
   else if (err && err->code == CAFE_TIMEOUT && !op->is_acting)
     end = CAFE_CALL_FAILED; /* what it began is committed, and wasn't answered in time */
-  guard_done(op, end);
+  bool says_nothing = end == CAFE_CALL_FAILED && (op->is_probe || !is_overload(self, event));
+  give_back(op, end, says_nothing ? CAFE_CALL_UNUSED : end);
 }

@@ -26,8 +26,8 @@ typedef enum guard_answer {
 /* What was decided for an operation, before anything of it is kept. */
 guard_answer guard_ask(cafe_op *op, const cafe_decision *decision, cafe_verdict verdict);
 
-/* The operation's permit, if it has one, is given back. */
-void guard_done(cafe_op *op, cafe_call_end end);
+/* The operation's permit, if it has one, is given back unused. */
+void guard_unused(cafe_op *op);
 /* … by how it is answered. */
 void guard_answered(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 

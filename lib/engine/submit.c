@@ -223,7 +223,7 @@ void op_failed(struct subject *subject, const struct unit *unit) {
     if (!own || !own->is_waiting || own->seq != seq)
       continue;
     op_leave(own, subject);
-    guard_done(own, CAFE_CALL_UNUSED);
+    guard_unused(own);
     if (own->claimed_by == seq)
       own->has_claimed = false;
   }

@@ -29,8 +29,8 @@ static void open_guarded(guarded *g, uint32_t limit) {
   const cafe_limit_options bulkhead = CAFE_BULKHEAD_INIT(limit);
   g->breaker = breaker;
   g->limit = bulkhead;
-  g->guard = (cafe_guard){CAFE_GUARD,  "questions", &ask_type,  begins,        "ask-later",
-                          &g->breaker, &g->limit,   is_failure, &outcomes_seen};
+  g->guard = (cafe_guard){CAFE_GUARD,  "questions", &ask_type,  begins,         "ask-later",
+                          &g->breaker, &g->limit,   is_failure, &outcomes_seen, NULL};
   kit_init(&g->k, true);
   g->k.guard = &g->guard;
   assert_int_equal(kit_start(&g->k), CAFE_OK);
@@ -218,6 +218,36 @@ static void a_probe_does_not_shrink_the_limit(void **state) {
   assert_int_equal(sample(&g.k, "cafe_guard_limit questions"), limit);
   assert_int_equal(sample(&g.k, "cafe_guard_in_flight questions"), 0);
   kit_close(&g.k);
+}
+
+static bool never(const cafe_event *outcome, void *user) {
+  (void)user;
+  assert_ptr_equal(outcome->type, &denied_type);
+  return false;
+}
+
+/* Who is slow, or can't for other reasons, isn't helped by fewer calls. */
+static void a_failure_shrinks_the_limit_where_it_says_so(void **state) {
+  (void)state;
+  for (int is_told = 0; is_told <= 1; is_told++) {
+    guarded g;
+    call late;
+    open_guarded(&g, 8);
+    kit_stop(&g.k);
+    g.limit.min = 1;
+    g.breaker.volume = 100;
+    g.guard.is_overload = is_told ? never : NULL;
+    assert_int_equal(kit_start(&g.k), CAFE_OK);
+    whole_call(&g.k, 2);
+    assert_int_equal(sample(&g.k, "cafe_guard_limit questions"), is_told ? 8 : 5);
+    send_ask(&g.k, &late, 0, NULL, "", 50);
+    kit_run(&g.k, 100);
+    assert_int_equal(late.code, CAFE_TIMEOUT);
+    assert_int_equal(sample(&g.k, "cafe_guard_limit questions"), is_told ? 8 : 3);
+    assert_int_equal(sample(&g.k, "cafe_guard_ended_total questions failed"), 2);
+    kit_answer(&g.k, 0, 1);
+    kit_close(&g.k);
+  }
 }
 
 /* ---- clients' keys ---- */
@@ -411,8 +441,8 @@ static cafe_node *make_node(kit *k) {
   return node;
 }
 
-static const cafe_guard good = {CAFE_GUARD, "questions", &ask_type,  begins,        "ask-later",
-                                NULL,       NULL,        is_failure, &outcomes_seen};
+static const cafe_guard good = {CAFE_GUARD, "questions", &ask_type,  begins,         "ask-later",
+                                NULL,       NULL,        is_failure, &outcomes_seen, NULL};
 
 static void a_guard_that_lacks_something_is_refused(void **state) {
   (void)state;
@@ -511,6 +541,7 @@ int main(void) {
       cmocka_unit_test(without_a_permit_nothing_is_written),
       cmocka_unit_test(it_opens_probes_and_closes),
       cmocka_unit_test(a_probe_does_not_shrink_the_limit),
+      cmocka_unit_test(a_failure_shrinks_the_limit_where_it_says_so),
       cmocka_unit_test(what_is_kept_or_begun_is_found_behind_an_open_breaker),
       cmocka_unit_test(a_repeat_keeps_no_permit),
       cmocka_unit_test(a_deadline_is_a_failure_and_a_cancel_says_nothing),

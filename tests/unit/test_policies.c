@@ -204,11 +204,11 @@ static void a_no_of_the_bank_is_an_answer_and_silence_is_not(void **state) {
   const struct {
     const cafe_schema *type;
     cafe_drop_reason reason;
-    bool is_failure;
+    bool is_failure, is_overload;
   } cases[] = {{&cafe_ordered_type, 0, false},
                {&cafe_draft_unclaimed_type, 0, true},
                {&cafe_draft_dropped_type, CAFE_DROP_DECLINED, false},
-               {&cafe_draft_dropped_type, CAFE_DROP_UNAVAILABLE, true},
+               {&cafe_draft_dropped_type, CAFE_DROP_UNAVAILABLE, true, true},
                {&cafe_draft_dropped_type, CAFE_DROP_EXPIRED, false},
                {&cafe_draft_dropped_type, CAFE_DROP_UNKNOWN, true},
                {&cafe_draft_dropped_type, CAFE_DROP_ABANDONED, false}};
@@ -216,6 +216,7 @@ static void a_no_of_the_bank_is_an_answer_and_silence_is_not(void **state) {
     cafe_draft_dropped dropped = {.reason = cases[i].reason};
     cafe_event event = {.type = cases[i].type, .data = &dropped};
     assert_int_equal(guard.is_failure(&event, guard.user), cases[i].is_failure);
+    assert_int_equal(guard.is_overload(&event, guard.user), cases[i].is_overload);
   }
   assert_ptr_equal(guard.command, &cafe_place_order_type);
   assert_ptr_equal(guard.begins[0], &cafe_order_drafted_type);
