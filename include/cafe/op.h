@@ -114,7 +114,8 @@ typedef struct cafe_page {
   uint32_t count;                  /* of rows or events */
   bool more;                       /* the next page isn't empty; of cafe_node_changes: there is more to look at */
   /* What was read holds all events up to these: one for each shard that the view or stream is made from. A log that a
-   * subscribed view hasn't heard of yet is missing. Of cafe_node_changes: from where the next page goes on. */
+   * subscribed view hasn't heard of yet is missing. Of cafe_node_changes: from where the next page goes on; such a log
+   * is there, with log_id 0. */
   uint32_t position_count;
   const cafe_position *positions;
 } cafe_page;
@@ -177,7 +178,7 @@ CAFE_EXPORT int cafe_node_await(cafe_op **op, cafe_node *node, const cafe_view *
 typedef struct cafe_changes {
   size_t size;
   const cafe_view *view;          /* REQUIRED: one that the node hosts */
-  const cafe_position *positions; /* after these: a page's, all of them. NULL: what comes from now on */
+  const cafe_position *positions; /* after these: a page's, all of them, in any order. NULL: what comes from now on */
   uint32_t position_count;
   bool from_start;    /* without positions: all that ever was */
   uint32_t limit;     /* 1 to 1000 */
@@ -196,11 +197,18 @@ typedef struct cafe_changes {
  * is shown later comes with the events that are still ahead. An event that is a dead letter of the view (letters.h)
  * comes in its place, with the row as it is without it.
  *
+ * The events of one shard of one log come in their order; between logs, in a page, that of their times. Those of other
+ * nodes' logs are read from those nodes, once the view holds them. While one can't be reached the others' changes go
+ * on, and its own come when it can be again. A page has what came first; with a negative timeout it waits up to a
+ * second for any.
+ *
  * changes BORROW: until the call returns. CAFE_INVALID (not started, no such view or limit; positions that aren't one
- * of each shard of the log, of another log, or beyond its head: the log was restored, so begin anew), CAFE_UNSUPPORTED
- * (changes holds what only a newer library knows; a view over logs of other nodes), CAFE_OVERLOADED (max_queued),
- * CAFE_UNAVAILABLE (draining or closing, or an inline view is being rebuilt for its new version), CAFE_NOMEM. done also
- * gets CAFE_UNAVAILABLE, where the node is drained while it waits, CAFE_CANCELED, and the store's failures. Since 0.1.
+ * of each shard of each log, of another log, or beyond its head: the log was restored, so begin anew), CAFE_UNSUPPORTED
+ * (changes holds what only a newer library knows), CAFE_OVERLOADED (max_queued), CAFE_UNAVAILABLE (draining or closing,
+ * or an inline view is being rebuilt for its new version), CAFE_NOMEM. done also gets CAFE_INVALID, where it turns out
+ * later that a log was restored; CAFE_UNAVAILABLE, where the node is drained while it waits; CAFE_TIMEOUT, where the
+ * view's own places aren't read by then and "now" is nowhere yet; CAFE_CANCELED, CAFE_UNSUPPORTED (an event that isn't
+ * known here), and the store's and the transport's failures. Since 0.1.
  */
 CAFE_EXPORT int cafe_node_changes(cafe_op **op, cafe_node *node, const cafe_changes *changes, cafe_page_cb done,
                                   void *user, cafe_err *err);

@@ -116,6 +116,8 @@ void consumer_failed_by(struct consumer *consumer, const batch_event *record, in
 void consumer_done(struct consumer *consumer, uint32_t partition, uint64_t n);
 /* The last position of its log that is known. */
 uint64_t consumer_head(const struct consumer *consumer);
+/* Up to there its log is known, or had its effect. */
+uint64_t consumer_known(const struct consumer *consumer);
 /* Its log is at least so long. */
 void consumer_see_head(struct consumer *consumer, uint64_t head);
 /* ---- consume_place.c: where it stands ---- */

@@ -86,6 +86,11 @@ static uint64_t furthest(const struct consumer *consumer) {
   return most;
 }
 
+uint64_t consumer_known(const struct consumer *consumer) {
+  uint64_t most = furthest(consumer);
+  return most > consumer->head ? most : consumer->head;
+}
+
 static void checkpoints_done(storage_job *base) {
   checkpoint_job *job = CONTAINER(base, checkpoint_job, job);
   struct consumer *consumer = job->consumer;
@@ -94,6 +99,8 @@ static void checkpoints_done(storage_job *base) {
     consumer_failed(consumer, base->code, &base->err);
   } else {
     consumer->is_ready = true;
+    if (consumer->log_id != job->log_id)
+      consumer->head = 0; /* of the other one */
     consumer->log_id = job->log_id;
     consumer->pointer = job->pointer;
     consumer->watermark = consumer->stored_watermark = job->watermark;
@@ -216,6 +223,7 @@ static void move_done(storage_job *base) {
     consumer_failed(consumer, code, base->code ? &base->err : &conflict);
   } else {
     consumer->log_id = consumer->link.log_id = consumer->pointer = job->log_id;
+    consumer->head = consumer->after;
     memcpy(consumer->stored, consumer->applied, sizeof consumer->stored);
     consumer->stored_watermark = consumer->watermark;
     node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0},

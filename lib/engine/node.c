@@ -23,6 +23,7 @@
 #include "engine/key.h"
 #include "engine/letter.h"
 #include "engine/metrics.h"
+#include "engine/tail.h"
 #include "engine/timer.h"
 
 /* ---- small things that all of the engine needs ---- */
@@ -277,6 +278,9 @@ static void set_pump(cafe_node *node) {
   int64_t replay_us = replay_next_us(node);
   if (replay_us < next)
     next = replay_us;
+  int64_t tail_us = tail_next_us(node);
+  if (tail_us < next)
+    next = tail_us;
   int64_t rebuild_us = rebuild_next_us(node);
   if (rebuild_us < next)
     next = rebuild_us;
@@ -308,7 +312,7 @@ static void turn(cafe_node *node) {
   forget_turn(node);
   publish_turn(node);
   read_turn(node);
-  changes_turn(node);
+  changes_turn(node, now_us);
   finish_phases(node);
   node->is_turning = false;
   if (node->state != NODE_CLOSED)
@@ -515,6 +519,7 @@ int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *use
   node->closed = done;
   node->closed_user = user;
   consume_close(node);
+  tail_close(node);
   rebuild_close(node);
   request_close(node);
   if (node->transport)
@@ -540,6 +545,7 @@ void cafe_node_destroy(cafe_node *node) {
     (void)code;
   }
   rebuild_destroy(node);
+  tail_destroy(node);
   consume_destroy(node);
   guard_destroy(node);
   timer_destroy(node);

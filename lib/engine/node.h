@@ -24,8 +24,9 @@
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c, subscribe.c
  * and consume.c (subscriptions), letter.c and replay.c (their dead letters), rebuild.c (views made anew), read.c
- * (lists), count.c (counts), changes.c (a view's changes), key.c (clients' keys), backup.c and forget.c (upkeep),
- * metrics.c and health.c (what an operator sees), node.c (life cycle), registry.c (what is hosted).
+ * (lists), count.c (counts), changes.c, changes_read.c and tail.c (a view's changes), key.c (clients' keys), backup.c
+ * and forget.c (upkeep), metrics.c and health.c (what an operator sees), node.c (life cycle), registry.c (what is
+ * hosted).
  */
 
 struct subject;
@@ -485,7 +486,7 @@ void op_close(cafe_node *node);
 /* read.c: those that wait for a view. */
 void read_turn(cafe_node *node);
 /* changes.c: those that wait for a view's changes. */
-void changes_turn(cafe_node *node);
+void changes_turn(cafe_node *node, int64_t now_us);
 /* Whether it may be read from. */
 int read_check(const cafe_node *node, cafe_err *err);
 /* CAFE_UNAVAILABLE: it is inline, and its rows are another definition's. */
@@ -626,6 +627,7 @@ struct cafe_node {
   uint32_t wait_count;   /* ops that wait for a view */
   struct watch *watches; /* ops that wait for a view's changes */
   bool has_new_watches;  /* some weren't looked at yet */
+  struct tail *tails;    /* of other nodes' logs, for them */
   bool has_canceled;     /* some op is_canceled */
   struct consumer *consumers;
   bool has_effects; /* of events in hand, some may go on */

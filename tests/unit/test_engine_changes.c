@@ -2,7 +2,6 @@
 
 /* A view's changes, page by page: none missed, none twice, none that isn't shown, whatever goes on or fails. */
 #include "cafe/store/sqlite.h"
-#include "cafe/transport/inproc.h"
 #include "sharded_store.h"
 #include "sqlite_file.h"
 #include "test_engine_kit.h"
@@ -503,36 +502,6 @@ static void wrong_questions_are_refused(void **state) {
   close_kit(&k);
 }
 
-static void a_view_over_the_log_of_another_node_is_refused_for_now(void **state) {
-  (void)state;
-  static const cafe_view *const views[] = {&totals_view, NULL};
-  static const cafe_aggregate *const remotes[] = {&box_aggregate, NULL};
-  static const char *const services[] = {"boxes", NULL};
-  static const cafe_service readers = {
-      .size = CAFE_SERVICE, .name = "readers", .views = views, .remotes = remotes, .remote_services = services};
-  cafe_inproc *hub;
-  got g;
-  kit k = {0};
-  cafe_changes changes = CAFE_CHANGES_INIT;
-  kit_init(&k, false);
-  k.options.loop = k.loop;
-  k.options.store = k.store;
-  assert_int_equal(cafe_inproc_create(&hub, k.loop, NULL, NULL), CAFE_OK);
-  assert_int_equal(cafe_inproc_join(&k.options.transport, hub, NULL), CAFE_OK);
-  assert_int_equal(cafe_node_create(&k.node, &k.options, NULL), CAFE_OK);
-  assert_int_equal(cafe_node_host(k.node, &readers, NULL), CAFE_OK);
-  changes.view = &totals_view;
-  assert_int_equal(ask_page(&k, &g, &changes), CAFE_INVALID); /* not started */
-  assert_int_equal(cafe_node_start(k.node, NULL), CAFE_OK);
-  assert_int_equal(ask_page(&k, &g, &changes), CAFE_UNSUPPORTED);
-  assert_non_null(strstr(g.text, "totals follows the log of boxes on another node"));
-  cafe_node_destroy(k.node);
-  k.node = NULL;
-  cafe_transport_destroy(k.options.transport);
-  cafe_inproc_destroy(hub);
-  close_kit(&k);
-}
-
 /* ---- failures ---- */
 
 /* Adds twelve times over three keys, followed by two; asks again for those that couldn't ask. */
@@ -672,7 +641,6 @@ int main(void) {
       cmocka_unit_test(a_caller_may_give_up_and_a_node_may_end),
       cmocka_unit_test(a_node_may_be_closed_while_it_reads),
       cmocka_unit_test(wrong_questions_are_refused),
-      cmocka_unit_test(a_view_over_the_log_of_another_node_is_refused_for_now),
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(every_call_of_the_store_may_fail),
       cmocka_unit_test(a_follower_goes_on_behind_his_last_page_after_any_crash),
