@@ -22,22 +22,50 @@ static const resource order_infos = {
     .more = write_position,
 };
 
-/* Of the row's last event. All of an order's are in one shard. */
-static void write_position(buffer *out, const cafe_row *row, const cafe_page *page) {
-  const cafe_order_info_row *info = row->data;
-  char token[CAFE_POSITION_TEXT_MAX];
-  const char *text = NULL;
-  for (uint32_t i = 0; i < page->position_count; i++) {
-    cafe_position last = page->positions[i];
-    if (last.shard == cafe_partition(row->key) % page->position_count) {
-      last.n = info->order_n;
-      last.n = info->payment_n > last.n ? info->payment_n : last.n;
-      last.n = info->fulfillment_n > last.n ? info->fulfillment_n : last.n;
-      cafe_position_format(token, &last);
-      text = token;
+enum { SOURCES = 3 }; /* of the view, in this order: app, pay, store */
+
+static bool is_of_one_log(const cafe_page *page) {
+  for (uint32_t i = 1; i < page->position_count; i++) {
+    if (page->positions[i].log_id != page->positions[0].log_id) {
+      return false;
     }
   }
-  json_string(out, "position", text);
+  return page->position_count > 0;
+}
+
+/* Of the last event, where each source has a log of its own. */
+static cafe_position last_of_logs(const cafe_order_info_row *info, const cafe_position *logs) {
+  cafe_position last = {logs[0].log_id, logs[0].shard, info->order_n};
+  int64_t time_ms = info->order_time_ms;
+  if (info->payment_time_ms >= time_ms) {
+    last = (cafe_position){logs[1].log_id, logs[1].shard, info->payment_n};
+    time_ms = info->payment_time_ms;
+  }
+  if (info->fulfillment_time_ms >= time_ms) {
+    last = (cafe_position){logs[2].log_id, logs[2].shard, info->fulfillment_n};
+  }
+  return last;
+}
+
+/* The same, where all have one log. All of an order's are in one shard of it. */
+static cafe_position last_of_log(const cafe_order_info_row *info, const cafe_row *row, const cafe_page *page) {
+  cafe_position last = page->positions[cafe_partition(row->key) % page->position_count];
+  last.n = info->order_n;
+  last.n = info->payment_n > last.n ? info->payment_n : last.n;
+  last.n = info->fulfillment_n > last.n ? info->fulfillment_n : last.n;
+  return last;
+}
+
+/* Of the row's last event; null until all logs are known. */
+static void write_position(buffer *out, const cafe_row *row, const cafe_page *page) {
+  const cafe_order_info_row *info = row->data;
+  bool is_one = is_of_one_log(page);
+  char token[CAFE_POSITION_TEXT_MAX];
+  if (is_one || page->position_count == SOURCES) {
+    cafe_position last = is_one ? last_of_log(info, row, page) : last_of_logs(info, page->positions);
+    cafe_position_format(token, &last);
+  }
+  json_string(out, "position", is_one || page->position_count == SOURCES ? token : NULL);
 }
 
 static void (*read_of(const http_request *request))(http_request *) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A view's changes as server-sent events (HTML, section 9.2). What tells where a client is are the positions of its
- * last page alone: so a client that comes back with the id of the last event that it saw misses none and gets none
- * twice, whichever process it meets.
+ * last page alone, one in each log that the view is made from: so a client that comes back with the id of the last
+ * event that it saw misses none and gets none twice, whichever process it meets.
  */
 #include "http/changes.h"
 #include "http/resource.h"
@@ -53,11 +53,21 @@ static void take_positions(place *out, const cafe_page *page) {
   memcpy(out->positions, page->positions, out->count * sizeof out->positions[0]);
 }
 
-static void pass(place *at, const cafe_position *seen) {
+static cafe_position *find(place *at, uint64_t log_id, uint32_t shard) {
   for (uint32_t i = 0; i < at->count; i++) {
-    if (at->positions[i].shard == seen->shard) {
-      at->positions[i] = *seen;
+    if (at->positions[i].log_id == log_id && at->positions[i].shard == shard) {
+      return &at->positions[i];
     }
+  }
+  return NULL;
+}
+
+/* In a log that nothing was known of before it is the first one. */
+static void pass(place *at, const cafe_position *seen) {
+  cafe_position *one = find(at, seen->log_id, seen->shard);
+  one = one ? one : find(at, 0, seen->shard);
+  if (one) {
+    *one = *seen;
   }
 }
 
@@ -117,8 +127,17 @@ static void more(http_request *request, void *user) {
 
 /* ---- beginning ---- */
 
+static int begin(stream *self, cafe_err *err);
+
 static void on_first(const cafe_err *err, const cafe_page *page, void *user) {
   stream *self = user;
+  cafe_err why = {0};
+  if (err && err->code == CAFE_INVALID && self->at.count) { /* whose log it was came out only now */
+    if (begin(self, &why) != CAFE_OK) {
+      http_failure(self->request, &why);
+    }
+    return;
+  }
   if (err) {
     http_failure(self->request, err);
     return;
@@ -131,6 +150,13 @@ static void on_first(const cafe_err *err, const cafe_page *page, void *user) {
   }
   write_page(self, page);
   http_stream(self->request, "text/event-stream", more, self);
+}
+
+/* From the start: what he has seen is of another log, or of a future that a restore took back. */
+static int begin(stream *self, cafe_err *err) {
+  self->at.count = 0;
+  self->from_start = true;
+  return ask(self, on_first, -1, HTTP_READ_TIMEOUT_MS, err);
 }
 
 /* The first page is what is there already, so that "from now on" is before the head of the answer goes out. */
@@ -147,10 +173,8 @@ void changes_stream(http_request *request) {
     self->from_start = true;
   }
   int code = ask(self, on_first, -1, HTTP_READ_TIMEOUT_MS, &err);
-  if (code == CAFE_INVALID && self->at.count) { /* of another log, or of a future that a restore took back */
-    self->at.count = 0;
-    self->from_start = true;
-    code = ask(self, on_first, -1, HTTP_READ_TIMEOUT_MS, &err);
+  if (code == CAFE_INVALID && self->at.count) {
+    code = begin(self, &err);
   }
   if (code != CAFE_OK) {
     http_failure(request, &err);

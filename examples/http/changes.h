@@ -7,7 +7,7 @@
 /* GET of a view's changes as server-sent events: a handler, with a resource as its route's argument. */
 void changes_stream(http_request *request);
 
-/* A place in a log of one or several shards, as one token. */
+/* A place in the logs that a view is made from, shard by shard, as one token. */
 enum { PLACE_SHARDS_MAX = 16 };
 typedef struct place {
   cafe_position positions[PLACE_SHARDS_MAX];
