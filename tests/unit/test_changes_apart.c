@@ -243,6 +243,7 @@ static void positions_of_a_log_that_isnt_known_yet_wait_for_it(void **state) {
   assert_int_equal(who.code, CAFE_OK);
   assert_memory_equal(who.positions, before.positions, 2 * sizeof who.positions[0]);
   who.timeout_ms = 0;
+  who.is_paused = false;
   assert_int_equal(listen(&who), CAFE_OK);
   house_run(h, 5000);
   assert_non_null(who.op);
