@@ -158,7 +158,8 @@ class Overloaded:
         """Each 201 is an order, any other answer is none, and money that moved for none comes back."""
         with contextlib.closing(sqlite3.connect(f"file:{self.store}?mode=ro", uri=True)) as store:
             orders = {order for order, in store.execute("SELECT order_id FROM orders")}
-        self.assertEqual(len(orders), self.counted()["accepted"])
+        untold = len(orders) - self.counted()["accepted"]
+        self.assertTrue(0 <= untold <= (CUSTOMERS if FULL else 0), f"{untold} orders whose customers left without an answer")
         moved = invariants.books(self.ledger)
         self.assertLessEqual(orders, set(moved))
         for order in orders:

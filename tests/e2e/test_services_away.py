@@ -8,13 +8,14 @@ import os
 import shutil
 import signal
 import threading
+import time
 import unittest
 
 import invariants
 from load import Clients, place, report, spread
 from receiver import Receiver
 from services import Case, programs
-from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, STORE, soon
+from shop import APP, CUSTOMER, DASHBOARD, PAY, SEED, SOON, STORE, soon
 from tap import BUDGET_US, KEY, SERVICE, Tap
 
 PROGRAMS = programs()
@@ -36,7 +37,9 @@ class Unpaid(Case):
     def test_without_pay_nothing_exists_and_with_it_the_next_order_is_made(self):
         self.services.pay.stop()
         for _ in range(5):
+            begun = time.monotonic()
             self.assert_problem(self.services.post(APP, "/orders", SEED), 503, "payment-unavailable")
+            self.assertLess(time.monotonic() - begun, SOON, "many times the deadline")
         self.assertEqual(self.exist(), [0, 0, 0, 0])
         self.services.pay.start()
         soon(lambda: self.services.app.degraded() == [], "app has found pay")
