@@ -17,7 +17,7 @@ import unittest
 import invariants
 import services
 import shop
-from load import Clients, percentile, report
+from load import ORDER, Clients, percentile, report
 from prometheus import Metrics
 from shop import APP, PAY, SEED, SOON, binary, soon
 
@@ -110,8 +110,18 @@ class Overloaded:
         """The breaker's, as the log has them."""
         return re.findall(r"breaker payment: (\w+) to (\w+)", self.log())
 
+    def crowd_in(self):
+        """All at once, at a payment that would bear them: no more are let to it than are allowed."""
+        self.shop.put(PAY, "/sandbox", {"delayMs": 400})
+        with Clients(self.shop, CUSTOMERS, lambda n: ORDER if n < CUSTOMERS else None) as crowd:
+            crowd.wait()
+        most = self.shop.get(PAY, "/sandbox").json["maxInFlight"]
+        self.assertTrue(OVERLOAD["capacity"] < most <= LIMIT, most)
+
     def overload(self):
         """Returns what those who look were answered, by kind; meanwhile it is seen which states the breaker has."""
+        self.crowd_in()
+        before = self.counted()
         self.shop.put(PAY, "/sandbox", OVERLOAD)
         seen, over = set(), threading.Event()
 
@@ -137,7 +147,7 @@ class Overloaded:
                 self.assertGreaterEqual(int(reply.headers["Retry-After"]), 1)
             answers[kind(reply)].append(reply.seconds)
         soon(lambda: self.metrics()["cafe_guard_in_flight", "name", "payment"] == 0, "nothing is under way")
-        counted = self.counted()
+        counted = {each: count - before[each] for each, count in self.counted().items()}
         if not FULL:
             self.assertEqual({each: len(answers[each]) for each in KINDS}, counted)
         else:  # siege leaves without the last answers
@@ -210,6 +220,8 @@ class Unspared(Overloaded):
 
 class Together(shop.Case):
     """All five in one process."""
+
+    program = os.path.join(services.programs(), "cafe-shop")
 
     def setUp(self):
         super().setUp()
