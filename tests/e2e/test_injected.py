@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The system fails a real process at its n-th call, for n = 1, 2, ...: a clear answer or a clear end, and nothing that was
-acknowledged is lost. strace makes the calls fail, which needs the right to trace a process of one's own (ptrace)."""
+acknowledged is lost."""
 
 import copy
 import http.client
@@ -8,51 +8,22 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import tempfile
 import unittest
 
+import strace
 from life import Life, bring_to_end
 from receiver import Receiver
-from shop import Shop, binary, soon
+from shop import Shop, binary
+from strace import GOES_ON, LOST, NOT_STARTED, Fault
 
 BINARY = binary()
 FULL = bool(os.environ.get("CAFE_FULL"))
 STEPS = 24  # of a caller, while calls fail
-GOES_ON, NOT_STARTED, LOST = None, 2, 3  # how a fault ends: not at all, or with this status
 
 
 def setUpModule():
-    """Fails, and says why, where nothing can be traced."""
-    with tempfile.TemporaryDirectory() as folder:
-        trace = os.path.join(folder, "trace")
-        try:
-            run = subprocess.run(["strace", "-f", "-o", trace, "-e", "inject=fdatasync:error=EIO", "true"],
-                                 capture_output=True, text=True, timeout=30)
-        except FileNotFoundError:
-            raise AssertionError("strace is missing; tests/support/setup.sh --tests installs it") from None
-        if run.returncode != 0 or not os.path.getsize(trace):
-            raise AssertionError("strace may trace no process here, and without it these tests show nothing. A container "
-                                 f"needs the capability SYS_PTRACE. It said: {run.stderr}")
-
-
-class Fault:
-    """A call fails: the `first`-th of each thread and the `count` - 1 after it; where files of the shop's folder are named,
-    only calls that these are meant by count."""
-
-    def __init__(self, call, error, *files, first=1, count=1):
-        self.call, self.error, self.files, self.first, self.count = call, error, files, first, count
-
-    def __repr__(self):
-        return f"{self.call} {self.error} {' '.join(self.files)} from {self.first} to {self.first + self.count - 1}"
-
-    def tracer(self, folder):
-        when = f"{self.first}..{self.first + self.count - 1}"
-        command = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", os.path.join(folder, "trace"),
-                   "-e", f"trace={self.call}", "-e", f"inject={self.call}:error={self.error}:when={when}"]
-        for file in self.files:
-            command += ["-P", os.path.join(folder, file)]
-        return command
+    strace.check()
 
 
 class Failing(Shop):
@@ -60,8 +31,7 @@ class Failing(Shop):
 
     def __init__(self, folder, *options):
         super().__init__(BINARY, folder, *options)
-        # A sanitizer's search for leaks wants to trace the process, too.
-        self.environment = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0"}
+        self.environment = strace.environment()
         self.fault = None
         self.refused = 0
 
@@ -83,10 +53,6 @@ class Failing(Shop):
             assert int(answer.headers["Retry-After"]) >= 1, answer.headers
             assert "/readyz" in request or self.folder not in answer.json["detail"], answer  # operators are told where
         return answer
-
-    def was_failed(self):
-        with open(os.path.join(self.folder, "trace"), encoding="utf-8", errors="replace") as trace:
-            return "(INJECTED)" in trace.read()
 
 
 class Injected(unittest.TestCase):
@@ -111,7 +77,7 @@ class Injected(unittest.TestCase):
         return Failing(folder, *told, *self.channels)
 
     def run_with(self, fault):
-        """Starts it with a fault, calls it, and starts it anew without. Returns how the fault ended, or False if it never
+        """Starts it with a fault, calls it, and starts it anew without. Returns how the fault ended, or None if it never
         came to it."""
         folder = os.path.join(self.root.name, "failing")
         shutil.copytree(self.killed, folder)
@@ -135,35 +101,24 @@ class Injected(unittest.TestCase):
             ended = shop.process.poll()
             status = shop.stop()
             self.assertIn((ended, status), ((None, 0), (ended, ended), (None, LOST)), shop.logged())
-            self.assert_said(status, shop.logged())
-            was_failed = shop.was_failed()
+            strace.assert_said(status, shop.logged())
+            was_failed = strace.was_failed(folder)
             shop.fault = None
             shop.start()
             bring_to_end(shop, [caller])
-            return (status or GOES_ON) if was_failed else False
+            return status if was_failed else None
         except Exception as failure:
             raise AssertionError(f"{fault}: {failure!r}\n{shop.logged()}") from failure
         finally:
             shop.stop(signal.SIGKILL)
             shutil.rmtree(folder)
 
-    def assert_said(self, status, logged):
-        lines = logged.splitlines()
-        if status == LOST:
-            self.assertIn("the store has to be opened anew", logged)
-            self.assertIn("ending with status 3", logged)
-        elif status == NOT_STARTED:
-            self.assertEqual(len(lines), 1, logged)
-            self.assertRegex(lines[0], r"^cafe-shop: .*: .*\w")
-        else:
-            self.assertEqual(status, 0, logged)
-
     def each(self, numbers, most, call, error, *files, count=1):
         """Yields (n, how it ended) for some n, in the full form for n = 1, 2, ... until no call is left that could fail, or
         `most`. The first of them has to be reached."""
         for n in range(1, most + 1) if FULL else numbers:
             ended = self.run_with(Fault(call, error, *files, first=n, count=count))
-            if ended is False:
+            if ended is None:
                 self.assertNotEqual(n, 1 if FULL else numbers[0], f"{call} was never called")
                 return
             yield n, ended
