@@ -198,20 +198,31 @@ static bool note_unknown(json_wrongs *wrongs, cafe_arena *arena, const json_obje
   return true;
 }
 
+/* Of an event that can't be read nothing is known, so all of it has to be given. */
+static void note_missing(json_wrongs *wrongs, const json_object *object, const json_taken *taken) {
+  for (; taken->name; taken++) {
+    if (!json_find(object, taken->name)) {
+      json_add_wrong(wrongs, taken->name, "must be given, because the event can't be read");
+    }
+  }
+}
+
 static void replay_edited(http_request *request, const cafe_dead_letter *letter) {
   const cafe_schema *type = type_of(letter);
   void *data = type ? cafe_arena_alloc(request->arena, type->width) : NULL;
+  bool is_known = data && cafe_schema_decode(data, type, letter->data, NULL) == CAFE_OK;
   const json_taken *taken = data ? fields_of(request->arena, type) : NULL;
   json_wrongs wrongs = {.count = 0};
   json_object object;
-  cafe_err err = {0};
   if (!type) {
     http_problem(request, HTTP_WRONG_STATE, "Events of this type can't be edited here: only replayed as they are");
   } else if (!taken) {
     http_problem(request, HTTP_OVERLOADED, "There is no memory to edit the event");
-  } else if (cafe_schema_decode(data, type, letter->data, &err) != CAFE_OK) {
-    fail(request, &err);
   } else if (http_read_object(request, &object)) {
+    if (!is_known) {
+      memset(data, 0, type->width);
+      note_missing(&wrongs, &object, taken);
+    }
     json_take(data, type, &object, taken, &wrongs);
     if (!note_unknown(&wrongs, request->arena, &object, taken)) {
       http_problem(request, HTTP_OVERLOADED, "There is no memory to edit the event");
