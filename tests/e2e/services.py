@@ -50,6 +50,7 @@ class Service(Calls):
         self.store = os.path.join(folder, f"{self.name}.db")
         self.options = []
         self.environment = {}
+        self.routes = {}  # peer → URL, of those that it reaches another way than at their own address
         self.process = None
         self.popen = subprocess.Popen  # or that of sockets.Held
 
@@ -60,7 +61,7 @@ class Service(Calls):
 
     def command(self, *options):
         """Later options win over earlier ones; peers are given by all that are needed."""
-        peers = [f"--peer={name}={self.node(name)}" for name in NEEDS[self.name]]
+        peers = [f"--peer={name}={self.routes.get(name) or self.node(name)}" for name in NEEDS[self.name]]
         patience = ["--payment-deadline", PATIENT] if self.name == "app" else []
         return [self.binary, "--listen", f"127.0.0.1:{self.base + self.number}", "--node", self.node(),
                 "--store", f"sqlite:{self.store}", *peers, *patience, *self.options, *options]
@@ -209,7 +210,11 @@ class Case(unittest.TestCase):
         for each in self.services.all:
             each.options = [option.replace("{folder}", self.folder.name) for option in self.options_of(each)]
         self.addCleanup(self.services.stop, signal.SIGKILL)
+        self.prepare()
         self.services.start()
+
+    def prepare(self):
+        """What has to be done before they start."""
 
     def status(self, service, path):
         return self.services.get(service, path).json["status"]
