@@ -60,7 +60,7 @@ static void something_happens(house *h, listener *all) {
 static void all_ask(listener *all) {
   for (int i = 0; i < LISTENERS; i++)
     if (!all[i].op)
-      listen(&all[i]);
+      house_follow(&all[i]);
 }
 
 static void play(uint64_t seed, uint64_t *events, uint64_t *links) {

@@ -324,10 +324,10 @@ static void on_page(const cafe_err *err, const cafe_page *page, void *user) {
   if (page)
     take(self, page);
   if (page && !self->is_paused)
-    listen(self);
+    house_follow(self);
 }
 
-int listen(listener *self) {
+int house_follow(listener *self) {
   cafe_node *node = house_node(self->house, HOUSE_BOARD);
   cafe_changes changes = CAFE_CHANGES_INIT;
   cafe_err err = {0};

@@ -78,7 +78,7 @@ typedef struct listener {
 } listener;
 
 /* Asks for the next page, if he isn't asking: the code. */
-int listen(listener *self);
+int house_follow(listener *self);
 /* He is told of all of both logs. */
 void house_check(house *h, const listener *self);
 

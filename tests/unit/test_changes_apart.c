@@ -35,7 +35,7 @@ static listener one_page(house *h, uint32_t limit, bool from_start) {
 }
 
 static void ask(listener *who) {
-  assert_int_equal(listen(who), CAFE_OK);
+  assert_int_equal(house_follow(who), CAFE_OK);
   for (int i = 0; i < 2000 && who->op; i++)
     house_run(who->house, 1);
   assert_null(who->op);
@@ -56,10 +56,10 @@ static void changes_of_several_logs_come_once_each_with_their_rows(void **state)
     for (int64_t job_us = 0; job_us <= 500; job_us += 500) {
       house *h = open_house(job_us, is_mixed);
       listener early = {.house = h, .limit = 100}, late = {.house = h, .limit = 7, .from_start = true};
-      assert_int_equal(listen(&early), CAFE_OK);
+      assert_int_equal(house_follow(&early), CAFE_OK);
       say_both(h, 100);
       house_run(h, 1000);
-      assert_int_equal(listen(&late), CAFE_OK);
+      assert_int_equal(house_follow(&late), CAFE_OK);
       house_run(h, 1000);
       say_both(h, 100);
       house_run(h, 1000);
@@ -79,7 +79,7 @@ static void from_now_on_is_what_comes_afterwards(void **state) {
   listener who = {.house = h, .limit = 100};
   say_both(h, 10);
   house_run(h, 1000);
-  assert_int_equal(listen(&who), CAFE_OK);
+  assert_int_equal(house_follow(&who), CAFE_OK);
   who.seen[HOUSE_EAST] = who.seen[HOUSE_WEST] = 10;
   say_both(h, 5);
   house_run(h, 1000);
@@ -105,7 +105,7 @@ static void who_waits_costs_nothing_until_there_is_something(void **state) {
   uint32_t links = house_links(h);
   for (int i = 0; i < 50; i++) {
     all[i] = (listener){.house = h, .limit = 100, .seen = {10, 10}};
-    assert_int_equal(listen(&all[i]), CAFE_OK);
+    assert_int_equal(house_follow(&all[i]), CAFE_OK);
   }
   house_rest(h); /* so nothing is polled */
   uint64_t calls = house_store_calls(h);
@@ -144,7 +144,7 @@ static void while_a_log_is_out_of_reach_the_others_go_on_and_nothing_is_missed(v
       house_stop(h, HOUSE_EAST);
     else
       house_cut(h, HOUSE_EAST, true);
-    assert_int_equal(listen(&who), CAFE_OK);
+    assert_int_equal(house_follow(&who), CAFE_OK);
     house_run(h, 1000);
     assert_int_equal(who.seen[HOUSE_EAST], 0);
     assert_int_equal(who.seen[HOUSE_WEST], 30);
@@ -196,7 +196,7 @@ static void a_follower_goes_on_behind_his_last_page_after_a_restart_of_the_view(
   (void)state;
   house *h = open_house(100, false);
   listener who = {.house = h, .limit = 10, .from_start = true};
-  assert_int_equal(listen(&who), CAFE_OK);
+  assert_int_equal(house_follow(&who), CAFE_OK);
   for (int i = 0; i < 20; i++) {
     say_both(h, 10);
     house_run(h, i % 5);
@@ -204,7 +204,7 @@ static void a_follower_goes_on_behind_his_last_page_after_a_restart_of_the_view(
     assert_int_equal(house_start(h, HOUSE_BOARD), CAFE_OK);
     if (i % 2)
       house_run(h, 1000);
-    assert_int_equal(listen(&who), CAFE_OK);
+    assert_int_equal(house_follow(&who), CAFE_OK);
   }
   /* With nobody else there, the places are known all the same. */
   house_run(h, 5000);
@@ -244,7 +244,7 @@ static void positions_of_a_log_that_isnt_known_yet_wait_for_it(void **state) {
   assert_memory_equal(who.positions, before.positions, 2 * sizeof who.positions[0]);
   who.timeout_ms = 0;
   who.is_paused = false;
-  assert_int_equal(listen(&who), CAFE_OK);
+  assert_int_equal(house_follow(&who), CAFE_OK);
   house_run(h, 5000);
   assert_non_null(who.op);
   house_cut(h, HOUSE_EAST, false);
@@ -300,7 +300,7 @@ static void a_log_that_was_restored_is_told_as_such(void **state) {
   listener waits = {.house = h, .limit = 100, .seen = {10, 10}}, behind = one_page(h, 4, true);
   ask(&behind);
   house_run(h, 5000); /* what was in hand for him is gone */
-  assert_int_equal(listen(&waits), CAFE_OK);
+  assert_int_equal(house_follow(&waits), CAFE_OK);
   house_stop(h, HOUSE_EAST);
   house_forget(h, HOUSE_EAST);
   assert_int_equal(house_start(h, HOUSE_EAST), CAFE_OK);
@@ -319,7 +319,7 @@ static void a_log_that_was_restored_is_told_as_such(void **state) {
   assert_null(waits.op);
   assert_int_equal(waits.code, CAFE_INVALID);
   assert_non_null(strstr(waits.text, "it was restored from a backup. Read the view's rows anew"));
-  assert_int_equal(listen(&behind), CAFE_INVALID); /* at once: all logs are known */
+  assert_int_equal(house_follow(&behind), CAFE_INVALID); /* at once: all logs are known */
   listener now = one_page(h, 100, false);
   ask(&now);
   assert_int_equal(now.positions[0].n, 1);
@@ -339,20 +339,20 @@ static void wrong_positions_are_refused(void **state) {
     ask_all(&who);
     const listener right = who;
     who.position_count = 1;
-    assert_int_equal(listen(&who), CAFE_INVALID);
+    assert_int_equal(house_follow(&who), CAFE_INVALID);
     who.position_count = 3;
-    assert_int_equal(listen(&who), CAFE_INVALID);
+    assert_int_equal(house_follow(&who), CAFE_INVALID);
     for (int i = 0; i < 2; i++) {
       who = right;
       who.positions[i].log_id++;
-      assert_int_equal(listen(&who), CAFE_INVALID);
+      assert_int_equal(house_follow(&who), CAFE_INVALID);
       assert_non_null(strstr(who.text, "restored"));
       who = right;
       who.positions[i].shard++;
-      assert_int_equal(listen(&who), CAFE_INVALID);
+      assert_int_equal(house_follow(&who), CAFE_INVALID);
       who = right;
       who.positions[i] = who.positions[!i];
-      assert_int_equal(listen(&who), CAFE_INVALID);
+      assert_int_equal(house_follow(&who), CAFE_INVALID);
     }
     who = right; /* in any order */
     who.positions[0] = right.positions[1];
@@ -377,8 +377,8 @@ static void whoever_follows_may_give_up_and_the_node_may_end_at_any_moment(void 
       house_run(h, 1000);
       listener first = {.house = h, .limit = 3, .from_start = true, .is_paused = true};
       listener second = {.house = h, .limit = 10, .from_start = true, .is_paused = true};
-      assert_int_equal(listen(&first), CAFE_OK);
-      assert_int_equal(listen(&second), CAFE_OK);
+      assert_int_equal(house_follow(&first), CAFE_OK);
+      assert_int_equal(house_follow(&second), CAFE_OK);
       cafe_sim_run(house_loop(h), cafe_sim_now_us(house_loop(h)) + after_us);
       if (ending == 0 && first.op)
         cafe_op_cancel(first.op);
@@ -415,7 +415,7 @@ static void hundreds_who_are_at_different_places_are_all_served(void **state) {
     all[i].limit = 1000;
   }
   for (int i = 0; i < FOLLOWERS; i++)
-    assert_int_equal(listen(&all[i]), CAFE_OK);
+    assert_int_equal(house_follow(&all[i]), CAFE_OK);
   for (int i = 0; i < 60000; i++) {
     cafe_sim_run(house_loop(h), cafe_sim_now_us(house_loop(h)) + 500);
     most = house_links(h) - links > most ? house_links(h) - links : most;
@@ -445,7 +445,7 @@ static void every_allocation_of_the_views_node_may_fail(void **state) {
       if (round < 4)
         say_both(h, 3);
       for (int i = 0; i < 2; i++)
-        listen(&all[i]);
+        house_follow(&all[i]);
       house_run(h, round < 10 ? 20 : 2000);
     }
     bool was_refused = memory->refused;
