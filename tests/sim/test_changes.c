@@ -26,9 +26,9 @@ static uint64_t draw(uint64_t below) {
   return (drawn >> 33) % below;
 }
 
-static void something_happens(house *h, listener *all) {
+static void something_happens(house *h, house_listener *all) {
   int which = (int)draw(HOUSE_NODES);
-  listener *who = &all[draw(LISTENERS)];
+  house_listener *who = &all[draw(LISTENERS)];
   switch (draw(12)) {
   case 0:
     house_cut(h, which, true);
@@ -57,10 +57,10 @@ static void something_happens(house *h, listener *all) {
 }
 
 /* Each asks again as soon as he isn't: what he was answered is no page, or his node was away. */
-static void all_ask(listener *all) {
+static void all_ask(house_listener *all) {
   for (int i = 0; i < LISTENERS; i++)
     if (!all[i].op)
-      house_follow(&all[i]);
+      house_listen(&all[i]);
 }
 
 static void play(uint64_t seed, uint64_t *events, uint64_t *links) {
@@ -68,16 +68,16 @@ static void play(uint64_t seed, uint64_t *events, uint64_t *links) {
   static const uint32_t limits[LISTENERS] = {1, 3, 10, 100, 1000};
   static const int64_t timeouts_ms[LISTENERS] = {0, 0, 20, 500, -1};
   house *h = house_create(seed, (int64_t)(seed % 3) * 300, seed % 4 == 0);
-  listener all[LISTENERS];
+  house_listener all[LISTENERS];
   drawn = seed;
   if (seed % 2)
     cafe_inproc_set_faults(house_hub(h), &rough);
   for (int i = 0; i < LISTENERS; i++)
-    all[i] = (listener){.house = h,
-                        .limit = limits[i],
-                        .timeout_ms = timeouts_ms[i],
-                        .from_start = true,
-                        .is_paused = timeouts_ms[i] < 0};
+    all[i] = (house_listener){.house = h,
+                              .limit = limits[i],
+                              .timeout_ms = timeouts_ms[i],
+                              .from_start = true,
+                              .is_paused = timeouts_ms[i] < 0};
   for (int step = 0; step < STEPS; step++) {
     something_happens(h, all);
     all_ask(all);

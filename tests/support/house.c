@@ -295,7 +295,7 @@ uint64_t house_head(house *h, int which) {
 
 /* ---- who follows ---- */
 
-static void take(listener *self, const cafe_page *page) {
+static void take(house_listener *self, const cafe_page *page) {
   for (uint32_t i = 0; i < page->count; i++) {
     const cafe_event *event = page->events[i];
     const house_row *row = page->rows[i]->data;
@@ -317,17 +317,17 @@ static void take(listener *self, const cafe_page *page) {
 }
 
 static void on_page(const cafe_err *err, const cafe_page *page, void *user) {
-  listener *self = user;
+  house_listener *self = user;
   self->op = NULL;
   self->code = err ? err->code : CAFE_OK;
   snprintf(self->text, sizeof self->text, "%s", err ? err->text : "");
   if (page)
     take(self, page);
   if (page && !self->is_paused)
-    house_follow(self);
+    house_listen(self);
 }
 
-int house_follow(listener *self) {
+int house_listen(house_listener *self) {
   cafe_node *node = house_node(self->house, HOUSE_BOARD);
   cafe_changes changes = CAFE_CHANGES_INIT;
   cafe_err err = {0};
@@ -347,7 +347,7 @@ int house_follow(listener *self) {
   return self->code;
 }
 
-void house_check(house *h, const listener *self) {
+void house_check(house *h, const house_listener *self) {
   for (int log = 0; log < HOUSE_LOGS; log++)
     if (self->seen[log] != house_head(h, log))
       fail_msg("log %d: told of %llu events of %llu", log, (unsigned long long)self->seen[log],

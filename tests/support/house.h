@@ -62,7 +62,7 @@ uint64_t house_head(house *h, int which);
 
 enum { HOUSE_PLACES = 8 };
 
-typedef struct listener {
+typedef struct house_listener {
   house *house;
   uint32_t limit;
   int64_t timeout_ms;
@@ -75,11 +75,11 @@ typedef struct listener {
   uint64_t events, pages, empty;
   int code; /* of the last answer */
   char text[256];
-} listener;
+} house_listener;
 
 /* Asks for the next page, if he isn't asking: the code. */
-int house_follow(listener *self);
+int house_listen(house_listener *self);
 /* He is told of all of both logs. */
-void house_check(house *h, const listener *self);
+void house_check(house *h, const house_listener *self);
 
 #endif

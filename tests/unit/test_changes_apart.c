@@ -30,19 +30,19 @@ static void say_both(house *h, int count) {
   }
 }
 
-static listener one_page(house *h, uint32_t limit, bool from_start) {
-  return (listener){.house = h, .limit = limit, .timeout_ms = -1, .from_start = from_start, .is_paused = true};
+static house_listener one_page(house *h, uint32_t limit, bool from_start) {
+  return (house_listener){.house = h, .limit = limit, .timeout_ms = -1, .from_start = from_start, .is_paused = true};
 }
 
-static void ask(listener *who) {
-  assert_int_equal(house_follow(who), CAFE_OK);
+static void ask(house_listener *who) {
+  assert_int_equal(house_listen(who), CAFE_OK);
   for (int i = 0; i < 2000 && who->op; i++)
     house_run(who->house, 1);
   assert_null(who->op);
 }
 
 /* What there is, page by page: what one log has may come before what another one has. */
-static void ask_all(listener *who) {
+static void ask_all(house_listener *who) {
   uint64_t empty = who->empty;
   while (who->empty == empty) {
     ask(who);
@@ -55,11 +55,11 @@ static void changes_of_several_logs_come_once_each_with_their_rows(void **state)
   for (int is_mixed = 0; is_mixed <= 1; is_mixed++) {
     for (int64_t job_us = 0; job_us <= 500; job_us += 500) {
       house *h = open_house(job_us, is_mixed);
-      listener early = {.house = h, .limit = 100}, late = {.house = h, .limit = 7, .from_start = true};
-      assert_int_equal(house_follow(&early), CAFE_OK);
+      house_listener early = {.house = h, .limit = 100}, late = {.house = h, .limit = 7, .from_start = true};
+      assert_int_equal(house_listen(&early), CAFE_OK);
       say_both(h, 100);
       house_run(h, 1000);
-      assert_int_equal(house_follow(&late), CAFE_OK);
+      assert_int_equal(house_listen(&late), CAFE_OK);
       house_run(h, 1000);
       say_both(h, 100);
       house_run(h, 1000);
@@ -76,10 +76,10 @@ static void changes_of_several_logs_come_once_each_with_their_rows(void **state)
 static void from_now_on_is_what_comes_afterwards(void **state) {
   (void)state;
   house *h = open_house(0, false);
-  listener who = {.house = h, .limit = 100};
+  house_listener who = {.house = h, .limit = 100};
   say_both(h, 10);
   house_run(h, 1000);
-  assert_int_equal(house_follow(&who), CAFE_OK);
+  assert_int_equal(house_listen(&who), CAFE_OK);
   who.seen[HOUSE_EAST] = who.seen[HOUSE_WEST] = 10;
   say_both(h, 5);
   house_run(h, 1000);
@@ -88,7 +88,7 @@ static void from_now_on_is_what_comes_afterwards(void **state) {
   /* Also right after a start, when the view's own places are still being read. */
   house_stop(h, HOUSE_BOARD);
   assert_int_equal(house_start(h, HOUSE_BOARD), CAFE_OK);
-  listener next = one_page(h, 100, false);
+  house_listener next = one_page(h, 100, false);
   ask(&next);
   assert_int_equal(next.code, CAFE_OK);
   assert_int_equal(next.positions[0].n, 15);
@@ -99,13 +99,13 @@ static void from_now_on_is_what_comes_afterwards(void **state) {
 static void who_waits_costs_nothing_until_there_is_something(void **state) {
   (void)state;
   house *h = open_house(100, false);
-  static listener all[50];
+  static house_listener all[50];
   say_both(h, 10);
   house_run(h, 1000);
   uint32_t links = house_links(h);
   for (int i = 0; i < 50; i++) {
-    all[i] = (listener){.house = h, .limit = 100, .seen = {10, 10}};
-    assert_int_equal(house_follow(&all[i]), CAFE_OK);
+    all[i] = (house_listener){.house = h, .limit = 100, .seen = {10, 10}};
+    assert_int_equal(house_listen(&all[i]), CAFE_OK);
   }
   house_rest(h); /* so nothing is polled */
   uint64_t calls = house_store_calls(h);
@@ -137,14 +137,14 @@ static void while_a_log_is_out_of_reach_the_others_go_on_and_nothing_is_missed(v
   (void)state;
   for (int is_stopped = 0; is_stopped <= 1; is_stopped++) {
     house *h = open_house(100, false);
-    listener who = {.house = h, .limit = 10, .from_start = true};
+    house_listener who = {.house = h, .limit = 10, .from_start = true};
     say_both(h, 30);
     house_run(h, 1000); /* the view holds all of it; nobody has asked for anything */
     if (is_stopped)
       house_stop(h, HOUSE_EAST);
     else
       house_cut(h, HOUSE_EAST, true);
-    assert_int_equal(house_follow(&who), CAFE_OK);
+    assert_int_equal(house_listen(&who), CAFE_OK);
     house_run(h, 1000);
     assert_int_equal(who.seen[HOUSE_EAST], 0);
     assert_int_equal(who.seen[HOUSE_WEST], 30);
@@ -167,7 +167,7 @@ static void who_doesnt_wait_is_answered_with_what_can_be_reached(void **state) {
   house *h = open_house(100, false);
   say_both(h, 30);
   house_run(h, 1000);
-  listener who = one_page(h, 20, true);
+  house_listener who = one_page(h, 20, true);
   ask(&who);
   assert_in_range(who.events, 1, 20);
   ask_all(&who);
@@ -176,7 +176,7 @@ static void who_doesnt_wait_is_answered_with_what_can_be_reached(void **state) {
   /* Without them: soon, and with his own positions. */
   house_cut(h, HOUSE_EAST, true);
   house_cut(h, HOUSE_WEST, true);
-  listener late = one_page(h, 100, true);
+  house_listener late = one_page(h, 100, true);
   int64_t from_us = cafe_sim_now_us(house_loop(h));
   ask(&late);
   assert_int_equal(late.code, CAFE_OK);
@@ -195,8 +195,8 @@ static void who_doesnt_wait_is_answered_with_what_can_be_reached(void **state) {
 static void a_follower_goes_on_behind_his_last_page_after_a_restart_of_the_view(void **state) {
   (void)state;
   house *h = open_house(100, false);
-  listener who = {.house = h, .limit = 10, .from_start = true};
-  assert_int_equal(house_follow(&who), CAFE_OK);
+  house_listener who = {.house = h, .limit = 10, .from_start = true};
+  assert_int_equal(house_listen(&who), CAFE_OK);
   for (int i = 0; i < 20; i++) {
     say_both(h, 10);
     house_run(h, i % 5);
@@ -204,7 +204,7 @@ static void a_follower_goes_on_behind_his_last_page_after_a_restart_of_the_view(
     assert_int_equal(house_start(h, HOUSE_BOARD), CAFE_OK);
     if (i % 2)
       house_run(h, 1000);
-    assert_int_equal(house_follow(&who), CAFE_OK);
+    assert_int_equal(house_listen(&who), CAFE_OK);
   }
   /* With nobody else there, the places are known all the same. */
   house_run(h, 5000);
@@ -228,7 +228,7 @@ static void positions_of_a_log_that_isnt_known_yet_wait_for_it(void **state) {
   house *h = open_house(100, false);
   say_both(h, 10);
   house_run(h, 1000);
-  listener who = one_page(h, 100, true);
+  house_listener who = one_page(h, 100, true);
   ask_all(&who);
   house_check(h, &who);
   house_stop(h, HOUSE_BOARD);
@@ -236,7 +236,7 @@ static void positions_of_a_log_that_isnt_known_yet_wait_for_it(void **state) {
   house_cut(h, HOUSE_EAST, true);
   assert_int_equal(house_start(h, HOUSE_BOARD), CAFE_OK);
   house_run(h, 5000);
-  listener before = who;
+  house_listener before = who;
   house_say(h, HOUSE_WEST, 1, 1);
   house_run(h, 1000);
   ask(&who); /* nothing, and he is where he was: else it would be forgotten that he was anywhere in the east's */
@@ -244,7 +244,7 @@ static void positions_of_a_log_that_isnt_known_yet_wait_for_it(void **state) {
   assert_memory_equal(who.positions, before.positions, 2 * sizeof who.positions[0]);
   who.timeout_ms = 0;
   who.is_paused = false;
-  assert_int_equal(house_follow(&who), CAFE_OK);
+  assert_int_equal(house_listen(&who), CAFE_OK);
   house_run(h, 5000);
   assert_non_null(who.op);
   house_cut(h, HOUSE_EAST, false);
@@ -265,7 +265,7 @@ static void a_log_that_was_never_heard_of_begins_with_its_first_event(void **sta
   assert_int_equal(house_start(h, HOUSE_BOARD), CAFE_OK);
   assert_int_equal(house_start(h, HOUSE_WEST), CAFE_OK);
   house_run(h, 1000);
-  listener who = one_page(h, 100, false);
+  house_listener who = one_page(h, 100, false);
   ask(&who);
   assert_int_equal(who.position_count, 2);
   assert_int_equal(who.positions[0].log_id, 0);
@@ -297,10 +297,10 @@ static void a_log_that_was_restored_is_told_as_such(void **state) {
   bool is_rebuilt = false;
   say_both(h, 10);
   house_run(h, 1000);
-  listener waits = {.house = h, .limit = 100, .seen = {10, 10}}, behind = one_page(h, 4, true);
+  house_listener waits = {.house = h, .limit = 100, .seen = {10, 10}}, behind = one_page(h, 4, true);
   ask(&behind);
   house_run(h, 5000); /* what was in hand for him is gone */
-  assert_int_equal(house_follow(&waits), CAFE_OK);
+  assert_int_equal(house_listen(&waits), CAFE_OK);
   house_stop(h, HOUSE_EAST);
   house_forget(h, HOUSE_EAST);
   assert_int_equal(house_start(h, HOUSE_EAST), CAFE_OK);
@@ -319,11 +319,11 @@ static void a_log_that_was_restored_is_told_as_such(void **state) {
   assert_null(waits.op);
   assert_int_equal(waits.code, CAFE_INVALID);
   assert_non_null(strstr(waits.text, "it was restored from a backup. Read the view's rows anew"));
-  assert_int_equal(house_follow(&behind), CAFE_INVALID); /* at once: all logs are known */
-  listener now = one_page(h, 100, false);
+  assert_int_equal(house_listen(&behind), CAFE_INVALID); /* at once: all logs are known */
+  house_listener now = one_page(h, 100, false);
   ask(&now);
   assert_int_equal(now.positions[0].n, 1);
-  listener anew = one_page(h, 100, true);
+  house_listener anew = one_page(h, 100, true);
   ask_all(&anew);
   house_check(h, &anew);
   house_destroy(h);
@@ -335,24 +335,24 @@ static void wrong_positions_are_refused(void **state) {
     house *h = open_house(0, is_mixed);
     say_both(h, 3);
     house_run(h, 1000);
-    listener who = one_page(h, 100, true);
+    house_listener who = one_page(h, 100, true);
     ask_all(&who);
-    const listener right = who;
+    const house_listener right = who;
     who.position_count = 1;
-    assert_int_equal(house_follow(&who), CAFE_INVALID);
+    assert_int_equal(house_listen(&who), CAFE_INVALID);
     who.position_count = 3;
-    assert_int_equal(house_follow(&who), CAFE_INVALID);
+    assert_int_equal(house_listen(&who), CAFE_INVALID);
     for (int i = 0; i < 2; i++) {
       who = right;
       who.positions[i].log_id++;
-      assert_int_equal(house_follow(&who), CAFE_INVALID);
+      assert_int_equal(house_listen(&who), CAFE_INVALID);
       assert_non_null(strstr(who.text, "restored"));
       who = right;
       who.positions[i].shard++;
-      assert_int_equal(house_follow(&who), CAFE_INVALID);
+      assert_int_equal(house_listen(&who), CAFE_INVALID);
       who = right;
       who.positions[i] = who.positions[!i];
-      assert_int_equal(house_follow(&who), CAFE_INVALID);
+      assert_int_equal(house_listen(&who), CAFE_INVALID);
     }
     who = right; /* in any order */
     who.positions[0] = right.positions[1];
@@ -375,10 +375,10 @@ static void whoever_follows_may_give_up_and_the_node_may_end_at_any_moment(void 
       bool is_drained = false;
       say_both(h, 20);
       house_run(h, 1000);
-      listener first = {.house = h, .limit = 3, .from_start = true, .is_paused = true};
-      listener second = {.house = h, .limit = 10, .from_start = true, .is_paused = true};
-      assert_int_equal(house_follow(&first), CAFE_OK);
-      assert_int_equal(house_follow(&second), CAFE_OK);
+      house_listener first = {.house = h, .limit = 3, .from_start = true, .is_paused = true};
+      house_listener second = {.house = h, .limit = 10, .from_start = true, .is_paused = true};
+      assert_int_equal(house_listen(&first), CAFE_OK);
+      assert_int_equal(house_listen(&second), CAFE_OK);
       cafe_sim_run(house_loop(h), cafe_sim_now_us(house_loop(h)) + after_us);
       if (ending == 0 && first.op)
         cafe_op_cancel(first.op);
@@ -401,12 +401,12 @@ static void whoever_follows_may_give_up_and_the_node_may_end_at_any_moment(void 
 static void hundreds_who_are_at_different_places_are_all_served(void **state) {
   (void)state;
   enum { FOLLOWERS = 300 };
-  static listener all[FOLLOWERS];
+  static house_listener all[FOLLOWERS];
   house *h = open_house(50, false);
   say_both(h, FOLLOWERS + 10);
   house_run(h, 1000);
   uint32_t links = house_links(h), most = 0;
-  listener leader = one_page(h, 2, true);
+  house_listener leader = one_page(h, 2, true);
   for (int i = 0; i < FOLLOWERS; i++) {
     ask(&leader); /* one of each log a page */
     all[i] = leader;
@@ -415,7 +415,7 @@ static void hundreds_who_are_at_different_places_are_all_served(void **state) {
     all[i].limit = 1000;
   }
   for (int i = 0; i < FOLLOWERS; i++)
-    assert_int_equal(house_follow(&all[i]), CAFE_OK);
+    assert_int_equal(house_listen(&all[i]), CAFE_OK);
   for (int i = 0; i < 60000; i++) {
     cafe_sim_run(house_loop(h), cafe_sim_now_us(house_loop(h)) + 500);
     most = house_links(h) - links > most ? house_links(h) - links : most;
@@ -434,7 +434,8 @@ static void every_allocation_of_the_views_node_may_fail(void **state) {
   for (size_t n = 1;; n++) {
     house *h = house_create(5, n % 2 ? 100 : 0, n % 4 < 2);
     failing_alloc *memory = house_memory(h, HOUSE_BOARD);
-    listener all[] = {{.house = h, .limit = 2, .from_start = true}, {.house = h, .limit = 50, .from_start = true}};
+    house_listener all[] = {{.house = h, .limit = 2, .from_start = true},
+                            {.house = h, .limit = 50, .from_start = true}};
     for (int i = 0; i < HOUSE_BOARD; i++)
       if (!house_node(h, i) && house_memory(h, i) != memory)
         assert_int_equal(house_start(h, i), CAFE_OK);
@@ -445,7 +446,7 @@ static void every_allocation_of_the_views_node_may_fail(void **state) {
       if (round < 4)
         say_both(h, 3);
       for (int i = 0; i < 2; i++)
-        house_follow(&all[i]);
+        house_listen(&all[i]);
       house_run(h, round < 10 ? 20 : 2000);
     }
     bool was_refused = memory->refused;
