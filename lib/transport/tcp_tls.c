@@ -75,10 +75,11 @@ static long socket_control(BIO *bio, int command, long number, void *pointer) {
 
 /* Why it failed, by OpenSSL's own account. */
 static int fail_by_openssl(cafe_err *err, cafe_code code, const char *what) {
-  unsigned long cause = ERR_get_error();
-  const char *reason = cause ? ERR_reason_error_string(cause) : NULL;
-  code = ERR_GET_REASON(cause) == ERR_R_MALLOC_FAILURE ? CAFE_NOMEM : code;
-  ERR_clear_error();
+  const char *reason = NULL;
+  for (unsigned long cause; (cause = ERR_get_error());) {
+    reason = reason ? reason : ERR_reason_error_string(cause);
+    code = ERR_GET_REASON(cause) == ERR_R_MALLOC_FAILURE ? CAFE_NOMEM : code;
+  }
   return cafe_fail(err, code, "%s: %s", what, reason ? reason : "OpenSSL doesn't say why");
 }
 
@@ -94,8 +95,8 @@ static int check_file(const char *path, const char *what, cafe_err *err) {
   }
   FILE *file = fopen(path, "r");
   if (!file) {
-    return cafe_fail_detail(err, CAFE_INVALID, errno, "tcp: %s, the %s, can't be read: %s", path, what,
-                            strerror(errno));
+    return cafe_fail_detail(err, errno == ENOMEM ? CAFE_NOMEM : CAFE_INVALID, errno,
+                            "tcp: %s, the %s, can't be read: %s", path, what, strerror(errno));
   }
   (void)fclose(file);
   return CAFE_OK;
@@ -127,6 +128,29 @@ static int load_files(SSL_CTX *context, const cafe_tcp_tls *files, cafe_err *err
   return CAFE_OK;
 }
 
+/* What peers would refuse is refused here, where it can be corrected. Not its time: a node that starts again with a
+ * certificate that has expired has other things to do, too. And what OpenSSL remembers of the CA it works out now: if
+ * memory is refused just then, it takes the CA for none from then on. */
+static int check_own_certificate(SSL_CTX *context, cafe_err *err) {
+  STACK_OF(X509) *chain = NULL;
+  int reason = X509_V_ERR_OUT_OF_MEM;
+  X509_STORE_CTX *check = X509_STORE_CTX_new();
+  (void)SSL_CTX_get0_chain_certs(context, &chain);
+  if (check && X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(context), SSL_CTX_get0_certificate(context), chain)) {
+    X509_STORE_CTX_set_flags(check, X509_V_FLAG_NO_CHECK_TIME);
+    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(check), SSL_CTX_get_security_level(context));
+    reason = X509_verify_cert(check) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(check);
+  }
+  X509_STORE_CTX_free(check);
+  if (reason == X509_V_OK) {
+    return CAFE_OK;
+  }
+  char what[160];
+  (void)snprintf(what, sizeof(what), "tcp: the certificate_file's certificate isn't one that ca_file accepts (%s)",
+                 X509_verify_cert_error_string(reason));
+  return fail_by_openssl(err, reason == X509_V_ERR_OUT_OF_MEM ? CAFE_NOMEM : CAFE_INVALID, what);
+}
+
 static int set_up(tls *self, const cafe_tcp_tls *files, cafe_err *err) {
   self->method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket without signals");
   self->context = SSL_CTX_new(TLS_method());
@@ -141,7 +165,8 @@ static int set_up(tls *self, const cafe_tcp_tls *files, cafe_err *err) {
   (void)SSL_CTX_set_mode(self->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                             SSL_MODE_RELEASE_BUFFERS);
   SSL_CTX_set_verify(self->context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-  return load_files(self->context, files, err);
+  int code = load_files(self->context, files, err);
+  return code == CAFE_OK ? check_own_certificate(self->context, err) : code;
 }
 
 int tls_create(tls **out, const cafe_tcp_tls *options, const cafe_allocator *allocator, cafe_err *err) {

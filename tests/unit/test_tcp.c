@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport over TCP, between two nodes on one loop. */
-#include "test_tcp_kit.h"
+#include "tcp_kit.h"
 
 /* ---- requests ---- */
 

@@ -3,7 +3,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "test_tcp_raw.h"
+#include "tcp_raw.h"
 
 enum { IDLE_MS = 100 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Peers that aren't any: whatever they send costs their own connection, and one line in the log. */
-#include "test_tcp_raw.h"
+#include "tcp_raw.h"
 
 /* ---- who connects ---- */
 

@@ -4,7 +4,7 @@
 
 #include "cafe/testing/sim.h"
 #include "failing_alloc.h"
-#include "test_tcp_kit.h"
+#include "tcp_kit.h"
 
 static int try_create(const cafe_tcp_options *options, const char *text) {
   cafe_transport *transport = NULL;

@@ -3,7 +3,7 @@
 #include <dirent.h>
 #include <sys/resource.h>
 
-#include "test_tcp_raw.h"
+#include "tcp_raw.h"
 
 enum { KB = 1024, MB = 1024 * 1024 };
 

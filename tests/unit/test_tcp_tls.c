@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The transport over TCP, with TLS: who shows what to whom. The certificates are made here, by the openssl command. */
 #include "certificates.h"
-#include "test_tcp_raw.h"
+#include "tcp_raw.h"
 
 static int make_files(void **state) {
   certificates_make_authority("ca");
@@ -16,6 +16,7 @@ static int make_files(void **state) {
                     "/OU=1123456789012345678901234567890123456789012345678901234567890123"
                     "/OU=2123456789012345678901234567890123456789012345678901234567890123/CN=app",
                     "IP:127.0.0.1");
+  certificates_run("cat ca.pem foreign.pem >both.pem");
   certificates_run("openssl ec -in pay.key -aes128 -passout pass:secret -out locked.key 2>>openssl.log");
   return 0;
 }
@@ -101,8 +102,8 @@ typedef struct stranger {
 
 static void a_certificate_that_does_not_do_ends_the_connection(void **state) {
   static const stranger cases[] = {
-      {{"ca.pem", "pay.pem", "pay.key", {0}}, {"ca.pem", "stranger.pem", "stranger.key", {0}}, "isn't accepted", ""},
-      {{"ca.pem", "stranger.pem", "stranger.key", {0}}, {"ca.pem", "app.pem", "app.key", {0}}, "", "isn't accepted"},
+      {{"ca.pem", "pay.pem", "pay.key", {0}}, {"both.pem", "stranger.pem", "stranger.key", {0}}, "isn't accepted", ""},
+      {{"both.pem", "stranger.pem", "stranger.key", {0}}, {"ca.pem", "app.pem", "app.key", {0}}, "", "isn't accepted"},
       {{"ca.pem", "elsewhere.pem", "elsewhere.key", {0}},
        {"ca.pem", "app.pem", "app.key", {0}},
        "",
@@ -174,6 +175,7 @@ static void files_that_do_not_do_are_refused_by_name(void **state) {
       {{"ca.pem", "pay.pem", "pay.pem", {0}}, "key_file"},
       {{"ca.pem", "pay.pem", "app.key", {0}}, "key_file"},
       {{"ca.pem", "pay.pem", "locked.key", {0}}, "passphrase"},
+      {{"ca.pem", "stranger.pem", "stranger.key", {0}}, "isn't one that ca_file accepts"},
   };
   for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
     cafe_tcp_options options = CAFE_TCP_OPTIONS_INIT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TEST_TCP_KIT_H
-#define TEST_TCP_KIT_H
+#ifndef TCP_KIT_H
+#define TCP_KIT_H
 
 /* Nodes over TCP on one loop of libuv: a small server that publishes numbered events and answers requests by their own
  * body, somebody who asks, somebody who subscribes. */

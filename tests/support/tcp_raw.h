@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TEST_TCP_RAW_H
-#define TEST_TCP_RAW_H
+#ifndef TCP_RAW_H
+#define TCP_RAW_H
 
 /* Peers that are none: sockets on which a test writes and reads what it likes. */
 
 #include <errno.h>
 #include <fcntl.h>
 
-#include "test_tcp_kit.h"
+#include "tcp_kit.h"
 #include "transport/tcp_frame.h"
 
 enum { FRAME_MAX_OF_TESTS = 64 * 1024 * 1024 };
