@@ -45,6 +45,24 @@ class Alone(unittest.TestCase):
         for channel in ("https://receiver.example/", "kakao:"):
             self.assertIn("CAFE_WITH_CHANNELS", run(*shop, "--channel", channel, code=2))
 
+    def test_without_openssl_there_is_tcp_without_tls(self):
+        folder = configure("without openssl", {"openssl", "libssl", "libmicrohttpd", "cmocka"}, "-DCAFE_WITH_TLS=OFF",
+                           "-DCAFE_BUILD_EXAMPLES=OFF", "-DCMAKE_BUILD_TYPE=Debug")
+        run(os.environ["CMAKE"], "--build", folder, "-j2", "--target", "cafe_tcp_shared")
+        self.assertNotIn("openssl", (folder / "lib" / "cafe-tcp.pc").read_text(encoding="utf-8"))
+        program = folder / "tls.c"
+        program.write_text("""#include <cafe/transport/tcp.h>
+            int main(void) {
+              cafe_tcp_tls tls = {"ca.pem", "node.pem", "node.key", {0}};
+              cafe_tcp_options options = CAFE_TCP_OPTIONS_INIT;
+              cafe_transport *transport;
+              options.tls = &tls;
+              return cafe_tcp_create(&transport, &options, NULL) == CAFE_UNSUPPORTED ? 0 : 1;
+            }""", encoding="utf-8")
+        run("cc", program, "-o", folder / "tls", "-I", ROOT / "include", "-L", folder / "lib", "-lcafe_tcp", "-lcafe",
+            f"-Wl,-rpath,{folder / 'lib'}")
+        run(folder / "tls")
+
 
 if __name__ == "__main__":
     unittest.main()
