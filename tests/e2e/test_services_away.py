@@ -103,12 +103,12 @@ class Away(Case):
 
     # N2a: whoever is away, orders are taken; whoever comes back gets each of them once, the oldest first.
     def test_whoever_is_away_orders_are_taken_and_made_up_for(self):
-        report(f"orders with all there: {spread(place(self.services, MANY))}")
+        report(f"N2a, orders with all there: {spread(place(self.services, MANY))}")
         for away in (("store",), ("customer",), ("dashboard",), ("customer", "dashboard")):
             for name in away:
                 self.assertEqual(getattr(self.services, name).stop(), 0)
             before = len(self.ordered())
-            report(f"orders without {' and '.join(away)}: {spread(place(self.services, MANY))}")
+            report(f"N2a, orders without {' and '.join(away)}: {spread(place(self.services, MANY))}")
             self.assertEqual(len(self.ordered()), before + MANY)
             for name in away:
                 getattr(self.services, name).start()
@@ -177,7 +177,7 @@ class Channels(Case):
         for answer in ((503, {}, b""), None):
             self.answer = answer
             before = len(self.receiver.messages)
-            report(f"orders with a receiver that {'refuses' if answer else 'says nothing'}: "
+            report(f"N3b, orders with a receiver that {'refuses' if answer else 'says nothing'}: "
                    f"{spread(place(self.services, MANY))}")
             soon(lambda: len(self.receiver.messages) > before, "it was tried")
             orders = {each["orderId"] for each in self.services.listed(APP, "/orders", limit=1000)}
