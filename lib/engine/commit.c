@@ -336,8 +336,10 @@ static void commit_done(storage_job *base) {
   job->code = base->code; /* the lane may not have taken it at all */
   if (node->committing == job)
     end_commit(node);
+  bool has_written = false;
   for (uint32_t i = 0; i < job->batch.unit_count; i++) {
     struct unit *unit = job->units[i];
+    has_written = has_written || is_written(job, unit);
     if (!node->store->ops->is_inline)
       commit_early(node);
     leave(node, unit, is_written(job, unit), base->code, &base->err);
@@ -346,7 +348,7 @@ static void commit_done(storage_job *base) {
   int code = base->code;
   cafe_arena_reset(job->arena);
   job->batch.unit_count = 0; /* it may be filled again */
-  health_written(node, code, &err);
+  health_written(node, code, has_written, &err);
 }
 
 /* Somebody is still to be told of a batch whose outcome is known. The turn after that takes up what waits for it. */

@@ -184,8 +184,8 @@ static void mark_done(storage_job *base) {
   place_job *job = CONTAINER(base, place_job, job);
   struct consumer *consumer = job->consumer;
   consumer->is_marking = false;
-  health_written(base->node, base->code, &base->err);
   bool is_done = base->code == CAFE_OK && job->unit.result == CAFE_UNIT_DONE;
+  health_written(base->node, base->code, is_done, &base->err);
   if (is_done)
     consumer->stored_watermark = job->places[0].n;
   else

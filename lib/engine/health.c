@@ -29,9 +29,11 @@ static void lose(cafe_node *node) {
     node->store_lost(&err, node->store_lost_user);
 }
 
-void health_written(cafe_node *node, int code, const cafe_err *err) {
+void health_written(cafe_node *node, int code, bool has_written, const cafe_err *err) {
   if (code == CAFE_INVALID)
     return; /* the batch was no batch: the store had no part in it */
+  if (!code && !has_written)
+    return; /* all of it conflicted, such as a client's key that is known: a full disk takes that, too */
   if (!code && node->write_err.code)
     node_log(node, CAFE_LOG_WARN, 0, (cafe_slice){NULL, 0}, "the store can be written again");
   if (!code) {

@@ -189,7 +189,7 @@ static void job_done(storage_job *base) {
   uint32_t block = job->block;
   node_arena_free(node, job->batch.arena); /* the job lies in it */
   if (!was_read)
-    health_written(node, code, &err);
+    health_written(node, code, !is_lost, &err);
   if (code) {
     fail_waiting(node, code, &err);
   } else if (is_lost) {

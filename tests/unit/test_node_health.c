@@ -90,6 +90,23 @@ static void a_write_that_fails_is_seen_and_the_end_of_that_too_without_a_command
   kitchen_close(k);
 }
 
+/* X8: a batch in which nothing is written says nothing of whether something could be. */
+static void a_repeat_that_conflicts_does_not_make_a_node_ready(void **state) {
+  kitchen *k = kitchen_open(1000);
+  up(k, NULL);
+  uint64_t key = ask(k, &Fill, 0, 1, "once").key;
+  kitchen_run(k, 10 * 1000000);
+  fail_call(k, 1, 1);
+  assert_int_equal(ask(k, &Fill, key, 1, NULL).code, CAFE_UNAVAILABLE);
+  uint64_t commits = commits_of(k);
+  assert_int_equal(ask(k, &Fill, 0, 1, "once").key, key);
+  assert_int_equal(commits_of(k), commits + 1);
+  assert_int_equal(cafe_node_ready(k->node, NULL), CAFE_UNAVAILABLE);
+  kitchen_run(k, 2 * 1000000);
+  assert_int_equal(cafe_node_ready(k->node, NULL), CAFE_OK);
+  kitchen_close(k);
+}
+
 static void a_node_that_never_reserved_keys_recovers_as_well(void **state) {
   kitchen *k = kitchen_open(0);
   up(k, NULL);
@@ -292,6 +309,7 @@ static void a_transport_that_cannot_tell_is_not_asked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_write_that_fails_is_seen_and_the_end_of_that_too_without_a_command),
+      cmocka_unit_test(a_repeat_that_conflicts_does_not_make_a_node_ready),
       cmocka_unit_test(a_node_that_never_reserved_keys_recovers_as_well),
       cmocka_unit_test(a_lost_store_is_told_once_and_not_tried_again),
       cmocka_unit_test(whoever_is_told_may_close_the_node),
