@@ -15,8 +15,9 @@ from wire import Wires
 binary()  # before unittest reads the arguments
 FULL = bool(os.environ.get("CAFE_FULL"))
 RACES = 2000 if FULL else 100
-SECONDS = 120 if FULL else 4
+SECONDS = 120 if FULL else 2
 CUT_OFF = 200 if FULL else 20
+CALLERS = 8 if FULL else 5
 
 
 class Wired(Case):
@@ -92,7 +93,7 @@ class Lossy(Wired):
         for wire in self.wires.all.values():
             wire.lasts = lambda: (None, chance.randrange(200, 8000))
             wire.break_now()
-        ends = self.live(Crowd(self.services, chance), SECONDS)
+        ends = self.live(Crowd(self.services, chance, CALLERS), SECONDS)
         broken = {pair: wire.broken for pair, wire in self.wires.all.items()}
         self.assertGreater(min(broken.values()), 0, broken)
         self.assertTrue(ends["PickedUp"], ends)
@@ -106,7 +107,7 @@ class Lossy(Wired):
             wire.delay_s = lambda: chance.choice((0, 0, chance.uniform(0, 0.02), chance.uniform(0, 0.1)))
             wire.lasts = lambda: (chance.randrange(300, 10000), chance.randrange(300, 20000))
             wire.break_now()
-        ends = self.live(Crowd(self.services, chance), SECONDS)
+        ends = self.live(Crowd(self.services, chance, CALLERS), SECONDS)
         self.assertGreater(sum(wire.broken for wire in self.wires.all.values()), 5)
         self.assertTrue(ends["PickedUp"], ends)
         assert_whole(self.services)
@@ -114,7 +115,7 @@ class Lossy(Wired):
     # X6, X8: every now and then one service is cut off from all others for a moment.
     def test_whoever_is_cut_off_for_a_while_catches_up(self):
         chance = seeded("who is cut off when")
-        with Crowd(self.services, chance) as crowd:
+        with Crowd(self.services, chance, CALLERS) as crowd:
             for _ in range(SECONDS * 2):
                 with self.wires.without(chance.choice(self.services.all).name):
                     crowd.stop.wait(chance.uniform(0.05, 0.5))
