@@ -16,6 +16,7 @@ ACTIONS = {"Received": {"accept": "Accepted", "reject": "Rejected"}, "Accepted":
 SELDOM = ("reject", "fail")
 CANCELABLE = ("Received", "Accepted")
 ENDS = {"PickedUp": "PickedUp", "Rejected": "Rejected", "Failed": "Rejected", "Withdrawn": "Canceled"}  # and the order's
+RUNNING = 12  # orders of one guest that aren't over; with more he sees to these first
 LOST = (OSError, http.client.HTTPException, ValueError)  # somebody was killed, or cut off
 
 
@@ -45,6 +46,7 @@ class Guest:
         self.open = None  # (key, body) of an order that was asked for and not answered
         self.placed = {}  # key → (body, the answer's bytes)
         self.known = {}  # order → the ticket's last acknowledged status
+        self.alive = []  # those of them that weren't over when they were looked at last
         self.asked = collections.defaultdict(set)  # order → what was ever asked for, answered or not
         self.refused = {}  # key → the answer's bytes, of an order whose payment was declined
         self.failure = None
@@ -68,6 +70,7 @@ class Guest:
             assert "paymentToken" not in body and order not in self.known, answer
             self.placed[key] = (body, answer.bytes)
             self.known[order] = "Received"
+            self.alive.append(order)
             self.open = None
         else:
             assert answer.status == 503, answer
@@ -126,7 +129,7 @@ class Guest:
         assert wanted is None or wanted in asked, f"order {order} is {status}, and {asked} was asked for"
 
     def go_on(self):
-        running = [order for order, status in self.known.items() if status in ACTIONS]
+        running = self.running()
         if not running:
             return
         order = self.chance.choice(running)
@@ -138,8 +141,13 @@ class Guest:
             seldom = [each for each in actions if each in SELDOM]
             self.act(order, seldom[0] if seldom and self.chance.random() < 0.08 else next(iter(actions)))
 
+    def running(self):
+        return [order for order in self.alive if self.known[order] in ACTIONS]
+
     def step(self):
-        self.chance.choices((self.place, self.go_on, self.ask_again, self.look), (40, 45, 5, 10))[0]()
+        self.alive = self.running()
+        weights = (40 if self.open or len(self.alive) < RUNNING else 0, 45, 5, 10)
+        self.chance.choices((self.place, self.go_on, self.ask_again, self.look), weights)[0]()
 
     def run(self, stop):
         while not stop.is_set():
@@ -203,17 +211,28 @@ class Crowd:
         soon(lambda: self.placed() >= than + count, "orders are taken", 6 * SOON)
 
     def finish(self):
-        """What was asked for is answered, and each order goes its way to the end, as the services do. Returns how many
-        tickets ended how."""
-        ends = collections.Counter()
+        """What was asked for is answered, and each order goes its way to the end. Returns how many tickets ended how."""
         for each in self.guests:
             soon(each.has_its_answer, "what was asked for is answered", 6 * SOON)
+            for order in each.running():
+                each.finish(order)
+        tickets = self.statuses(STORE, "/fulfillments")
+        for each in self.guests:
             for order in each.known:
-                end = each.finish(order)
-                ends[end] += 1
-                soon(lambda: self.services.get(APP, f"/orders/{order}").json["status"] == ENDS[end],
-                     f"order {order} ends as its ticket, {end}", 6 * SOON)
-        return ends
+                each.check(order, tickets[order])
+                assert tickets[order] in ENDS, f"order {order} is {tickets[order]} at the end"
+        wanted = {order: ENDS[tickets[order]] for each in self.guests for order in each.known}
+        differ = lambda: wanted.items() - self.statuses(APP, "/orders").items()
+        soon(lambda: not differ(), "each order ends as its ticket", 6 * SOON)
+        return collections.Counter(tickets[order] for order in wanted)
+
+    def statuses(self, service, path):
+        """Of all, page by page."""
+        found, after = {}, 0
+        while page := self.services.listed(service, path, limit=1000, after=after):
+            found.update((each["orderId"], each["status"]) for each in page)
+            after = page[-1]["orderId"]
+        return found
 
 
 def stores(services):

@@ -85,6 +85,8 @@ NEVER = {
 GOING_ON = {
     "sagas": "SELECT saga_key, phase, steps FROM sagas WHERE phase NOT IN ('ended', 'undone')",
     "messages": "SELECT order_id, event FROM notifications WHERE status = 'Queued'",
+    "messages to come": f"""SELECT "key", type FROM events WHERE type IN {TOLD} AND "key" IN (SELECT order_id FROM orders)
+        EXCEPT SELECT order_id, event FROM notifications""",
     "rows of the dashboard": """SELECT o.order_id, o.status FROM orders o LEFT JOIN order_infos i USING (order_id)
         WHERE i.version IS NOT o.version OR (i.payment_status, i.fulfillment_status) IS NOT
         (SELECT p.status, f.status FROM payments p, fulfillments f
@@ -93,8 +95,9 @@ GOING_ON = {
 
 
 @contextlib.contextmanager
-def opened(stores):
-    """A connection that sees all of them, by views with a column `home`."""
+def opened(stores, is_copied=False):
+    """A connection that sees all of them, by views with a column `home`; the events as a copy, where each is looked at
+    again and again."""
     stores = stores if isinstance(stores, dict) else {"shop": stores}
     with contextlib.closing(sqlite3.connect("file::memory:", uri=True)) as database:
         for home, path in stores.items():
@@ -103,7 +106,10 @@ def opened(stores):
             homes = [home for home in stores if database.execute(
                 f"SELECT count(*) FROM {home}.sqlite_master WHERE name = ?", (table,)).fetchone() == (1,)]
             rows = " UNION ALL ".join(f"SELECT '{home}' AS home, * FROM {home}.{table}" for home in homes)
-            database.execute(f"CREATE TEMP VIEW {table} AS {rows}")
+            kind = "TABLE" if table == "events" and is_copied else "VIEW"
+            database.execute(f"CREATE TEMP {kind} {table} AS {rows}")
+        if is_copied:
+            database.execute('CREATE INDEX temp.events_key ON events("key", type)')
         yield database
 
 
@@ -192,6 +198,6 @@ def violations(stores, channel, told=None, apart_ms=APART_MS):
     """What isn't as it must be at rest: a list of texts. The shop has ended. `channel` is the one channel's name, `told`
     what it delivered; `apart_ms`, by how much the services' clocks may differ."""
     ledger = f"{stores['pay'] if isinstance(stores, dict) else stores}.sandbox"
-    with opened(stores) as database:
+    with opened(stores, True) as database:
         orders = dict(database.execute("SELECT order_id, status FROM orders"))
         return broken(database, apart_ms) + unbalanced(database, orders, ledger) + untold(database, orders, channel, told)
