@@ -249,6 +249,8 @@ int sqlite_read_row(const sqlite_store *store, uint64_t *key, uint64_t *sub, uin
 /* Of an event row. */
 uint32_t sqlite_checksum(const cafe_stored_event *event);
 uint32_t sqlite_checksum_bytes(const void *bytes, size_t size);
+/* The same where the processor has no instruction for it. */
+uint32_t sqlite_checksum_by_tables(const void *bytes, size_t size);
 /* The WAL's: goes on from sums over size bytes, a multiple of 8. */
 void sqlite_sums(uint32_t sums[2], const void *bytes, size_t size, bool big_endian);
 

@@ -78,6 +78,19 @@ static void checksums_are_those_of_their_standards(void **state) {
   assert_int_equal(sqlite_checksum_bytes("", 0), 0);
 }
 
+/* Whichever of the two ways the processor allows. */
+static void a_checksum_is_the_same_by_instruction_and_by_tables(void **state) {
+  char bytes[100];
+  for (size_t i = 0; i < sizeof(bytes); i++) {
+    bytes[i] = (char)(i * 37 + 11);
+  }
+  for (size_t from = 0; from < 9; from++) {
+    for (size_t size = 0; from + size <= sizeof(bytes); size++) {
+      assert_int_equal(sqlite_checksum_bytes(bytes + from, size), sqlite_checksum_by_tables(bytes + from, size));
+    }
+  }
+}
+
 /* Written today, read for ever. */
 static void an_events_checksum_never_changes(void **state) {
   cafe_stored_event event = {.aggregate = "cup",
@@ -93,6 +106,39 @@ static void an_events_checksum_never_changes(void **state) {
   assert_int_equal(sqlite_checksum(&event), 0x3c712a65u);
   event.meta = (cafe_slice){"\x81\x01", 2};
   assert_int_equal(sqlite_checksum(&event), 0x8e5665cdu);
+}
+
+/* However an event's columns are cut into pieces on the way, it is the checksum of all of their bytes. */
+static void an_events_checksum_is_that_of_its_columns_at_any_size(void **state) {
+  static char data[2000];
+  static unsigned char all[2200];
+  for (size_t i = 0; i < sizeof(data); i++) {
+    data[i] = (char)(i * 13 + 5);
+  }
+  for (size_t size = 0; size <= sizeof(data); size++) {
+    cafe_stored_event event = {
+        .aggregate = "cup", .type = "CupFilled", .key = 7, .version = 3, .time_ms = 5, .data = {data, size}, .n = 9};
+    const uint64_t numbers[] = {9, 7, 3, 5, 3};
+    const struct {
+      uint64_t size;
+      const char *bytes;
+    } slices[] = {{9, "CupFilled"}, {0, ""}, {size, data}};
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++, used += 8) {
+      memset(all + used, 0, 8);
+      all[used] = (unsigned char)numbers[i];
+    }
+    memcpy(all + used, "cup", 3);
+    used += 3;
+    for (size_t i = 0; i < sizeof(slices) / sizeof(slices[0]); i++) {
+      memset(all + used, 0, 8);
+      all[used] = (unsigned char)slices[i].size;
+      all[used + 1] = (unsigned char)(slices[i].size >> 8);
+      memcpy(all + used + 8, slices[i].bytes, slices[i].size);
+      used += 8 + slices[i].size;
+    }
+    assert_int_equal(sqlite_checksum(&event), sqlite_checksum_by_tables(all, used));
+  }
 }
 
 static void expect_corrupt_at(uint64_t position, const char *what) {
@@ -325,6 +371,8 @@ static void a_row_of_another_type_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(checksums_are_those_of_their_standards),
+      cmocka_unit_test(a_checksum_is_the_same_by_instruction_and_by_tables),
+      cmocka_unit_test(an_events_checksum_is_that_of_its_columns_at_any_size),
       cmocka_unit_test(an_events_checksum_never_changes),
       cmocka_unit_test_setup_teardown(every_column_of_an_event_is_guarded, set_up, tear_down),
       cmocka_unit_test_setup_teardown(a_missing_event_is_noticed, set_up, tear_down),
