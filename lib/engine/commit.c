@@ -69,6 +69,7 @@ static void see_positions(struct unit *unit) {
     if (stored->n > node->heads[stored->shard])
       node->heads[stored->shard] = stored->n;
   }
+  publish_committed(node, unit);
   node->stats.units++;
   node->stats.events += unit->store.event_count;
 }

@@ -254,7 +254,7 @@ static void finish_phases(cafe_node *node) {
 
 static void set_pump(cafe_node *node) {
   bool is_due = ((node->acts || node->has_effects) && !node->pauses) || node->jobs_done || commit_is_due(node) ||
-                node->has_canceled || node->is_closing_ops || node->has_new_watches;
+                node->has_canceled || node->is_closing_ops || node->has_new_watches || publish_is_due(node);
   int64_t next = is_due ? node_now_us(node) : INT64_MAX;
   int64_t timer_ms = timer_next_ms(node);
   if (timer_ms != INT64_MAX) {
@@ -548,6 +548,7 @@ void cafe_node_destroy(cafe_node *node) {
   tail_destroy(node);
   consume_destroy(node);
   guard_destroy(node);
+  publish_destroy(node);
   timer_destroy(node);
   commit_destroy(node);
   census_destroy(node);

@@ -76,6 +76,7 @@ typedef struct index_list {
 typedef struct event_type {
   const cafe_schema *schema;
   uint32_t aggregate;
+  uint32_t index;      /* among all event types */
   index_list policies; /* inline: of the event's own service, same key */
   index_list sagas;    /* of local events */
   index_list views;    /* inline */
@@ -98,6 +99,7 @@ typedef struct registry {
   cafe_worker *workers;
   const cafe_service **services;
   uint32_t aggregate_count, saga_count, view_count, policy_count, worker_count, service_count;
+  uint32_t event_count;
   const cafe_table **tables;  /* ended by NULL */
   const char **service_names; /* ended by NULL */
   const char *half_hosted;    /* a service with a mistake in it; NULL: none */
@@ -519,7 +521,11 @@ void request_close(cafe_node *node);
 void publish_pull(cafe_node *node, cafe_pull *pull);
 void publish_forget(cafe_node *node, cafe_pull *pull);
 void publish_turn(cafe_node *node);
+bool publish_is_due(const cafe_node *node);
+/* The unit's events are durable. */
+void publish_committed(cafe_node *node, const struct unit *unit);
 void publish_close(cafe_node *node);
+void publish_destroy(cafe_node *node);
 
 /* effect.c: events have their effects, in their order. */
 void effect_turn(cafe_node *node);
@@ -632,8 +638,7 @@ struct cafe_node {
   struct consumer *consumers;
   bool has_effects; /* of events in hand, some may go on */
   struct letters *letters;
-  cafe_pull *pulls;
-  struct pull_job *pull_jobs; /* being read */
+  struct publisher *publisher; /* NULL: nobody has pulled yet */
   struct request_out *requests;
   cafe_server server;
 

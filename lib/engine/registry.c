@@ -72,6 +72,7 @@ static event_type *make_event_type(cafe_node *node, const cafe_schema *schema, u
   }
   made->schema = schema;
   made->aggregate = aggregate;
+  made->index = known->event_count;
   if (map_get_bytes(known->events_by_name, name)) {
     cafe_fail(err, CAFE_INVALID, "two aggregates emit %s: an event's name is unique", schema->name);
     return NULL;
@@ -81,6 +82,7 @@ static event_type *make_event_type(cafe_node *node, const cafe_schema *schema, u
     no_memory(err);
     return NULL;
   }
+  known->event_count++;
   return made;
 }
 
