@@ -9,10 +9,16 @@
 /*
  * cafe-bench, in the order in which a measurement goes:
  *
- *   cafe_bench.c   options; each measurement in a process of its own
+ *   cafe_bench.c   options; what is measured, row by row
+ *   isolated.c     each measurement in a process of its own
  *   standing.c     a node that hosts the shop
  *   workload.c     orders through its public interface
  *   parked.c       what stands still, and what a restart takes
+ *   apart.c        the shop's services apart, a process each
+ *   part.c         one of them
+ *   apart_check.c  whether all that was ordered is there, once, over the five
+ *   subscriber.c   who reads a node's log from another process
+ *   log_read.c     the same bytes without a library: bare SQL, a bare socket
  *   check.c        whether everything that was ordered is there, once
  *   counted.c      what the kernel was really asked: syncs, bytes, CPU; and the batches that a store was handed
  *   rows.c         the rows that SQLite really wrote, as its preupdate hook saw them
@@ -46,6 +52,7 @@ typedef struct bench_usage {
   int64_t thread_cpu_ns; /* this one */
   uint64_t syncs;        /* calls of fsync and fdatasync */
   uint64_t written;      /* bytes handed to write calls */
+  uint64_t received;     /* bytes that recv brought */
   uint64_t stored;       /* bytes that the kernel had to bring to a disk; 0 where the file system has none */
   uint64_t peak_kib;     /* resident; not a difference */
 } bench_usage;
@@ -62,6 +69,8 @@ typedef struct bench_result {
   uint64_t events;
   uint64_t max_batch; /* units */
   uint64_t median_batch;
+  uint64_t log_reads;              /* of the store */
+  uint64_t log_events;             /* that were looked at in them */
   double paid_us[3];               /* place → paid: p50, p99, p99.9 */
   uint64_t checks;                 /* statements that were found true */
   char failure[BENCH_FAILURE_MAX]; /* empty: none */
@@ -75,6 +84,32 @@ typedef struct bench_row {
   double ratio;           /* library to yardstick, each round's own */
   double load;
 } bench_row;
+
+/* ---- cafe_bench.c ---- */
+
+/* Orders, in a process of its own, on a new store. */
+void bench_orders(bench_result *out, const bench_case *wanted);
+double bench_load(void);
+
+/* ---- isolated.c ---- */
+
+/* A process that does one thing, and the socket that it is talked to by. */
+typedef struct isolated {
+  int pid; /* -1: there is none */
+  int control;
+} isolated;
+
+/* False: it couldn't be made. The child ends when run returns. */
+bool isolated_begin(isolated *out, void (*run)(int control, void *user), void *user);
+/* Either end. False: the other one is gone, or (timeout_ms, -1: as long as it takes) says nothing. */
+bool isolated_send(int control, const void *bytes, size_t size);
+bool isolated_receive(int control, void *out, size_t size, int timeout_ms);
+/* Waits for its end, and returns its status. Harmless where there is none. */
+int isolated_end(isolated *self);
+int isolated_kill(isolated *self);
+/* A socket that listens on loopback, on a port that is free, and its address. */
+enum { ISOLATED_ADDRESS_MAX = 32 };
+bool isolated_listen(int *fd, char address[ISOLATED_ADDRESS_MAX]);
 
 /* ---- workload.c ---- */
 
@@ -91,12 +126,15 @@ void counted_now(bench_usage *out);
 void counted_since(bench_usage *out, const bench_usage *start);
 
 struct cafe_store;
+struct cafe_unit;
 
 /* Counts what passes through to another store. */
 typedef struct counted_store counted_store;
 /* inner BORROW. NULL: no memory. */
 counted_store *counted_store_create(struct cafe_store *inner);
 struct cafe_store *counted_store_base(counted_store *counted);
+/* see is shown each unit once it is durable, on the write lane. Before the store is opened. */
+void counted_store_watch(counted_store *counted, void (*see)(const struct cafe_unit *unit, void *user), void *user);
 void counted_store_reset(counted_store *counted);
 void counted_store_get(const counted_store *counted, bench_result *out);
 void counted_store_free(counted_store *counted);

@@ -10,27 +10,30 @@
  *
  * Ends with 1 where a check failed, with 2 where it was called wrongly. Speed never fails it.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "apart.h"
+#include "subscriber.h"
 
 enum { LEVELS_MAX = 16, ROUNDS_MAX = 9, ROWS_MAX = 4 * LEVELS_MAX, RECORDED_MAX = 16384 };
 
 typedef struct options {
   bool scenarios[2];
   bench_scenario restart; /* BENCH_PARKED or BENCH_KILLED: this instead; 0: none */
+  bool is_apart;          /* … or the services apart, */
+  apart_how how;          /*   in this way; */
+  bool is_subscriber;     /* … or who reads the log */
   bool stores[2];
   uint32_t levels[LEVELS_MAX];
   uint32_t level_count;
+  bool has_levels; /* they were asked for */
   uint64_t orders; /* 0: by level and store */
   uint32_t rounds;
   bool json;
@@ -62,24 +65,34 @@ static void replay_orders(bench_result *out, const bench_case *wanted, int recor
   yardstick_run(out, wanted, recording, path);
 }
 
-static void run_apart(bench_result *out, measurement what, const bench_case *wanted, int recording) {
-  int ends[2] = {-1, -1};
+typedef struct measuring {
+  measurement what;
+  const bench_case *wanted;
+  int recording;
+} measuring;
+
+static void run_measurement(int control, void *user) {
+  const measuring *asked = user;
+  bench_result result;
+  asked->what(&result, asked->wanted, asked->recording);
+  (void)isolated_send(control, &result, sizeof(result));
+}
+
+static void run_isolated(bench_result *out, measurement what, const bench_case *wanted, int recording) {
+  measuring asked = {what, wanted, recording};
+  isolated child;
   memset(out, 0, sizeof(*out));
-  pid_t child = pipe(ends) == 0 ? fork() : -1;
-  if (child == 0) {
-    bench_result result;
-    what(&result, wanted, recording);
-    _exit(write(ends[1], &result, sizeof(result)) == (ssize_t)sizeof(result) ? 0 : 1);
-  }
-  close(ends[1]);
-  int status = 0;
-  bool is_told = child > 0 && read(ends[0], out, sizeof(*out)) == (ssize_t)sizeof(*out);
-  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
+  bool is_told =
+      isolated_begin(&child, run_measurement, &asked) && isolated_receive(child.control, out, sizeof(*out), -1);
+  int status = isolated_end(&child);
   if (!is_told) {
     snprintf(out->failure, sizeof(out->failure), "the measuring process died (status %d)", status);
   }
-  close(ends[0]);
+}
+
+void bench_orders(bench_result *out, const bench_case *wanted) {
+  workload_clean(wanted);
+  run_isolated(out, measure_orders, wanted, -1);
 }
 
 /* ---- a row ---- */
@@ -98,11 +111,11 @@ static void run_yardstick(bench_result *out, bench_case wanted) {
   }
   wanted.orders = wanted.orders < RECORDED_MAX ? wanted.orders : RECORDED_MAX;
   workload_clean(&wanted);
-  run_apart(&recorded, record_orders, &wanted, recording);
+  run_isolated(&recorded, record_orders, &wanted, recording);
   if (recorded.failure[0]) {
     snprintf(out->failure, sizeof(out->failure), "%s", recorded.failure);
   } else {
-    run_apart(out, replay_orders, &wanted, recording);
+    run_isolated(out, replay_orders, &wanted, recording);
   }
   close(recording);
 }
@@ -127,8 +140,7 @@ static bool run_row(bench_row *row, const options *opts) {
   bool has_yardstick = row->wanted.store == BENCH_SQLITE && !opts->bare;
   memset(yardsticks, 0, sizeof(yardsticks));
   for (uint32_t i = 0; i < opts->rounds; i++) {
-    workload_clean(&row->wanted);
-    run_apart(&results[i], measure_orders, &row->wanted, -1);
+    bench_orders(&results[i], &row->wanted);
     if (has_yardstick && !results[i].failure[0]) {
       run_yardstick(&yardsticks[i], row->wanted);
     }
@@ -146,9 +158,7 @@ static bool run_row(bench_row *row, const options *opts) {
   row->result = results[opts->rounds / 2];
   row->yardstick = yardsticks[opts->rounds / 2];
   row->ratio = ratios[opts->rounds / 2];
-  if (getloadavg(&row->load, 1) != 1) {
-    row->load = -1;
-  }
+  row->load = bench_load();
   return true;
 }
 
@@ -161,47 +171,34 @@ static uint64_t orders_for(bench_store store, uint32_t in_flight) {
 
 /* ---- a restart ---- */
 
-typedef struct restart_told {
-  int fd;
-} restart_told;
-
 static void tell_filled(const char *failure, void *user) {
   char text[BENCH_FAILURE_MAX] = {0};
   snprintf(text, sizeof(text), "%s", failure);
-  if (write(((restart_told *)user)->fd, text, sizeof(text)) != (ssize_t)sizeof(text)) {
-    _exit(1);
-  }
+  (void)isolated_send(*(int *)user, text, sizeof(text));
 }
 
-/* Reads what the child writes, whole, and waits for its end. */
-static bool read_child(pid_t child, const int ends[2], void *out, size_t size) {
-  close(ends[1]);
-  bool is_told = child > 0 && read(ends[0], out, size) == (ssize_t)size;
-  while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
-  }
-  close(ends[0]);
-  return is_told;
+static void run_fill(int control, void *user) { parked_fill(user, tell_filled, &control); }
+
+static void run_again(int control, void *user) {
+  static parked_result found;
+  parked_restart(&found, user);
+  (void)isolated_send(control, &found, sizeof(found));
 }
 
-static bool run_restart(parked_result *out, const bench_case *wanted) {
-  char failure[BENCH_FAILURE_MAX] = "the filling process died";
-  int ends[2] = {-1, -1};
+static bool run_restart(parked_result *out, bench_case *wanted) {
+  char failure[BENCH_FAILURE_MAX] = "";
+  isolated child;
   workload_clean(wanted);
-  pid_t child = pipe(ends) == 0 ? fork() : -1;
-  if (child == 0) {
-    parked_fill(wanted, tell_filled, &(restart_told){ends[1]});
-    _exit(1);
-  }
-  if (!read_child(child, ends, failure, sizeof(failure)) || failure[0]) {
-    snprintf(out->failure, sizeof(out->failure), "%s", failure);
+  bool is_told =
+      isolated_begin(&child, run_fill, wanted) && isolated_receive(child.control, failure, sizeof(failure), -1);
+  isolated_end(&child);
+  if (!is_told || failure[0]) {
+    snprintf(out->failure, sizeof(out->failure), "%s", is_told ? failure : "the filling process died");
     return false;
   }
-  child = pipe(ends) == 0 ? fork() : -1;
-  if (child == 0) {
-    parked_restart(out, wanted);
-    _exit(write(ends[1], out, sizeof(*out)) == (ssize_t)sizeof(*out) ? 0 : 1);
-  }
-  if (!read_child(child, ends, out, sizeof(*out))) {
+  is_told = isolated_begin(&child, run_again, wanted) && isolated_receive(child.control, out, sizeof(*out), -1);
+  isolated_end(&child);
+  if (!is_told) {
     snprintf(out->failure, sizeof(out->failure), "the measuring process died");
   }
   workload_clean(wanted);
@@ -239,12 +236,15 @@ static double median_sync_us(const char *dir) {
   return taken[SYNCS / 2];
 }
 
+double bench_load(void) {
+  double load = -1;
+  return getloadavg(&load, 1) == 1 ? load : -1;
+}
+
 static void look_at_machine(bench_machine *out, const char *dir) {
   out->cores = sysconf(_SC_NPROCESSORS_ONLN);
   out->sync_us = median_sync_us(dir);
-  if (getloadavg(&out->load, 1) != 1) {
-    out->load = -1;
-  }
+  out->load = bench_load();
 }
 
 /* ---- options ---- */
@@ -252,11 +252,17 @@ static void look_at_machine(bench_machine *out, const char *dir) {
 static int usage(const char *wrong) {
   fprintf(
       stderr,
-      "%s%scafe-bench [--scenario w1|w2|all|parked|killed] [--store memory|sqlite|all] [--in-flight N,N,…] [--orders "
-      "N]\n"
-      "           [--rounds N] [--bare] [--json] [--quick] [--dir PATH]\n"
+      "%s%scafe-bench [--scenario w1|w2|all|parked|killed|apart|nodes|subscriber]\n"
+      "           [--store memory|sqlite|all] [--in-flight N,N,…] [--orders N] [--rounds N] [--bare] [--json] "
+      "[--quick]\n"
+      "           [--dir PATH]\n"
       "  --scenario parked, killed: instead of orders a second, a restart with so many orders in flight on SQLite:\n"
       "             all waiting for the store, and then at rest; or each at another step, and then all ended\n"
+      "  --scenario apart, nodes: W1 with the five services apart, each on a SQLite file of its own: in a process "
+      "each\n"
+      "             with tcp between them, or in one process\n"
+      "  --scenario subscriber: a log of 300,000 events or more is read over tcp, by so many at once as --in-flight "
+      "says\n"
       "  --orders   of each measurement; default: enough for some seconds\n"
       "  --rounds   each row is measured so often, and the median told; default 3\n"
       "  --bare     no yardstick beside SQLite\n"
@@ -277,7 +283,13 @@ static bool read_scenario(options *out, const char *text) {
     out->restart = text[0] == 'p' ? BENCH_PARKED : BENCH_KILLED;
     return true;
   }
-  return read_choice(out->scenarios, text, "w1", "w2");
+  if (strcmp(text, "apart") == 0 || strcmp(text, "nodes") == 0) {
+    out->is_apart = true;
+    out->how = text[0] == 'a' ? APART_PROCESSES : APART_NODES;
+    return true;
+  }
+  out->is_subscriber = strcmp(text, "subscriber") == 0;
+  return out->is_subscriber || read_choice(out->scenarios, text, "w1", "w2");
 }
 
 static bool read_number(uint64_t *out, const char *text, char **end, uint64_t most) {
@@ -286,6 +298,7 @@ static bool read_number(uint64_t *out, const char *text, char **end, uint64_t mo
 }
 
 static bool read_levels(options *out, const char *text) {
+  out->has_levels = true;
   for (out->level_count = 0; out->level_count < LEVELS_MAX; text++) {
     uint64_t level;
     char *end;
@@ -305,6 +318,7 @@ static void make_quick(options *out) {
   out->is_quick = true;
   out->rounds = 1;
   out->orders = 200;
+  out->has_levels = true;
   out->level_count = 2;
   out->levels[0] = 1;
   out->levels[1] = 64;
@@ -373,7 +387,8 @@ static int read_options(options *out, int argc, char **argv) {
 static int restart(const options *opts) {
   enum { IN_FLIGHT = 256, ORDERS = 100000 };
   static parked_result found;
-  bench_case wanted = {opts->restart, BENCH_SQLITE,      IN_FLIGHT, opts->orders ? opts->orders : ORDERS,
+  bench_case wanted = {opts->restart, BENCH_SQLITE,
+                       IN_FLIGHT,     opts->orders ? opts->orders : ORDERS,
                        opts->dir,     .has_ledger = opts->restart == BENCH_KILLED};
   if (!run_restart(&found, &wanted)) {
     fprintf(stderr, "cafe-bench: a restart: %s\n", found.failure);
@@ -381,6 +396,32 @@ static int restart(const options *opts) {
   }
   report_restart(&wanted, &found, opts->json);
   return 0;
+}
+
+static int apart(const options *opts) {
+  static const uint32_t levels[] = {64, 256, 1024};
+  apart_options wanted = {opts->how, levels, 3, opts->orders, opts->rounds, opts->json, opts->dir};
+  if (opts->has_levels) {
+    wanted.levels = opts->levels;
+    wanted.level_count = opts->level_count;
+  }
+  return apart_main(&wanted);
+}
+
+static int subscriber(const options *opts) {
+  static const uint32_t levels[] = {1, 4, 16};
+  subscriber_options wanted = {
+      {opts->stores[0], opts->stores[1]}, opts->orders, opts->rounds, levels, 3, opts->json, opts->dir};
+  if (opts->has_levels) {
+    wanted.levels = opts->levels;
+    wanted.level_count = opts->level_count;
+  }
+  for (uint32_t i = 0; i < wanted.level_count; i++) {
+    if (wanted.levels[i] > SUBSCRIBERS_MAX) {
+      return usage("cafe-bench: so many subscribers at once?");
+    }
+  }
+  return subscriber_main(&wanted);
 }
 
 int main(int argc, char **argv) {
@@ -393,6 +434,12 @@ int main(int argc, char **argv) {
   }
   if (opts.restart) {
     return restart(&opts);
+  }
+  if (opts.is_apart) {
+    return apart(&opts);
+  }
+  if (opts.is_subscriber) {
+    return subscriber(&opts);
   }
   look_at_machine(&machine, opts.dir);
   if (!opts.json) {

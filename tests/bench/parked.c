@@ -141,7 +141,7 @@ void parked_fill(const bench_case *wanted, void (*say)(const char *failure, void
   }
   p->wanted = wanted;
   p->failure = failure;
-  if (standing_open(&p->shop, wanted, &err) != CAFE_OK) {
+  if (standing_open_alone(&p->shop, wanted, &err) != CAFE_OK) {
     fail(p, "starting a node", err.text);
   }
   for (uint32_t i = 0; i < wanted->in_flight && !p->is_done; i++) {
@@ -309,7 +309,7 @@ void parked_restart(parked_result *out, const bench_case *wanted) {
   p->wanted = wanted;
   p->failure = out->failure;
   double began = now_ms();
-  if (standing_open(&p->shop, wanted, &err) != CAFE_OK) {
+  if (standing_open_alone(&p->shop, wanted, &err) != CAFE_OK) {
     fail(p, "starting a node", err.text);
   } else {
     out->start_ms = now_ms() - began;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* What all measurements stand on: a node that hosts the shop, as a program that uses the library has it. */
+/* What all measurements stand on: a node that hosts the shop or a part of it, as a program that uses the library has
+ * it. */
 #include "standing.h"
 
 #include <stdio.h>
@@ -48,35 +49,35 @@ static void log_line(const cafe_log_record *record, void *user) {
   fprintf(stderr, "cafe-bench: the node says: %s\n", record->text);
 }
 
-static int open_store(standing *self, const bench_case *wanted, cafe_err *err) {
-  char path[512];
-  workload_path(path, sizeof(path), wanted);
+static int open_store(standing *self, const standing_options *wanted, cafe_err *err) {
   int code = wanted->store == BENCH_MEMORY ? cafe_memory_create(&self->store, NULL, err)
-                                           : cafe_sqlite_create(&self->store, path, NULL, err);
+                                           : cafe_sqlite_create(&self->store, wanted->path, NULL, err);
   if (code == CAFE_OK) {
     self->counted = counted_store_create(self->store);
     code = self->counted ? CAFE_OK : cafe_fail(err, CAFE_NOMEM, "no memory");
   }
+  if (code == CAFE_OK) {
+    counted_store_watch(self->counted, wanted->see, wanted->see_user);
+  }
   return code;
 }
 
-static int open_node(standing *self, const bench_case *wanted, cafe_err *err) {
+static int open_node(standing *self, const standing_options *wanted, cafe_err *err) {
   cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
-  options.name = "cafe-bench";
+  options.name = wanted->name;
   options.loop = self->loop;
   options.store = counted_store_base(self->counted);
+  options.transport = self->transport;
   options.log = (cafe_log){log_line, NULL, CAFE_LOG_WARN};
   cafe_channel *channels[] = {&self->channel.base};
   cafe_shop_options shop = CAFE_SHOP_OPTIONS_INIT;
-  shop.services = CAFE_SHOP_APP | CAFE_SHOP_PAY | CAFE_SHOP_STORE | CAFE_SHOP_CUSTOMER;
+  shop.services = wanted->services;
   shop.channels = channels;
   shop.channel_count = 1;
   shop.payment_concurrency = 1000000; /* nothing is refused for being much */
   int code = cafe_node_create(&self->node, &options, err);
   if (code == CAFE_OK) {
-    char ledger[512];
-    workload_ledger(ledger, sizeof(ledger), wanted);
-    code = cafe_sandbox_create(&self->gateway, self->loop, wanted->has_ledger ? ledger : NULL, NULL, err);
+    code = cafe_sandbox_create(&self->gateway, self->loop, wanted->ledger, NULL, err);
   }
   if (code == CAFE_OK) {
     shop.gateway = self->gateway;
@@ -93,31 +94,65 @@ static void before_waiting(uv_prepare_t *handle) {
   }
 }
 
-int standing_open(standing *self, const bench_case *wanted, cafe_err *err) {
+static int open_loop(standing *self, standing *together, cafe_err *err) {
+  if (together) {
+    self->is_guest = true;
+    self->loop = together->loop;
+    uv_prepare_init(&together->uv, &self->before_waiting);
+  } else {
+    if (uv_loop_init(&self->uv) != 0) {
+      return cafe_fail(err, CAFE_NOMEM, "no memory");
+    }
+    uv_prepare_init(&self->uv, &self->before_waiting);
+    int code = cafe_uv_create(&self->loop, &self->uv, NULL, err);
+    if (code != CAFE_OK) {
+      return code;
+    }
+  }
+  self->before_waiting.data = self;
+  uv_prepare_start(&self->before_waiting, before_waiting);
+  return CAFE_OK;
+}
+
+int standing_open(standing *self, const standing_options *wanted, cafe_err *err) {
   self->channel.base.ops = &channel_ops;
   self->channel.base.name = "bench";
-  if (uv_loop_init(&self->uv) != 0) {
-    return cafe_fail(err, CAFE_NOMEM, "no memory");
-  }
-  uv_prepare_init(&self->uv, &self->before_waiting);
-  uv_prepare_start(&self->before_waiting, before_waiting);
-  self->before_waiting.data = self;
-  int code = cafe_uv_create(&self->loop, &self->uv, NULL, err);
+  int code = open_loop(self, wanted->together, err);
   if (code == CAFE_OK) {
     code = open_store(self, wanted, err);
   }
+  if (code == CAFE_OK && wanted->join) {
+    code = wanted->join(&self->transport, self->loop, wanted->join_user, err);
+  }
   return code == CAFE_OK ? open_node(self, wanted, err) : code;
+}
+
+int standing_open_alone(standing *self, const bench_case *wanted, cafe_err *err) {
+  char path[512];
+  char ledger[512];
+  workload_path(path, sizeof(path), wanted);
+  workload_ledger(ledger, sizeof(ledger), wanted);
+  standing_options options = {.name = "cafe-bench",
+                              .services = CAFE_SHOP_APP | CAFE_SHOP_PAY | CAFE_SHOP_STORE | CAFE_SHOP_CUSTOMER,
+                              .store = wanted->store,
+                              .path = path,
+                              .ledger = wanted->has_ledger ? ledger : NULL};
+  return standing_open(self, &options, err);
 }
 
 void standing_close(standing *self) {
   cafe_node_destroy(self->node);
   cafe_shop_destroy(self->shop);
   cafe_gateway_destroy(self->gateway);
+  cafe_transport_destroy(self->transport);
   counted_store_free(self->counted);
   cafe_store_destroy(self->store);
-  if (self->loop) {
+  if (!self->loop) {
+    return;
+  }
+  uv_close((uv_handle_t *)&self->before_waiting, NULL);
+  if (!self->is_guest) {
     cafe_loop_destroy(self->loop);
-    uv_close((uv_handle_t *)&self->before_waiting, NULL);
     uv_run(&self->uv, UV_RUN_DEFAULT);
     uv_loop_close(&self->uv);
   }

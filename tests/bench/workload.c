@@ -15,8 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "standing.h"
-
 enum { STEPS_MAX = 5, CUSTOMERS = 1000 };
 
 struct driver;
@@ -30,7 +28,7 @@ typedef struct order {
 
 typedef struct driver {
   workload work;
-  standing shop;
+  standing *shop;
   order *orders;
   uint64_t started;
   uint64_t finished;
@@ -57,7 +55,7 @@ static void fail(driver *d, const char *doing, const char *why) {
 /* What comes after `step` commands of an order; false: nothing. */
 typedef bool (*next_step)(cafe_submit *out, uint32_t step);
 
-static bool next_of_w1(cafe_submit *out, uint32_t step) {
+bool workload_owner_acts(cafe_submit *out, uint32_t step) {
   static const cafe_act_on_ticket acts[] = {{CAFE_TICKET_ACCEPT, {NULL, 0}},
                                             {CAFE_TICKET_START, {NULL, 0}},
                                             {CAFE_TICKET_FINISH, {NULL, 0}},
@@ -79,15 +77,13 @@ static bool next_of_w2(cafe_submit *out, uint32_t step) {
   return step == 1;
 }
 
-static const next_step steps_of[] = {[BENCH_W1] = next_of_w1, [BENCH_W2] = next_of_w2};
+static const next_step steps_of[] = {[BENCH_W1] = workload_owner_acts, [BENCH_W2] = next_of_w2};
 
 static void answered(const cafe_err *err, const cafe_outcome *outcome, void *user);
 
-static void place(order *o) {
-  driver *d = o->driver;
-  char customer[24];
-  snprintf(customer, sizeof(customer), "customer-%llu", (unsigned long long)(d->started % CUSTOMERS));
-  cafe_place_order place = {
+void workload_order(cafe_place_order *out, char customer[WORKLOAD_CUSTOMER_MAX], uint64_t number) {
+  snprintf(customer, WORKLOAD_CUSTOMER_MAX, "customer-%llu", (unsigned long long)(number % CUSTOMERS));
+  *out = (cafe_place_order){
       .product_id = cafe_text("americano-iced-tall"),
       .qty = 1,
       .customer_id = cafe_text(customer),
@@ -97,6 +93,13 @@ static void place(order *o) {
       .pay_timeout_ms = 60000, /* a machine that stalls is slow, not wrong */
       .payment_token = cafe_text("tok_1NirD82eZvKYlo2CIvbtLWuY"),
   };
+}
+
+static void place(order *o) {
+  driver *d = o->driver;
+  char customer[WORKLOAD_CUSTOMER_MAX];
+  cafe_place_order place;
+  workload_order(&place, customer, d->started);
   cafe_submit submit = CAFE_SUBMIT_INIT;
   submit.command = &cafe_place_order_type;
   submit.data = &place;
@@ -159,38 +162,17 @@ static void look(void *user) {
   }
 }
 
-static int open_all(driver *d, cafe_err *err) {
-  const bench_case *wanted = d->work.wanted;
-  d->orders = calloc(wanted->in_flight, sizeof(*d->orders));
-  d->paid_ns = calloc(wanted->orders, sizeof(*d->paid_ns));
-  if (!d->orders || !d->paid_ns) {
-    return cafe_fail(err, CAFE_NOMEM, "no memory");
-  }
-  d->shop.look = look;
-  d->shop.user = d;
-  int code = standing_open(&d->shop, wanted, err);
-  d->work.node = d->shop.node;
-  d->work.gateway = d->shop.gateway;
-  return code;
-}
-
-static void close_all(driver *d) {
-  standing_close(&d->shop);
-  free(d->orders);
-  free(d->paid_ns);
-}
-
 static int compare_ns(const void *a, const void *b) {
   int64_t left = *(const int64_t *)a;
   int64_t right = *(const int64_t *)b;
   return (left > right) - (left < right);
 }
 
-static void take_percentiles(driver *d) {
+void workload_percentiles(double out_us[3], int64_t *taken_ns, uint64_t count) {
   static const double wanted[] = {0.5, 0.99, 0.999};
-  qsort(d->paid_ns, d->paid, sizeof(*d->paid_ns), compare_ns);
-  for (int i = 0; i < 3 && d->paid; i++) {
-    d->work.out->paid_us[i] = (double)d->paid_ns[(uint64_t)(wanted[i] * (double)(d->paid - 1))] / 1e3;
+  qsort(taken_ns, count, sizeof(*taken_ns), compare_ns);
+  for (int i = 0; i < 3 && count; i++) {
+    out_us[i] = (double)taken_ns[(uint64_t)(wanted[i] * (double)(count - 1))] / 1e3;
   }
 }
 
@@ -199,7 +181,7 @@ static void take_percentiles(driver *d) {
 __attribute__((noinline)) static void run_orders(driver *d) {
   const bench_case *wanted = d->work.wanted;
   bench_usage start;
-  counted_store_reset(d->shop.counted);
+  counted_store_reset(d->shop->counted);
   counted_now(&start);
   for (uint32_t i = 0; i < wanted->in_flight && d->started < wanted->orders && !d->is_over; i++) {
     d->orders[i].driver = d;
@@ -207,9 +189,9 @@ __attribute__((noinline)) static void run_orders(driver *d) {
   }
   cafe_node_run(d->work.node, &d->is_over);
   counted_since(&d->work.out->used, &start);
-  counted_store_get(d->shop.counted, d->work.out);
+  counted_store_get(d->shop->counted, d->work.out);
   d->work.out->orders = d->finished;
-  take_percentiles(d);
+  workload_percentiles(d->work.out->paid_us, d->paid_ns, d->paid);
 }
 
 void workload_path(char *out, size_t size, const bench_case *wanted) {
@@ -235,30 +217,50 @@ void workload_clean(const bench_case *wanted) {
   unlink(ledger);
 }
 
-void workload_run(bench_result *out, const bench_case *wanted) {
-  memset(out, 0, sizeof(*out));
+void workload_fill(bench_result *out, standing *shop, const bench_case *wanted) {
   driver *d = calloc(1, sizeof(*d));
-  cafe_err err = {0};
-  if (!d) {
-    snprintf(out->failure, sizeof(out->failure), "no memory");
-    return;
+  memset(out, 0, sizeof(*out));
+  if (d) {
+    d->orders = calloc(wanted->in_flight, sizeof(*d->orders));
+    d->paid_ns = calloc(wanted->orders, sizeof(*d->paid_ns));
   }
-  d->work.wanted = wanted;
-  d->work.out = out;
-  if (open_all(d, &err) != CAFE_OK) {
-    fail(d, "starting a node", err.text);
+  if (!d || !d->orders || !d->paid_ns) {
+    snprintf(out->failure, sizeof(out->failure), "no memory");
   } else {
+    d->work = (workload){wanted, shop->node, shop->gateway, 0, out};
+    d->shop = shop;
+    shop->look = look;
+    shop->user = d;
     run_orders(d);
-    d->work.delivered = d->shop.channel.count;
+    shop->look = NULL;
+    d->work.delivered = shop->channel.count;
     if (!out->failure[0]) {
       check_all(&d->work);
     }
   }
-  close_all(d);
+  if (d) {
+    free(d->orders);
+    free(d->paid_ns);
+  }
+  free(d);
+}
+
+void workload_run(bench_result *out, const bench_case *wanted) {
+  standing *shop = calloc(1, sizeof(*shop));
+  cafe_err err = {.text = "no memory"};
+  memset(out, 0, sizeof(*out));
+  if (!shop || standing_open_alone(shop, wanted, &err) != CAFE_OK) {
+    snprintf(out->failure, sizeof(out->failure), "starting a node: %s", err.text);
+  } else {
+    workload_fill(out, shop, wanted);
+  }
+  if (shop) {
+    standing_close(shop);
+  }
+  free(shop);
   if (wanted->store == BENCH_SQLITE && !out->failure[0]) {
     char path[512];
     workload_path(path, sizeof(path), wanted);
     check_file(out, path);
   }
-  free(d);
 }
