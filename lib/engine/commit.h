@@ -25,6 +25,8 @@ typedef struct commit_job {
 void commit_early(cafe_node *node);
 /* A turn has something to commit. */
 bool commit_is_due(const cafe_node *node);
+/* Monotonic: what waits for company has waited enough; INT64_MAX: nothing does. */
+int64_t commit_next_us(const cafe_node *node);
 int commit_create(cafe_node *node);
 void commit_destroy(cafe_node *node);
 

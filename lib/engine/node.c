@@ -272,6 +272,9 @@ static void set_pump(cafe_node *node) {
   int64_t health_us = health_next_us(node);
   if (health_us < next)
     next = health_us;
+  int64_t commit_us = commit_next_us(node);
+  if (commit_us < next)
+    next = commit_us;
   int64_t consume_us = consume_next_us(node);
   if (consume_us < next)
     next = consume_us;

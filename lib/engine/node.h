@@ -608,6 +608,8 @@ struct cafe_node {
   struct act *acts;   /* submitted, not looked at yet */
   struct unit *ready; /* decided, waiting for the next batch */
   uint32_t ready_count;
+  int64_t ready_us; /* monotonic: since when there has been any */
+  bool is_awaited;  /* somebody waits for one of them */
   struct commit_job *commits;
   uint32_t next_commit;          /* the one that the next batch takes */
   struct commit_job *committing; /* its outcome isn't known yet; NULL: the store is free */

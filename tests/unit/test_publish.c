@@ -360,6 +360,65 @@ static void memory_that_is_refused_costs_an_answer_and_no_event(void **state) {
   }
 }
 
+/* ---- commits that nobody waits for ---- */
+
+static uint64_t commits(kitchen *k) {
+  cafe_store_counts counts = {.size = sizeof counts};
+  cafe_faulty_store_count(k->store, &counts);
+  return counts.commits;
+}
+
+static cafe_task *brew(kitchen *k, uint64_t key) {
+  assert_int_equal(ask(k, &Brew, key, 1, NULL).code, CAFE_OK);
+  for (int i = 0; i < 100 && (!k->task || k->task->key != key); i++)
+    kitchen_run(k, 1000);
+  assert_non_null(k->task);
+  return k->task;
+}
+
+static void end_brew(cafe_task *task) {
+  static const note end = {1};
+  cafe_task_settle(task, &Finish, &end, sizeof end);
+}
+
+static void what_nobody_waits_for_waits_for_company_and_takes_it_along(void **state) {
+  kitchen *k = kitchen_open(100);
+  kitchen_up(k);
+  cafe_task *first = brew(k, 7), *second = brew(k, 8), *third = brew(k, 9);
+  kitchen_run(k, 10000000); /* the wakes are put right */
+  count_anew(k);
+  end_brew(first);
+  kitchen_run(k, 600);
+  end_brew(second);
+  kitchen_run(k, 300);
+  assert_int_equal(commits(k), 0);
+  kitchen_run(k, 300);
+  assert_int_equal(commits(k), 1);
+  assert_int_equal(stored(k, 7, &BrewEnded) + stored(k, 8, &BrewEnded), 2);
+  kitchen_run(k, 10000);
+  count_anew(k);
+  end_brew(third);
+  kitchen_run(k, 100);
+  call asked;
+  submit(k, &asked, &Fill, 7, 1, NULL);
+  kitchen_run(k, 250);
+  assert_true(asked.is_done); /* who waits isn't kept waiting */
+  assert_int_equal(commits(k), 1);
+  assert_int_equal(stored(k, 9, &BrewEnded), 1);
+  kitchen_close(k);
+}
+
+static void a_close_doesnt_wait_for_company(void **state) {
+  kitchen *k = kitchen_open(100);
+  kitchen_up(k);
+  cafe_task *task = brew(k, 7);
+  end_brew(task);
+  kitchen_run(k, 200);
+  kitchen_down(k);
+  assert_int_equal(stored(k, 7, &BrewEnded), 1);
+  kitchen_close(k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_was_committed_a_moment_ago_is_handed_out_without_a_read),
@@ -373,6 +432,8 @@ int main(void) {
       cmocka_unit_test(who_is_forgotten_isnt_answered),
       cmocka_unit_test(a_read_that_fails_fails_all_who_wait_for_it),
       cmocka_unit_test(memory_that_is_refused_costs_an_answer_and_no_event),
+      cmocka_unit_test(what_nobody_waits_for_waits_for_company_and_takes_it_along),
+      cmocka_unit_test(a_close_doesnt_wait_for_company),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
