@@ -240,3 +240,5 @@ class Either(shop.Case):
         else:
             Case.setUp(self)
             self.shop = self.services
+
+    prepare = Case.prepare
