@@ -18,7 +18,8 @@ ASKING = 6  # callers at once
 
 
 class Killed(Case):
-    options = {"app": ("--payment-deadline", "2s", "--breaker-sleep", "500ms"), "customer": ("--channel", "file:{folder}/told.txt")}
+    options = {"app": ("--payment-deadline", "2s", "--breaker-sleep", "500ms"),
+               "customer": ("--channel", "file:{folder}/told.txt")}
 
     def start_all(self, services):
         for each in services:

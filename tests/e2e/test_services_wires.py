@@ -21,7 +21,8 @@ CALLERS = 8 if FULL else 5
 
 
 class Wired(Case):
-    options = {"app": ("--payment-deadline", "3s", "--breaker-sleep", "500ms"), "customer": ("--channel", "file:{folder}/told.txt")}
+    options = {"app": ("--payment-deadline", "3s", "--breaker-sleep", "500ms"),
+               "customer": ("--channel", "file:{folder}/told.txt")}
 
     def prepare(self):
         self.wires = Wires(self.services)
