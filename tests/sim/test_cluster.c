@@ -424,7 +424,7 @@ static bool is_full(void) { return cluster_setting("CAFE_FULL", 0) != 0; }
 /* C2: views are rebuilt and verified in the midst of it, and verified in the end */
 static void every_invariant_holds_whatever_happens(void **state) {
   (void)state;
-  run_seeds(false, is_full() ? 10000 : 300);
+  run_seeds(false, is_full() ? 100000 : 300);
 }
 
 static void every_invariant_holds_on_files_that_outlive_their_processes(void **state) {
