@@ -287,10 +287,15 @@ static uint32_t worth_a_commit(const cafe_node *node) {
   return units < node->max_batch ? units : node->max_batch;
 }
 
-/* Whether what is ready waits for company. */
-static bool lingers(const cafe_node *node) {
+/* Whether what is ready may wait for company … */
+static bool may_linger(const cafe_node *node) {
   return node->ready && !node->is_awaited && !node->store->ops->is_inline && node->state == NODE_RUNNING &&
-         node->ready_count < worth_a_commit(node) && node_now_us(node) < node->ready_us + LINGER_US;
+         node->ready_count < worth_a_commit(node);
+}
+
+/* … and does. */
+static bool lingers(const cafe_node *node) {
+  return may_linger(node) && node_now_us(node) < node->ready_us + LINGER_US;
 }
 
 /* Somebody waits for what the unit tells: who asked for it, who has asked for something that comes of it, or who reads
@@ -388,8 +393,9 @@ bool commit_is_due(const cafe_node *node) {
   return node->ready && !node->committing && !is_telling(node) && !lingers(node);
 }
 
+/* Also where that has passed: it may have just now, since it was asked whether anything is due. */
 int64_t commit_next_us(const cafe_node *node) {
-  return !node->committing && lingers(node) ? node->ready_us + LINGER_US : INT64_MAX;
+  return !node->committing && may_linger(node) ? node->ready_us + LINGER_US : INT64_MAX;
 }
 
 void commit_turn(cafe_node *node) {

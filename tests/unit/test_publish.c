@@ -408,6 +408,40 @@ static void what_nobody_waits_for_waits_for_company_and_takes_it_along(void **st
   kitchen_close(k);
 }
 
+/* A clock that goes on at each look, as a real one does: sometimes past the end of the wait, between two looks. */
+static int64_t (*now_of_sim)(cafe_loop *loop);
+static int64_t looked_us;
+
+static int64_t now_at_each_look(cafe_loop *loop) {
+  int64_t now_us = now_of_sim(loop);
+  looked_us = now_us > looked_us + 90 ? now_us : looked_us + 90;
+  return looked_us;
+}
+
+static void a_clock_that_goes_on_while_it_is_looked_at_leaves_nothing_waiting(void **state) {
+  enum { KEYS = 100 };
+  kitchen *k = kitchen_open(100);
+  cafe_loop_ops ops = *k->loop->ops;
+  const cafe_loop_ops *own = k->loop->ops;
+  now_of_sim = own->now_us;
+  looked_us = 0;
+  ops.now_us = now_at_each_look;
+  k->loop->ops = &ops;
+  kitchen_up(k);
+  for (uint64_t key = 1; key <= KEYS; key++) {
+    cafe_task *first = brew(k, key), *second = brew(k, KEYS + key);
+    kitchen_run(k, 5000000); /* nothing else is due any more */
+    end_brew(first);
+    kitchen_run(k, (int64_t)key * 10);
+    end_brew(second); /* a turn, at about the time when the wait is over */
+    kitchen_run(k, 100000);
+    assert_int_equal(stored(k, key, &BrewEnded) + stored(k, KEYS + key, &BrewEnded), 2);
+  }
+  kitchen_down(k);
+  k->loop->ops = own;
+  kitchen_close(k);
+}
+
 static void a_close_doesnt_wait_for_company(void **state) {
   kitchen *k = kitchen_open(100);
   kitchen_up(k);
@@ -433,6 +467,7 @@ int main(void) {
       cmocka_unit_test(a_read_that_fails_fails_all_who_wait_for_it),
       cmocka_unit_test(memory_that_is_refused_costs_an_answer_and_no_event),
       cmocka_unit_test(what_nobody_waits_for_waits_for_company_and_takes_it_along),
+      cmocka_unit_test(a_clock_that_goes_on_while_it_is_looked_at_leaves_nothing_waiting),
       cmocka_unit_test(a_close_doesnt_wait_for_company),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
