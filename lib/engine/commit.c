@@ -395,7 +395,8 @@ bool commit_is_due(const cafe_node *node) {
 
 /* Also where that has passed: it may have just now, since it was asked whether anything is due. */
 int64_t commit_next_us(const cafe_node *node) {
-  return !node->committing && may_linger(node) ? node->ready_us + LINGER_US : INT64_MAX;
+  bool is_free = !node->committing && !is_telling(node);
+  return is_free && may_linger(node) ? node->ready_us + LINGER_US : INT64_MAX;
 }
 
 void commit_turn(cafe_node *node) {
