@@ -149,9 +149,9 @@ CAFE_EXPORT const char *cafe_breaker_state_name(cafe_breaker_state state);
 
 /*
  * So many calls at once. With min and max the same it is a bulkhead. Otherwise it finds out what the callee can bear:
- * one more for each round of calls that succeeded while all of it was in use, and three tenths less when one failed
- * (additive increase, multiplicative decrease: Chiu and Jain, 1989; the factor is CUBIC's, RFC 9438). Calls that began
- * before it shrank tell of how it was then: they neither shrink it again nor let it grow.
+ * one more for each round of calls that succeeded and ran while all of it was in use, and three tenths less when one
+ * failed (additive increase, multiplicative decrease: Chiu and Jain, 1989; the factor is CUBIC's, RFC 9438). Calls that
+ * began before it shrank tell of how it was then: they neither shrink it again nor let it grow.
  *
  * At the callee, count what runs: give the permit back when the work has ended, not when its caller gave up.
  */
@@ -179,7 +179,8 @@ typedef struct cafe_limit {
   uint32_t unused;
   uint64_t next;   /* permit */
   uint64_t shrunk; /* the first permit since it shrank */
-  uint64_t reserved[2];
+  uint64_t full;   /* the last permit that took the last room: it, and those before it, ran while all was in use */
+  uint64_t reserved[1];
 } cafe_limit;
 
 /* options BORROW: until the call returns; NULL: all by default. Nothing is to be freed. CAFE_INVALID,

@@ -375,14 +375,40 @@ static int check_asked(const cafe_node *node, const cafe_policy *policy, const c
                    policy->name, command->name, taker->service);
 }
 
-/* Without a transport nothing is heard from elsewhere: what is caused by it would never be done, and nobody would say
- * so. */
+typedef struct peer_search {
+  const char *service;
+  bool is_found;
+} peer_search;
+
+static void see_peer(const char *service, bool is_up, void *user) {
+  peer_search *self = user;
+  (void)is_up;
+  self->is_found = self->is_found || strcmp(service, self->service) == 0;
+}
+
+/* True also where the transport can't tell. */
+static bool knows_peer(const cafe_transport *transport, const char *service) {
+  peer_search search = {service, false};
+  if (!SIZED_HAS(transport->ops, peers))
+    return true;
+  transport->ops->peers(transport, see_peer, &search);
+  return search.is_found;
+}
+
+/* Without a transport nothing is heard from elsewhere, nor from where it doesn't know: what is caused by it would never
+ * be done, and nobody would say so. */
 static int check_heard(const cafe_node *node, const char *what, const char *name, const char *service, cafe_err *err) {
-  if (node->transport)
-    return CAFE_OK;
   for (uint32_t i = 0; i < node->registry.service_count; i++)
     if (strcmp(node->registry.services[i]->name, service) == 0)
       return CAFE_OK;
+  if (node->transport && knows_peer(node->transport, service))
+    return CAFE_OK;
+  if (node->transport)
+    return cafe_fail(
+        err, CAFE_INVALID,
+        "the %s %s hears the service %s, which isn't hosted here, nor among the peers of the transport %s: "
+        "host the service too, or tell the transport where it is",
+        what, name, service, node->transport->ops->name);
   return cafe_fail(err, CAFE_INVALID,
                    "the %s %s hears the service %s, which isn't hosted here, and the node has no transport: host the "
                    "service too, or give the node a transport",

@@ -50,7 +50,7 @@ static void changed(const cafe_breaker_change *change, void *user) {
     return;
   }
   bool is_whole = self->breaker.window_ms % 1000 == 0;
-  node_log(self->node, CAFE_LOG_INFO, 0, none,
+  node_log(self->node, CAFE_LOG_WARN, 0, none,
            "breaker %s: %s to %s: %" PRIu64 " of %" PRIu64 " calls failed in %" PRIu32 "%s", self->said.name, from, to,
            change->failures, change->calls, is_whole ? self->breaker.window_ms / 1000 : self->breaker.window_ms,
            is_whole ? " s" : " ms");

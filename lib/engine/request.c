@@ -131,8 +131,9 @@ static void request_done(cafe_request *request, const cafe_err *err, cafe_slice 
   cafe_err failure = {0};
   int code = err ? err->code : read_answer(out, body, &verdict, &failure);
   if (code) {
-    node_log(out->node, CAFE_LOG_WARN, out->subject->key, (cafe_slice){NULL, 0}, "asking %s: %s", request->service,
-             err ? err->text : failure.text);
+    /* What fails again, fails as it was told the first time. */
+    node_log(out->node, out->act.attempt > 1 ? CAFE_LOG_DEBUG : CAFE_LOG_WARN, out->subject->key, (cafe_slice){NULL, 0},
+             "asking %s: %s", request->service, err ? err->text : failure.text);
   }
   /* What can't be read was perhaps done: as if no answer had come. */
   answer_saga(out, err ? code : code ? CAFE_TIMEOUT : CAFE_OK, verdict);

@@ -3,7 +3,8 @@
 /*
  * So many at once, fixed or found out. What is kept here: one overload shrinks the limit once, however many calls it
  * fails, since only a call that began after the limit shrank tells of the smaller one (as TCP halves its window once a
- * round trip); and it grows only where all of it was in use, or it would say nothing about the callee.
+ * round trip); and it grows only by calls that ran while all of it was in use, since others say nothing about the
+ * callee.
  */
 #include "cafe/resilience.h"
 
@@ -34,6 +35,8 @@ bool cafe_limit_take(cafe_permit *out, cafe_limit *self) {
     return false;
   self->running++;
   out->number = self->next++;
+  if (self->running == self->limit)
+    self->full = out->number;
   return true;
 }
 
@@ -53,11 +56,11 @@ static void shrink(cafe_limit *self) {
 
 void cafe_limit_done(cafe_limit *self, cafe_permit permit, cafe_call_end end) {
   assert(permit.number && self->running && "a permit is given back once");
-  bool was_full = self->running-- >= self->limit;
+  self->running--;
   if (permit.number < self->shrunk || end == CAFE_CALL_UNUSED)
     return;
   if (end == CAFE_CALL_FAILED)
     shrink(self);
-  else if (was_full)
+  else if (permit.number <= self->full)
     grow(self);
 }

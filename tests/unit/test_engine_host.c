@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* What is wrong with a definition is said when it is hosted, or at the start, and says what to do. */
+#include "cafe/sys/transport.h"
+#include "cafe/transport/inproc.h"
 #include "test_engine_kit.h"
 
 typedef struct wrong {
@@ -405,6 +407,58 @@ static void what_can_hear_nothing_is_refused(void **state) {
   assert_int_equal(cafe_node_host(node, &boxes, NULL), CAFE_OK);
   assert_int_equal(cafe_node_start(node, NULL), CAFE_OK);
   cafe_node_destroy(node);
+  close_kit(&k);
+}
+
+static void tell_boxes(const cafe_transport *self, void (*visit)(const char *service, bool is_up, void *user),
+                       void *user) {
+  visit("barrels", true, user);
+  if (self->reserved[0])
+    visit("boxes", false, user);
+}
+
+/* Nor is who isn't known to be anywhere; who is only down now, is waited for. */
+static void what_hears_nobody_that_the_transport_knows_is_refused(void **state) {
+  (void)state;
+  kit k;
+  wrong w;
+  cafe_err err;
+  cafe_inproc *hub;
+  cafe_transport *transport;
+  open_kit(&k);
+  wrong_init(&w);
+  w.service.name = "readers";
+  w.aggregates[0] = NULL;
+  w.policies[0] = NULL;
+  w.view = totals_view;
+  w.remotes[0] = &box_aggregate;
+  w.remote_services[0] = "boxes";
+  w.service.remotes = w.remotes;
+  w.service.remote_services = w.remote_services;
+  assert_int_equal(cafe_inproc_create(&hub, k.loop, NULL, NULL), CAFE_OK);
+  assert_int_equal(cafe_inproc_join(&transport, hub, NULL), CAFE_OK);
+  cafe_transport_ops ops = *transport->ops;
+  ops.peers = tell_boxes;
+  transport->ops = &ops;
+  for (int knows = 0; knows < 3; knows++) {
+    cafe_node *node;
+    cafe_node_options options = CAFE_NODE_OPTIONS_INIT;
+    options.loop = k.loop;
+    options.store = k.store;
+    options.transport = transport;
+    transport->reserved[0] = knows == 1 ? transport : NULL;
+    ops.size = knows == 2 ? offsetof(cafe_transport_ops, peers) : sizeof ops; /* it can't tell */
+    assert_int_equal(cafe_node_create(&node, &options, NULL), CAFE_OK);
+    assert_int_equal(cafe_node_host(node, &w.service, NULL), CAFE_OK);
+    assert_int_equal(cafe_node_start(node, &err), knows ? CAFE_OK : CAFE_INVALID);
+    if (!knows)
+      assert_non_null(strstr(err.text,
+                             "the view totals hears the service boxes, which isn't hosted here, nor among the "
+                             "peers of the transport"));
+    cafe_node_destroy(node);
+  }
+  cafe_transport_destroy(transport);
+  cafe_inproc_destroy(hub);
   close_kit(&k);
 }
 
@@ -868,6 +922,7 @@ int main(void) {
       cmocka_unit_test(the_tasks_of_a_remote_aggregate_need_no_worker_here),
       cmocka_unit_test(what_a_policy_asks_for_must_be_taken_on_its_node),
       cmocka_unit_test(what_can_hear_nothing_is_refused),
+      cmocka_unit_test(what_hears_nobody_that_the_transport_knows_is_refused),
       cmocka_unit_test(wrong_policies_are_refused),
       cmocka_unit_test(wrong_views_are_refused),
       cmocka_unit_test(wrong_columns_of_views_are_refused),

@@ -76,6 +76,31 @@ static void it_grows_by_one_for_each_round_that_is_in_use(void **state) {
   }
 }
 
+/* However they end: together, or with pauses between. */
+static void calls_that_come_in_bursts_grow_it_as_well(void **state) {
+  (void)state;
+  cafe_limit limit = make(1, 2, 64);
+  for (uint32_t i = 0; i < 10; i++) {
+    cafe_permit permits[MANY];
+    uint32_t count = take_all(&limit, permits);
+    assert_int_equal(count, 2 + i);
+    while (count-- > 0)
+      cafe_limit_done(&limit, permits[count], CAFE_CALL_SUCCEEDED);
+  }
+  cafe_permit permits[MANY];
+  assert_int_equal(take_all(&limit, permits), 12);
+  cafe_limit_done(&limit, permits[0], CAFE_CALL_UNUSED);
+  assert_true(cafe_limit_take(&permits[0], &limit));
+  for (uint32_t i = 1; i < 12; i++)
+    cafe_limit_done(&limit, permits[i], CAFE_CALL_UNUSED);
+  cafe_permit late; /* it began when there was room again */
+  assert_true(cafe_limit_take(&late, &limit));
+  cafe_limit_done(&limit, late, CAFE_CALL_SUCCEEDED);
+  assert_int_equal(limit.grown, 0);
+  cafe_limit_done(&limit, permits[0], CAFE_CALL_SUCCEEDED);
+  assert_int_equal(limit.grown, 1);
+}
+
 static void it_does_not_grow_while_some_of_it_is_free(void **state) {
   (void)state;
   cafe_limit limit = make(1, 4, 64);
@@ -212,6 +237,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_bulkhead_holds_so_many),
       cmocka_unit_test(it_grows_by_one_for_each_round_that_is_in_use),
+      cmocka_unit_test(calls_that_come_in_bursts_grow_it_as_well),
       cmocka_unit_test(it_does_not_grow_while_some_of_it_is_free),
       cmocka_unit_test(it_shrinks_once_for_one_overload),
       cmocka_unit_test(calls_from_before_do_not_count),
