@@ -178,7 +178,7 @@ static void a_lookup_under_way_keeps_nobody(void **state) {
     }
     app.transport->ops->close(app.transport);
     assert_int_equal(node_try_open(&app, NULL), CAFE_OK);
-    assert_int_equal(q.answers, 0);
+    assert_true(q.answers == 0 || q.err.code == CAFE_UNAVAILABLE); /* a quick resolver was first */
   }
   ask(&q, &app, "pay", "hello", PATIENCE_MS);
   assert_int_equal(loop->ops->turn(loop, 0), CAFE_OK);
