@@ -43,6 +43,15 @@ void effect_go_on(struct consumer *consumer) {
   node_pump(consumer->node);
 }
 
+/* Several may fail at once, where each rests on a unit of somebody else's: the first one's turn comes first. */
+static void note_failure(effect_line *line, struct effect *effect, bool is_at_fault, const cafe_err *err) {
+  if (line->failed && line->failed->record->event.position.n < effect->record->event.position.n)
+    return;
+  line->failed = effect;
+  line->is_at_fault = is_at_fault;
+  line->failure = *err;
+}
+
 static void effect_finished(cafe_node *node, struct act *done, int code, const cafe_err *err) {
   (void)node;
   struct effect *effect = done->user;
@@ -51,9 +60,7 @@ static void effect_finished(cafe_node *node, struct act *done, int code, const c
   if (line->undecided == done)
     line->undecided = NULL;
   if (code && !done->is_last && !consumer->has_lost) {
-    line->failed = effect; /* those before it have their turn */
-    line->is_at_fault = done->is_at_fault;
-    line->failure = *err;
+    note_failure(line, effect, done->is_at_fault, err); /* those before it have their turn */
   } else if (code) {
     consumer_failed_by(consumer, done->is_at_fault ? effect->record : NULL, code, err);
   } else if (!done->is_last) {
@@ -167,11 +174,8 @@ static bool look_ahead(struct consumer *consumer) {
     line->others = made;
   made->record->fate = letter_fate_of(consumer, made->record);
   made->is_judged = made->record->fate != FATE_TAKE; /* else once more, in its turn */
-  if (!made->is_judged && make_acts(consumer, made, &err)) {
-    line->failed = made;
-    line->is_at_fault = true;
-    line->failure = err;
-  }
+  if (!made->is_judged && make_acts(consumer, made, &err))
+    note_failure(line, made, true, &err);
   for (uint32_t i = 0; i < made->act_count; i++)
     read_ahead(consumer->node, &made->acts[i]);
   return true;

@@ -3,6 +3,26 @@
 /* Policies: in the unit of the event for its own key, by subscription for other keys; once, whatever crashes. */
 #include "test_engine_kit.h"
 
+/* A node whose boxes have this policy only. */
+static void start_with(kit *k, const cafe_policy *policy) {
+  static const cafe_policy *policies[] = {NULL, NULL};
+  cafe_service service = box_service;
+  cafe_worker worker = {CAFE_WORKER, &question_type, {0, 0, 0, 0}, kit_task_start, kit_task_stop, NULL, k};
+  policies[0] = policy;
+  service.policies = policies;
+  service.views = NULL;
+  kit_init(k, true);
+  k->options.loop = k->loop;
+  k->options.store = k->store;
+  k->options.log.write = kit_log;
+  k->options.log.user = k;
+  k->options.log.level = CAFE_LOG_WARN;
+  assert_int_equal(cafe_node_create(&k->node, &k->options, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_host(k->node, &service, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_employ(k->node, &worker, NULL), CAFE_OK);
+  assert_int_equal(cafe_node_start(k->node, NULL), CAFE_OK);
+}
+
 static call send_burst(kit *k, uint64_t key, int64_t count) {
   call c;
   burst data = {count};
@@ -163,6 +183,44 @@ static void many_events_are_worked_through_and_a_restart_goes_on_where_it_was(vo
   kit_close(&k);
 }
 
+/* Asks the first key for nothing: so what becomes of that is decided by the unit before it, somebody else's. */
+static void look_react(cafe_reaction *out, const cafe_event *event, void *user) {
+  const spreaded *data = event->data;
+  add nothing = {0, {NULL, 0}}, hundred = {100, {NULL, 0}};
+  (void)user;
+  cafe_react(out, &add_type, data->first, &nothing, sizeof nothing);
+  cafe_react(out, &add_type, data->second, &hundred, sizeof hundred);
+}
+
+static void keys_of_several_events_that_fail_at_once_are_asked_again(void **state) {
+  (void)state;
+  cafe_policy looking = spread_policy;
+  looking.react = look_react;
+  for (uint64_t n = 1; n <= 60; n++) {
+    kit k;
+    static call calls[4][200];
+    start_with(&k, &looking);
+    kit_run(&k, 20);
+    cafe_store_faults faults = CAFE_STORE_FAULTS_INIT;
+    faults.fail_call = n;
+    cafe_faulty_store_set(k.store, &faults);
+    for (uint64_t i = 0; i < 4; i++) {
+      spread data = {2 + i, 12 + i, 1};
+      assert_int_equal(kit_send(&k, &calls[i][0], &spread_type, 22 + i, &data), CAFE_OK);
+    }
+    for (int i = 1; i < 200; i++) { /* those keys always have a unit in flight */
+      add one = {1, {NULL, 0}};
+      for (uint64_t key = 0; key < 4; key++)
+        assert_int_equal(kit_send(&k, &calls[key][i], &add_type, 2 + key, &one), CAFE_OK);
+      cafe_sim_run(k.loop, cafe_sim_now_us(k.loop) + 50);
+    }
+    kit_run(&k, 10000);
+    for (uint64_t i = 0; i < 4; i++)
+      assert_int_equal(state_of(&k, 12 + i).total, calls[i][0].code ? 0 : 100);
+    kit_close(&k);
+  }
+}
+
 /* ---- refusals ---- */
 
 static void refuse_react(cafe_reaction *out, const cafe_event *event, void *user) {
@@ -173,27 +231,12 @@ static void refuse_react(cafe_reaction *out, const cafe_event *event, void *user
 
 static void a_command_that_is_refused_is_logged_and_nothing_else(void **state) {
   (void)state;
-  static cafe_policy refusing;
-  static const cafe_policy *policies[] = {&refusing, NULL};
-  cafe_service service = box_service;
+  cafe_policy refusing = burst_policy;
   kit k;
   call c;
   burst data = {1};
-  cafe_worker worker = {CAFE_WORKER, &question_type, {0, 0, 0, 0}, kit_task_start, kit_task_stop, NULL, &k};
-  refusing = burst_policy;
   refusing.react = refuse_react;
-  service.policies = policies;
-  service.views = NULL;
-  kit_init(&k, true);
-  k.options.loop = k.loop;
-  k.options.store = k.store;
-  k.options.log.write = kit_log;
-  k.options.log.user = &k;
-  k.options.log.level = CAFE_LOG_WARN;
-  assert_int_equal(cafe_node_create(&k.node, &k.options, NULL), CAFE_OK);
-  assert_int_equal(cafe_node_host(k.node, &service, NULL), CAFE_OK);
-  assert_int_equal(cafe_node_employ(k.node, &worker, NULL), CAFE_OK);
-  assert_int_equal(cafe_node_start(k.node, NULL), CAFE_OK);
+  start_with(&k, &refusing);
   assert_int_equal(kit_send(&k, &c, &burst_type, 4, &data), CAFE_OK);
   kit_run(&k, 20);
   assert_int_equal(c.verdict, CAFE_ACCEPTED);
@@ -210,6 +253,7 @@ int main(void) {
       cmocka_unit_test(keys_that_alternate_are_asked_once_each),
       cmocka_unit_test(after_a_crash_at_any_commit_the_last_key_has_its_effect_once),
       cmocka_unit_test(a_failed_unit_is_done_again_by_the_subscription),
+      cmocka_unit_test(keys_of_several_events_that_fail_at_once_are_asked_again),
       cmocka_unit_test(many_events_are_worked_through_and_a_restart_goes_on_where_it_was),
       cmocka_unit_test(a_command_that_is_refused_is_logged_and_nothing_else),
   };
