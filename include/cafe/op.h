@@ -61,14 +61,14 @@ typedef struct cafe_submit {
   cafe_slice trace;                  /* COPY. W3C traceparent, or empty */
   const cafe_client_key *client_key; /* COPY, or NULL */
 
-  /* OPTIONAL, with client_key: makes the bytes kept under the key from an answer, refusals too, in the unit that gives
-   * it. A repeat is told these bytes and no verdict, so they say that as well. Pure; position.n is 0, since nothing is
-   * written yet. An empty slice keeps nothing, so that the key may try again: a repeat is asked of the stream that the
-   * key names, and where that one refuses, and reply keeps that neither, it begins a new stream, which the key names
-   * from then on. So after a crash, with nothing kept yet, a stream that did what it was asked for must not refuse the
-   * repeat, but say CAFE_UNCHANGED. Without reply nothing is kept, and the key names the stream that its first command
-   * made for good. The bytes are taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails then, as by
-   * its aggregate's callback. */
+  /* OPTIONAL, with client_key: makes the bytes kept under the key from an answer, refusals too (but a guard's), in the
+   * unit that gives it. A repeat is told these bytes and no verdict, so they say that as well. Pure; position.n is 0,
+   * since nothing is written yet. An empty slice keeps nothing, so that the key may try again: a repeat is asked of the
+   * stream that the key names, and where that one refuses, and reply keeps that neither, it begins a new stream, which
+   * the key names from then on. So after a crash, with nothing kept yet, a stream that did what it was asked for must
+   * not refuse the repeat, but say CAFE_UNCHANGED. Without reply nothing is kept, and the key names the stream that its
+   * first command made for good. The bytes are taken from the arena. Returns CAFE_OK, or a cafe_code: the command fails
+   * then, as by its aggregate's callback. */
   int (*reply)(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user);
   void *reply_user; /* BORROW: until the completion */
   /* How often anything may be tried on its behalf, over all hops: 1: once. With timeout_ms it is the operation's

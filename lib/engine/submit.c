@@ -180,7 +180,8 @@ int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key
   op->state = copy;
   op->version = unit->subject->streams[aggregate].version;
   set_answered_by(op, unit->subject, unit->seq);
-  if (op->client_key.key.size == 0)
+  bool is_guards = op->retry_after_ms != 0; /* nothing of a guard's refusal is kept */
+  if (op->client_key.key.size == 0 || is_guards)
     return CAFE_OK;
   cafe_outcome outcome;
   fill_outcome(&outcome, op);

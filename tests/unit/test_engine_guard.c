@@ -159,6 +159,41 @@ static void without_a_permit_nothing_is_written(void **state) {
   kit_close(&g.k);
 }
 
+/* Else a client who comes again when he was told to would be told the same for ever. */
+static int keep_all(cafe_slice *out, const cafe_outcome *outcome, cafe_arena *arena, void *user) {
+  (void)outcome, (void)user;
+  return cafe_arena_copy(out, arena, cafe_text("kept"));
+}
+
+static void a_refusal_by_a_guard_isnt_kept_under_a_clients_key(void **state) {
+  (void)state;
+  guarded g;
+  call first, refused, again;
+  ask data = {1};
+  cafe_client_key key = {cafe_text("POST /boxes"), cafe_text("k1"), cafe_text("body")};
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  submit.command = &ask_type;
+  submit.data = &data;
+  submit.data_size = sizeof data;
+  submit.client_key = &key;
+  submit.reply = keep_all;
+  open_guarded(&g, 1);
+  ask_new(&g.k, &first);
+  assert_int_equal(kit_submit(&g.k, &refused, &submit), CAFE_OK);
+  kit_run(&g.k, 20);
+  assert_refused(&refused, "as many calls as it bears");
+  kit_answer(&g.k, 0, 1);
+  kit_run(&g.k, 20);
+  assert_int_equal(kit_submit(&g.k, &again, &submit), CAFE_OK);
+  kit_run(&g.k, 20);
+  kit_answer(&g.k, 0, 1);
+  kit_run(&g.k, 20);
+  assert_int_equal(again.verdict, CAFE_ACCEPTED);
+  assert_false(again.replayed);
+  assert_string_equal(again.reply, "kept");
+  kit_close(&g.k);
+}
+
 /* C5: in the engine, with its log and its metrics. */
 static void it_opens_probes_and_closes(void **state) {
   (void)state;
@@ -539,6 +574,7 @@ static void a_guard_without_memory_is_none(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(without_a_permit_nothing_is_written),
+      cmocka_unit_test(a_refusal_by_a_guard_isnt_kept_under_a_clients_key),
       cmocka_unit_test(it_opens_probes_and_closes),
       cmocka_unit_test(a_probe_does_not_shrink_the_limit),
       cmocka_unit_test(a_failure_shrinks_the_limit_where_it_says_so),
