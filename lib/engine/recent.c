@@ -113,9 +113,9 @@ static log_piece *new_tail(recent *self, uint32_t shard, uint64_t after) {
 static int add_event(log_piece *piece, const cafe_stored_event *event, uint32_t index) {
   cafe_stored_event *kept = &piece->events[piece->count];
   size_t bytes = event->trace.size + event->data.size + event->meta.size;
-  char *copy = arena_take(piece->arena, bytes + 1);
+  char *copy = bytes > TAIL_BYTES ? NULL : arena_take(piece->arena, bytes + 1);
   if (!copy)
-    return CAFE_NOMEM;
+    return CAFE_NOMEM; /* or too large: its arena would keep that much for good */
   *kept = *event;
   cafe_slice *slices[] = {&kept->trace, &kept->data, &kept->meta};
   for (size_t i = 0; i < sizeof slices / sizeof slices[0]; i++) {

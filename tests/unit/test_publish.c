@@ -173,6 +173,40 @@ static void a_position_that_another_wrote_begins_the_end_anew(void **state) {
 
 /* ---- further back ---- */
 
+/* What is held of the log is bounded by bytes too, whatever a single event has. */
+static void an_event_that_is_too_large_is_read(void **state) {
+  (void)state;
+  static char trace[200000];
+  static taker one;
+  desk d = {0};
+  kitchen *k = with_events(0, 100, no_data);
+  note wanted = {1};
+  cafe_submit submit = CAFE_SUBMIT_INIT;
+  memset(trace, 'x', sizeof trace);
+  submit.command = &Fill;
+  submit.key = 7;
+  submit.data = &wanted;
+  submit.data_size = sizeof wanted;
+  submit.trace = (cafe_slice){trace, sizeof trace};
+  up(k, &d);
+  begin(&one, all_types);
+  pull(&d, &one);
+  ask(k, &Fill, 7, 1, NULL);
+  assert_int_equal(one.count, 1);
+  assert_int_equal(cafe_node_submit(NULL, k->node, &submit, NULL, NULL, NULL), CAFE_OK);
+  kitchen_run(k, 10000);
+  count_anew(k);
+  pull_and_wait(k, &d, &one);
+  assert_int_equal(reads(k), 1);
+  assert_int_equal(one.scanned, 2);
+  ask(k, &Fill, 7, 1, NULL);
+  count_anew(k);
+  pull_and_wait(k, &d, &one);
+  assert_int_equal(reads(k), 0); /* the end begins anew behind it */
+  assert_int_equal(one.scanned, 3);
+  kitchen_close(k);
+}
+
 static void those_who_come_the_same_way_share_a_read(void **state) {
   static taker takers[3], later, other;
   desk d = {0};
@@ -458,6 +492,7 @@ int main(void) {
       cmocka_unit_test(what_was_committed_a_moment_ago_is_handed_out_without_a_read),
       cmocka_unit_test(who_has_fallen_behind_the_end_reads),
       cmocka_unit_test(a_position_that_another_wrote_begins_the_end_anew),
+      cmocka_unit_test(an_event_that_is_too_large_is_read),
       cmocka_unit_test(those_who_come_the_same_way_share_a_read),
       cmocka_unit_test(who_is_behind_finds_the_next_piece_read),
       cmocka_unit_test(a_store_that_doesnt_block_is_read_when_it_is_asked),
