@@ -169,6 +169,8 @@ void changes_turn(cafe_node *node, int64_t now_us) {
   watch *each, *next;
   node->has_new_watches = false;
   DL_FOREACH_SAFE(node->watches, each, next) {
+    if (node->state > NODE_DRAINING)
+      break; /* whoever was told has closed it, with its transport: op_close tells the others */
     cafe_err err = {0};
     bool has_some = false, is_coming = false;
     int code = CAFE_OK;

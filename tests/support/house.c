@@ -238,6 +238,11 @@ void house_stop(house *h, int which) {
   assert_int_equal(cafe_node_close(r->node, closed, &is_closed, NULL), CAFE_OK);
   while (!is_closed)
     assert_true(cafe_sim_step(h->world));
+  house_leave(h, which);
+}
+
+void house_leave(house *h, int which) {
+  resident *r = resident_of(h, which);
   cafe_node_destroy(r->node);
   r->node = NULL;
 }

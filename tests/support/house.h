@@ -45,6 +45,8 @@ uint64_t house_store_calls(const house *h);
 int house_start(house *h, int which);
 /* Closes it, and waits until it is. */
 void house_stop(house *h, int which);
+/* It was closed. */
+void house_leave(house *h, int which);
 /* kill -9: what it has in memory is gone. */
 void house_kill(house *h, int which);
 /* A new store, with a log of another id. The node is down. */

@@ -397,6 +397,33 @@ static void whoever_follows_may_give_up_and_the_node_may_end_at_any_moment(void 
   }
 }
 
+static void close_board(const cafe_err *err, const cafe_page *page, void *user) {
+  house *h = user;
+  (void)err, (void)page;
+  assert_int_equal(cafe_node_close(house_node(h, HOUSE_BOARD), NULL, NULL, NULL), CAFE_OK);
+}
+
+/* The transport is closed then, and takes no subscription any more: those behind him are told the end. */
+static void whoever_is_told_may_close_the_node(void **state) {
+  (void)state;
+  house *h = open_house(0, false);
+  cafe_changes now = CAFE_CHANGES_INIT;
+  say_both(h, 20);
+  house_run(h, 1000);
+  now.view = house_view();
+  now.timeout_ms = -1;
+  uint32_t subscribed = house_subscribed(h);
+  house_listener behind = {.house = h, .limit = 10, .from_start = true, .is_paused = true};
+  assert_int_equal(cafe_node_changes(NULL, house_node(h, HOUSE_BOARD), &now, close_board, h, NULL), CAFE_OK);
+  assert_int_equal(house_listen(&behind), CAFE_OK);
+  house_run(h, 1000);
+  assert_null(behind.op);
+  assert_int_equal(behind.code, CAFE_CANCELED);
+  assert_int_equal(house_subscribed(h), subscribed);
+  house_leave(h, HOUSE_BOARD);
+  house_destroy(h);
+}
+
 /* Slow ones at many places: each has his own window, and there are only so many. */
 static void hundreds_who_are_at_different_places_are_all_served(void **state) {
   (void)state;
@@ -474,6 +501,7 @@ int main(void) {
       cmocka_unit_test(a_log_that_was_restored_is_told_as_such),
       cmocka_unit_test(wrong_positions_are_refused),
       cmocka_unit_test(whoever_follows_may_give_up_and_the_node_may_end_at_any_moment),
+      cmocka_unit_test(whoever_is_told_may_close_the_node),
       cmocka_unit_test(hundreds_who_are_at_different_places_are_all_served),
       cmocka_unit_test(every_allocation_of_the_views_node_may_fail),
   };
