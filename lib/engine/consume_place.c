@@ -242,7 +242,10 @@ void place_move(struct consumer *consumer, uint64_t log_id) {
     return;
   place_job *job = consumer->is_marking ? NULL : make_job(consumer, log_id, move_done);
   if (!job) {
-    cafe_fail(&err, consumer->is_marking ? CAFE_CONFLICT : CAFE_NOMEM, "no memory to move its checkpoints");
+    if (consumer->is_marking)
+      cafe_fail(&err, CAFE_CONFLICT, "its watermark is being written: its checkpoints are moved behind that");
+    else
+      cafe_fail(&err, CAFE_NOMEM, "no memory to move its checkpoints");
     consumer_failed(consumer, err.code, &err);
     return;
   }

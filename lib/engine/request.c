@@ -268,14 +268,14 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
     return code;
   if (wire.key == 0 || wire.key > CAFE_KEY_MAX)
     return cafe_fail(err, CAFE_INVALID, "a request needs a key from 1 to 2^53 - 1");
-  int64_t left_us = incoming->budget.deadline_us - node_now_us(node);
-  if (left_us <= 0)
+  int64_t left_us = cafe_budget_left_us(&incoming->budget, node_now_us(node));
+  if (left_us == 0)
     return cafe_fail(err, CAFE_UNAVAILABLE, "the deadline passed before it came here");
   out->command = command->type->command;
   out->key = wire.key;
   out->data = data;
   out->data_size = out->command->width;
-  out->timeout_ms = (left_us + 999) / 1000;
+  out->timeout_ms = left_us == INT64_MAX ? 0 : (left_us + 999) / 1000;
   out->attempts = incoming->budget.retries == UINT32_MAX ? 0 : incoming->budget.retries + 1;
   out->trace = wire.trace;
   return CAFE_OK;

@@ -19,7 +19,8 @@ CAFE_BEGIN_DECLS
  * - A request ends once. CAFE_UNAVAILABLE is said only where the peer's server was surely not asked; whatever may have
  *   been asked, and isn't answered, is CAFE_TIMEOUT, at the deadline or as soon as it is known that no answer can come.
  * - The budget travels: the server is given what is left of it, on its own clock, so that clocks needn't agree.
- * - A server that is closed, or whose transport is, is told of nothing any more, and answers that come late go nowhere.
+ * - A server whose transport is closed is told of nothing any more, and answers nothing: what came in is gone by then.
+ *   To those who asked it is CAFE_TIMEOUT. An answer that comes after the end of its request goes nowhere.
  * - A subscription goes on by itself, with backoff and jitter, from link->after, until it is ended or refused: whatever
  *   becomes of connections, peers and processes. Only then is on_lost told CAFE_INVALID.
  * - Events come in the order of their positions, without gaps but for those that aren't wanted; a batch may come again
@@ -134,7 +135,8 @@ typedef struct cafe_transport_ops {
   /* REQUIRED. Ends: nothing is called any more. */
   void (*unsubscribe)(cafe_transport *self, cafe_link *link);
 
-  /* REQUIRED. Stops offering and forgets what came in. Requests and links must be canceled before. */
+  /* REQUIRED. Stops offering and forgets what came in: each cafe_incoming and cafe_pull is gone, and isn't to be
+   * answered any more. Requests and links must be canceled before. */
   void (*close)(cafe_transport *self);
   /* REQUIRED. Frees it. */
   void (*destroy)(cafe_transport *self);

@@ -46,8 +46,9 @@ typedef struct cafe_tcp_options {
 /* A transport over TCP: subscriptions are served from the publisher's log, so no broker is needed. options BORROW:
  * until the call returns. OWN: cafe_transport_destroy. The address is taken when the node starts. CAFE_INVALID (an
  * address that is none, a service twice, a certificate that can't be used, a plain address that isn't a loopback one
- * without is_insecure), CAFE_UNSUPPORTED (options of a newer library, or TLS in a library without it), CAFE_NOMEM. The
- * node's start: CAFE_UNAVAILABLE (the address is in use). Since 0.1. */
+ * without is_insecure, listen and listen_fd both), CAFE_UNSUPPORTED (options of a newer library, or TLS in a library
+ * without it), CAFE_NOMEM. The node's start: CAFE_UNAVAILABLE (the address is in use), CAFE_DENIED (it is one that this
+ * user may not take), CAFE_UNSUPPORTED (the loop can't watch descriptors), CAFE_NOMEM. Since 0.1. */
 CAFE_EXPORT int cafe_tcp_create(cafe_transport **out, const cafe_tcp_options *options, cafe_err *err);
 
 CAFE_END_DECLS
