@@ -116,11 +116,11 @@ typedef struct cafe_guard {
   /* REQUIRED. Whether an outcome says that who was asked is at fault: no answer in time, over capacity. A no to what
    * was asked doesn't. Pure. BORROW: until it returns. */
   bool (*is_failure)(const cafe_event *outcome, void *user);
-  void *user; /* handed to both */
   /* OPTIONAL. Whether a failure says that fewer calls at once would have helped, so that the limit shrinks: the callee
    * refused for want of room. A late answer may only be a slow one: it counts for the breaker. NULL: each failure does.
    * Pure. BORROW: until it returns. */
   bool (*is_overload)(const cafe_event *outcome, void *user);
+  void *user; /* handed to both */
 } cafe_guard;
 
 #define CAFE_GUARD sizeof(cafe_guard)

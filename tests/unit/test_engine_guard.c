@@ -29,8 +29,8 @@ static void open_guarded(guarded *g, uint32_t limit) {
   const cafe_limit_options bulkhead = CAFE_BULKHEAD_INIT(limit);
   g->breaker = breaker;
   g->limit = bulkhead;
-  g->guard = (cafe_guard){CAFE_GUARD,  "questions", &ask_type,  begins,         "ask-later",
-                          &g->breaker, &g->limit,   is_failure, &outcomes_seen, NULL};
+  g->guard = (cafe_guard){CAFE_GUARD,  "questions", &ask_type,  begins, "ask-later",
+                          &g->breaker, &g->limit,   is_failure, NULL,   &outcomes_seen};
   kit_init(&g->k, true);
   g->k.guard = &g->guard;
   assert_int_equal(kit_start(&g->k), CAFE_OK);
@@ -476,8 +476,8 @@ static cafe_node *make_node(kit *k) {
   return node;
 }
 
-static const cafe_guard good = {CAFE_GUARD, "questions", &ask_type,  begins,         "ask-later",
-                                NULL,       NULL,        is_failure, &outcomes_seen, NULL};
+static const cafe_guard good = {CAFE_GUARD, "questions", &ask_type,  begins, "ask-later",
+                                NULL,       NULL,        is_failure, NULL,   &outcomes_seen};
 
 static void a_guard_that_lacks_something_is_refused(void **state) {
   (void)state;
