@@ -19,8 +19,11 @@
  *
  *   submit.c   admission: an act is queued
  *   subject.c  load: the act's key is in memory, or read from the store
- *   unit.c     decide, evolve, react: the act becomes a unit of work
+ *   unit.c     the act becomes a unit of work
+ *   decide.c   decide, evolve, react: its commands, and those that their events cause
+ *   seal.c     what it writes: rows, checkpoints, answers
  *   commit.c   group commit, and what follows it: answers, tasks, wakes of readers
+ *   answer.c   the caller is told
  *
  * Beside it: task.c (workers), timer.c (durable timers), request.c (other nodes' aggregates), publish.c, subscribe.c
  * and consume.c (subscriptions), letter.c and replay.c (their dead letters), rebuild.c (views made anew), read.c
@@ -336,7 +339,7 @@ size_t view_text_bytes(const cafe_view *type, const void *row);
 int callback_gave_up(const command_type **type, const void **data, const cafe_node *node, const cafe_reaction *said,
                      uint64_t key, cafe_err *err);
 
-/* ---- unit.c ---- */
+/* ---- unit.c, decide.c, seal.c ---- */
 
 typedef struct unit_event {
   struct unit_event *next;
@@ -404,7 +407,7 @@ void commit_push(cafe_node *node, struct unit *unit);
 void commit_nothing(cafe_node *node, struct unit *unit);
 void commit_turn(cafe_node *node);
 
-/* ---- submit.c ---- */
+/* ---- operations ---- */
 
 struct cafe_op {
   struct act act;
@@ -454,6 +457,8 @@ struct cafe_op {
   const cafe_event *event;
 };
 
+/* ---- answer.c ---- */
+
 /* Answers an op and frees it, or detaches it where its act is under way. */
 void op_answer(cafe_op *op, const cafe_err *err, const cafe_outcome *outcome);
 /* What the aggregate said to it. CAFE_NOMEM. */
@@ -464,30 +469,40 @@ void op_leave(cafe_op *op, struct subject *subject);
 void op_rest_on(cafe_op *op, struct subject *subject, uint64_t seq);
 /* Whether this unit answers the op; then the answer is made, and the row for its client's key, if *key is free. */
 int op_prepare(cafe_op *op, struct unit *unit, bool is_own, cafe_key_write **key, cafe_err *err);
+/* What it is told, as it stands. */
+void op_fill_outcome(cafe_outcome *out, const cafe_op *op);
 /* Unit seq is committed: those that it answers are answered. */
 void op_committed(struct subject *subject, uint64_t seq);
 /* It failed, and its acts are still there: its own don't wait any more, those that it answers wait on. */
 void op_failed(struct subject *subject, const struct unit *unit);
+/* Its waiters are told that the key can't be read. */
+void op_fail_waiters(struct subject *subject, const cafe_err *err);
+/* Frees one that is in no list any more. */
+void op_free(cafe_op *op);
+/* Frees one that was never handed out. */
+void op_discard(cafe_op *op);
+
+/* ---- submit.c ---- */
+
 /* The client's key is somebody else's. */
 void op_key_found(cafe_op *op, const cafe_key_record *found);
 /* It was read (key_look): found, or not, or a failure. */
 void op_key_looked(cafe_op *op, int code, const cafe_err *err, const cafe_key_record *found);
-/* Frees one that was never handed out. */
-void op_discard(cafe_op *op);
-/* Its waiters are told that the key can't be read. */
-void op_fail_waiters(struct subject *subject, const cafe_err *err);
 /* Decides its act once more. */
 void op_again(cafe_op *op);
+int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
+void op_turn(cafe_node *node, int64_t now_us);
+void op_close(cafe_node *node);
+
+/* ---- read.c, changes.c ---- */
+
 /* One that has no act: `served` is called when it is answered, by whoever serves it, or earlier by its deadline or its
  * caller. NULL: no memory. */
 cafe_op *op_make(cafe_node *node, void *serves, void (*served)(cafe_op *, const cafe_err *, const cafe_outcome *),
                  void *user);
-int op_submit(cafe_op **out, cafe_node *node, const cafe_submit *submit, cafe_err *err);
-void op_turn(cafe_node *node, int64_t now_us);
-void op_close(cafe_node *node);
-/* read.c: those that wait for a view. */
+/* Those that wait for a view. */
 void read_turn(cafe_node *node);
-/* changes.c: those that wait for a view's changes. */
+/* Those that wait for a view's changes. */
 void changes_turn(cafe_node *node, int64_t now_us);
 /* Whether it may be read from. */
 int read_check(const cafe_node *node, cafe_err *err);
