@@ -268,6 +268,29 @@ static int keep_cause(execution *x, const work *item) {
   return CAFE_OK;
 }
 
+/* The operation or the saga that asked learns what was decided; of a policy's command only a refusal is noted. */
+static int tell_asker(execution *x, const work *item, cafe_verdict verdict, const cafe_decision *decision) {
+  if (item->op) {
+    if (op_decided(item->op, verdict, decision->reason, decision->text))
+      return unit_no_memory(x->err);
+  } else if (item->ask && item->ask->kind != SAGA_ASK_OTHER) {
+    saga_asks asks = {NULL, NULL, 0};
+    bool changed = false;
+    saga_instance_set_caller(x->subject->sagas[item->saga], x->caller);
+    int code = saga_answer(x->subject->sagas[item->saga], item->ask->kind, item->ask->step, item->ask->attempt, CAFE_OK,
+                           verdict, x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
+    if (code)
+      return code;
+    if (changed)
+      x->changed_sagas |= (uint64_t)1 << item->saga;
+    return decide_queue_asks(x, item->saga, &asks);
+  } else if (verdict == CAFE_REFUSED) {
+    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->trace, "%s was refused: %s",
+             item->command->type->command->name, decision->text ? decision->text : decision->reason);
+  }
+  return CAFE_OK;
+}
+
 static int run_command(execution *x, const work *item) {
   uint32_t aggregate = item->command->aggregate;
   const cafe_aggregate *owner = x->node->registry.aggregates[aggregate].type;
@@ -310,25 +333,7 @@ static int run_command(execution *x, const work *item) {
     if (code)
       return code;
   }
-  if (item->op) {
-    if (op_decided(item->op, verdict, decision.reason, decision.text))
-      return unit_no_memory(x->err);
-  } else if (item->ask && item->ask->kind != SAGA_ASK_OTHER) {
-    saga_asks asks = {NULL, NULL, 0};
-    bool changed = false;
-    saga_instance_set_caller(x->subject->sagas[item->saga], x->caller);
-    int code = saga_answer(x->subject->sagas[item->saga], item->ask->kind, item->ask->step, item->ask->attempt, CAFE_OK,
-                           verdict, x->unit->now_ms, node_random(x->node), x->arena, &asks, &changed, x->err);
-    if (code)
-      return code;
-    if (changed)
-      x->changed_sagas |= (uint64_t)1 << item->saga;
-    return decide_queue_asks(x, item->saga, &asks);
-  } else if (verdict == CAFE_REFUSED) {
-    node_log(x->node, CAFE_LOG_WARN, x->subject->key, x->unit->trace, "%s was refused: %s", command.type->name,
-             decision.text ? decision.text : decision.reason);
-  }
-  return CAFE_OK;
+  return tell_asker(x, item, verdict, &decision);
 }
 
 int decide_run(execution *x) {

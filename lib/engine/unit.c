@@ -153,24 +153,38 @@ static saga_caller caller_of(const cafe_op *op, int64_t now_ms) {
   return (saga_caller){true, left_us == INT64_MAX ? 0 : now_ms + left_us / 1000, op->budget.retries};
 }
 
+/* Why nothing is decided for it any more; CAFE_OK: it is. */
+static int check_act(const struct act *act, cafe_err *err) {
+  /* Whoever asked was told that the outcome isn't known, and may ask again under his key, which isn't his yet. */
+  if (act->op && act->op->is_detached)
+    return CAFE_CANCELED;
+  if (act->consumer && act->consumer->has_lost)
+    return cafe_fail(err, CAFE_CONFLICT, "the effect of an event before it was not written");
+  return CAFE_OK;
+}
+
+static void hand_on(struct subject *subject, struct unit *unit) {
+  cafe_node *node = subject->node;
+  const cafe_unit *store = &unit->store;
+  if (!store->event_count && !store->row_count && !store->client_key && !store->checkpoint_count) {
+    commit_nothing(node, unit);
+    return;
+  }
+  unit->is_chained = is_chained(unit, subject->last_unit);
+  subject->last_unit = unit;
+  subject->in_flight++;
+  node->units_in_flight++;
+  commit_push(node, unit);
+}
+
 void unit_execute(struct subject *subject, struct act *act) {
   cafe_node *node = subject->node;
   cafe_err err;
   cafe_err_clear(&err);
-  if (act->op && act->op->is_detached) {
-    /* Whoever asked was told that the outcome isn't known, and may ask again under his key, which isn't his yet. */
-    act->finish(node, act, CAFE_CANCELED, &err);
-    return;
-  }
-  if (act->consumer && act->consumer->has_lost) {
-    cafe_fail(&err, CAFE_CONFLICT, "the effect of an event before it was not written");
-    act->finish(node, act, CAFE_CONFLICT, &err);
-    return;
-  }
-  struct unit *unit = unit_make(subject);
+  int code = check_act(act, &err);
+  struct unit *unit = code ? NULL : unit_make(subject);
   if (!unit) {
-    cafe_fail(&err, CAFE_NOMEM, "no memory to decide a command");
-    act->finish(node, act, CAFE_NOMEM, &err);
+    act->finish(node, act, code ? code : unit_no_memory(&err), &err);
     return;
   }
   DL_APPEND(unit->acts, act);
@@ -183,7 +197,7 @@ void unit_execute(struct subject *subject, struct act *act) {
     op_wait(act->op, subject, unit->seq);
   }
   /* The act may be over before what the unit began is. */
-  int code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? unit_no_memory(&err) : begin(&x, act);
+  code = cafe_arena_copy(&unit->trace, unit->arena, act->trace) ? unit_no_memory(&err) : begin(&x, act);
   if (!code)
     code = decide_run(&x);
   if (!code && act->op && act->op->wants_look) {
@@ -209,13 +223,5 @@ void unit_execute(struct subject *subject, struct act *act) {
     subject->is_resumed = true;
   if (act->consumer)
     effect_decided(act->consumer);
-  if (unit->store.event_count || unit->store.row_count || unit->store.client_key || unit->store.checkpoint_count) {
-    unit->is_chained = is_chained(unit, subject->last_unit);
-    subject->last_unit = unit;
-    subject->in_flight++;
-    node->units_in_flight++;
-    commit_push(node, unit);
-  } else {
-    commit_nothing(node, unit);
-  }
+  hand_on(subject, unit);
 }
