@@ -184,7 +184,7 @@ static pull_read *make_read(cafe_node *node, const log_wish *wish) {
   pull_read *made = node_alloc(node, sizeof *made + names + words * sizeof(type_set));
   if (!made)
     return NULL;
-  made->types = (type_set *)((char *)made + sizeof *made + names);
+  made->types = (type_set *)(void *)((char *)made + sizeof *made + names); /* aligned, as pointers are */
   memcpy(made->types, wish->types, words * sizeof(type_set));
   made->wish = *wish;
   made->wish.types = made->types;

@@ -2,11 +2,13 @@
 #ifndef CERTIFICATES_H
 #define CERTIFICATES_H
 
+#include "cafe/export.h"
+
 /* Certificates for tests, made by the openssl command in the working folder, where openssl.log tells what it said: each
  * is NAME.pem with NAME.key. */
 
 /* Runs a command, which has to succeed. */
-void certificates_run(const char *format, ...);
+void certificates_run(const char *format, ...) CAFE_PRINTF(1, 2);
 
 /* An authority of its own. */
 void certificates_make_authority(const char *name);
