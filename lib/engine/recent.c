@@ -12,6 +12,8 @@
  */
 #include "engine/recent.h"
 
+#include <assert.h>
+
 #include "base/arena.h"
 
 enum {
@@ -81,6 +83,7 @@ static void forget_end(recent *self, uint32_t shard) {
 static cafe_arena *tail_arena(recent *self) {
   if (self->tail_count < TAIL_PIECES)
     return arena_create(&self->node->allocator, TAIL_BLOCK);
+  assert(self->tail && "pieces that are counted are there");
   log_piece *oldest = self->tail->prev; /* of a list's first: its last */
   cafe_arena *arena = oldest->arena;
   DL_DELETE(self->tail, oldest);
