@@ -529,6 +529,9 @@ int cafe_node_close(cafe_node *node, void (*done)(const cafe_err *err, void *use
     node->transport->ops->close(node->transport);
   publish_close(node);
   key_close(node);
+  /* First those that wait for their turn at a worker, or each that is stopped would make room for another. */
+  for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry))
+    task_drop_held(map_value(entry));
   for (map_entry *entry = map_first(node->subjects); entry; entry = map_next(entry))
     task_stop_all(map_value(entry));
   node->is_closing_ops = true; /* in the next turn: completions never run inside this call */

@@ -517,7 +517,7 @@ void task_settled(running_task *task, const struct unit *unit);
 int64_t task_due_ms(const struct subject *subject, const wanted_task *wanted, int64_t now_ms);
 void task_turn(cafe_node *node, int64_t now_us);
 void task_stop_all(struct subject *subject);
-/* A drain begins: what only waits for its turn at a worker isn't waited for. */
+/* A drain or a close begins: what only waits for its turn at a worker isn't waited for. */
 void task_drop_held(struct subject *subject);
 /* Names what the subject's states want. */
 int task_look(struct subject *subject, cafe_arena *arena, wanted_task **out, cafe_err *err);

@@ -295,6 +295,7 @@ typedef struct kit {
   cafe_task *tasks[KIT_TASKS];
   uint32_t attempts[KIT_TASKS];
   uint32_t running, started, stopped, given_up;
+  uint64_t stops[KIT_TASKS]; /* keys, in the order in which their tasks were stopped */
   bool start_fails;
   bool start_holds;
   bool start_answers;      /* yes */
@@ -361,7 +362,7 @@ static inline void kit_forget(kit *k, const cafe_task *task) {
 
 static inline void kit_task_stop(cafe_task *task, void *user) {
   kit *k = user;
-  k->stopped++;
+  k->stops[k->stopped++ % KIT_TASKS] = task->key;
   kit_forget(k, task);
 }
 

@@ -472,8 +472,32 @@ static void a_task_answered_by_what_nobody_takes_counts_as_failed(void **state) 
   kit_close(&k);
 }
 
+/* Or a worker that has no place left would give each that it gets back to one that is stopped in turn. */
+static void a_close_stops_those_that_wait_for_their_turn_first(void **state) {
+  (void)state;
+  enum { TASKS = 12 };
+  kit k;
+  call calls[TASKS];
+  kit_open(&k, true);
+  for (uint64_t key = 1; key <= TASKS; key++) {
+    ask data = {1};
+    k.start_holds = key % 2 == 0;
+    assert_int_equal(kit_send(&k, &calls[key - 1], &ask_type, key, &data), CAFE_OK);
+    kit_run(&k, 20);
+  }
+  assert_int_equal(k.running, TASKS);
+  kit_stop(&k);
+  assert_int_equal(k.stopped, TASKS);
+  for (uint32_t i = 0; i < TASKS; i++)
+    assert_int_equal(k.stops[i] % 2, i >= TASKS / 2);
+  k.start_holds = false;
+  assert_int_equal(kit_start(&k), CAFE_OK);
+  kit_close(&k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_close_stops_those_that_wait_for_their_turn_first),
       cmocka_unit_test(a_task_starts_after_the_commit_and_not_before),
       cmocka_unit_test(a_task_whose_commit_failed_never_starts),
       cmocka_unit_test(a_task_may_be_answered_where_it_starts),
