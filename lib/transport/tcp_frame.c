@@ -314,6 +314,10 @@ int batch_read(cafe_stored_event *out, const frame *f, const char *const *type_n
         (event.aggregate > 0 && f->names.data[event.aggregate - 1] != '\0')) {
       return cafe_fail(err, CAFE_INVALID, "a batch's event has no place in it");
     }
+    if (event.key == 0 || event.version <= 0) {
+      /* What it has for effect couldn't be written, nor whatever shares the commit. */
+      return cafe_fail(err, CAFE_INVALID, "a batch's event has a key or a version that is none");
+    }
     last = event.n;
     out[i] = (cafe_stored_event){.aggregate = f->names.data + event.aggregate,
                                  .type = type_names[event.type],

@@ -120,7 +120,8 @@ typedef struct batch_out {
 int batch_put(batch_out *out, const cafe_stored_event *list, uint32_t count, cafe_err *err);
 
 /* Reads a batch's events into out, which has room for BATCH_EVENTS. Names and bytes lie in the frame's, types are those
- * of `types`. CAFE_INVALID: a count, an index, a name or an order that is wrong; after is where the batch begins. */
+ * of `types`. CAFE_INVALID: a count, an index, a name, a key, a version or an order that is wrong; after is where
+ * the batch begins. */
 int batch_read(cafe_stored_event *out, const frame *f, const char *const *types, uint32_t type_count, uint64_t after,
                uint32_t shard, cafe_err *err);
 
