@@ -23,6 +23,7 @@ import urllib.request
 APP, PAY, STORE, CUSTOMER, DASHBOARD = 1, 2, 3, 4, 5
 NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
 NODES = 1000  # a node's port, from its service's
+LAST_PORT = 65535
 LAST_LINES = 10  # of the log of a service that ends early
 PATIENCE = 20  # seconds until a step counts as failed; each takes a few milliseconds
 
@@ -172,6 +173,10 @@ class Process:
         # The flags win over whatever the environment says.
         self.command = [os.path.join(options.programs, self.program), "--store", f"sqlite:{self.store}", *ports]
 
+    def refuse_missing(self):
+        if not os.access(self.command[0], os.X_OK):
+            raise Unexpected(f"there is no program {self.command[0]}: examples/run builds it")
+
     def start(self):
         with open(self.log, "w", encoding="utf-8") as log:
             self.popen = subprocess.Popen(self.command, stderr=log)
@@ -228,11 +233,15 @@ def start(options):
     ports = [base + number for number in NAMES]
     if not options.one_process:
         ports += [port + NODES for port in ports]
+    if max(ports) > LAST_PORT:
+        raise Unexpected(f"CAFE_PORT_BASE={base} is too high: {max(ports)} would be the last port")
     for port in ports:
         if is_listening(port):  # or the demonstration would be played to somebody else's shop
             raise Unexpected(f"port {port} is in use; CAFE_PORT_BASE={base + 100} takes others")
     os.makedirs(options.folder, exist_ok=True)
     processes.extend(one_process(options) if options.one_process else apart(options))
+    for each in processes:
+        each.refuse_missing()
     if options.fresh:
         empty([each.store for each in processes])
     for each in processes:

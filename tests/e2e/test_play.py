@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from shop import APP, DASHBOARD, PATIENT, SOON
 
 PROGRAMS = programs()
 QUICKSTART = os.path.join(PROGRAMS, "quickstart")
-PLAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "examples", "shop", "play.py")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PLAY = os.path.join(ROOT, "examples", "shop", "play.py")
 
 
 class Play(unittest.TestCase):
@@ -97,6 +99,24 @@ class Play(unittest.TestCase):
             self.assertIn(f"port {port} is in use", run.stdout)
             self.assert_nothing_listens()
 
+    def assert_refused(self, said, *options, **environment):
+        run = subprocess.run(self.command("--check", *options), env={**self.environment(), **environment},
+                             capture_output=True, text=True, timeout=60)
+        self.assertEqual((run.returncode, run.stderr), (1, ""), run.stdout)
+        self.assertIn(said, run.stdout)
+        self.assert_nothing_listens()
+
+    def test_a_program_that_is_missing_is_named_before_any_is_started(self):
+        some = os.path.join(self.folder.name, "some")
+        os.mkdir(some)
+        os.symlink(os.path.join(PROGRAMS, "cafe-app"), os.path.join(some, "cafe-app"))
+        self.assert_refused(f"there is no program {some}/cafe-pay:", "--programs", some)
+        self.assertEqual(os.listdir(os.path.join(self.folder.name, "var")), [])
+
+    def test_ports_that_are_none_are_refused(self):
+        self.assert_refused("65536 would be the last port", CAFE_PORT_BASE="64531")
+        self.assert_refused("65536 would be the last port", "--one-process", CAFE_PORT_BASE="65531")
+
     def test_stores_in_use_are_not_emptied(self):
         folder = os.path.join(self.folder.name, "var")
         run = subprocess.Popen(self.command(), env=self.environment(), stdout=subprocess.PIPE, text=True)
@@ -122,6 +142,51 @@ class Play(unittest.TestCase):
             self.assertEqual(re.findall(r"^(\d+-\d+) to cdgri: (\w+): ", run.stdout, re.MULTILINE),
                              [(f"{order}-{number}", event) for number, event in
                               enumerate(["Ordered", "OrderAccepted", "CoffeeDone", "OrderPickedUp"], 1)])
+
+
+class Scripts(unittest.TestCase):
+    """examples/run and tests/run, in a checkout that has nothing to build and says what it was asked."""
+
+    MADE = "cmake_minimum_required(VERSION 3.22)\nproject(made NONE)\noption(CAFE_BUILD_EXAMPLES \"\" ON)\n"
+    PLAYED = """import os, re
+with open("build/CMakeCache.txt", encoding="utf-8") as cache:
+    print("played", re.search("CAFE_BUILD_EXAMPLES:BOOL=(.*)", cache.read())[1], os.environ["CAFE_PORT_BASE"])
+"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="a checkout's ")
+        self.addCleanup(folder.cleanup)
+        self.checkout = folder.name
+        self.write("CMakeLists.txt", self.MADE)
+        self.write("examples/shop/play.py", self.PLAYED)
+        self.write("tests/support/setup.sh", "#!/bin/sh\nexit 0\n")
+        for script in ("examples/run", "tests/run"):
+            shutil.copy(os.path.join(ROOT, script), os.path.join(self.checkout, script))
+
+    def write(self, path, text):
+        path = os.path.join(self.checkout, path)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(path, 0o755)
+
+    def run_script(self, script, base):
+        return subprocess.run([os.path.join(self.checkout, script)], env={**os.environ, "CAFE_PORT_BASE": base},
+                              cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+
+    def test_the_examples_are_built_also_where_the_folder_was_configured_without_them(self):
+        subprocess.run(["cmake", "-G", "Ninja", "-B", "build", "-DCAFE_BUILD_EXAMPLES=OFF"], cwd=self.checkout, check=True,
+                       stdout=subprocess.DEVNULL)
+        run = self.run_script("examples/run", "64530")
+        self.assertEqual(run.returncode, 0, run.stdout)
+        self.assertIn("played ON 64530", run.stdout)
+
+    def test_a_base_without_ports_behind_it_is_refused_in_a_line(self):
+        for script in ("examples/run", "tests/run"):
+            for base in ("64531", "65000", "100000", "99999999999999999999", "-1", "8080x"):
+                run = self.run_script(script, base)
+                self.assertEqual(run.returncode, 2, run.stdout)
+                self.assertRegex(run.stdout, rf"\ACAFE_PORT_BASE .*: {base}\n\Z")
 
 
 if __name__ == "__main__":
