@@ -3,6 +3,9 @@
  * --log-format json: an object a line, so that whatever collects logs finds all of an order by `orderId` and all of a
  * request by `traceId`. A line goes out in one write, on the stack and without memory, since it may be about the lack of
  * it.
+ *
+ * A line's time is the one at which it is written, whoever writes it. The engine's own is that of its turn's begin, by a
+ * clock that it set at its start: beside lines of the servers, times would go back and forth.
  */
 #include "http/log.h"
 #include "http/json.h"
@@ -85,8 +88,18 @@ static void write_json(const cafe_log_record *record, void *user) {
   (void)fwrite(bytes, 1, size, stderr);
 }
 
+static void write_now(const cafe_log_record *record, void *user) {
+  const cafe_log *to = user;
+  struct timespec now;
+  (void)clock_gettime(CLOCK_REALTIME, &now);
+  cafe_log_record timed = *record;
+  timed.time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  to->write(&timed, to->user);
+}
+
 int http_log_open(cafe_log *out, const option *options, const char *service, cafe_err *err) {
   static const char *named;
+  static cafe_log to;
   cafe_log_level level = CAFE_LOG_INFO;
   const char *format = option_value(options, "log-format");
   int code = option_log_level(&level, options, "log-level", err);
@@ -97,7 +110,8 @@ int http_log_open(cafe_log *out, const option *options, const char *service, caf
     return code;
   }
   named = service;
-  *out = strcmp(format, "json") == 0 ? (cafe_log){write_json, &named, level} : cafe_log_stderr(level);
+  to = strcmp(format, "json") == 0 ? (cafe_log){write_json, &named, level} : cafe_log_stderr(level);
+  *out = (cafe_log){write_now, &to, level};
   return CAFE_OK;
 }
 
@@ -106,7 +120,6 @@ void http_log(const cafe_log *log, cafe_log_level level, const char *part, uint6
   if (!log->write || level > log->level) {
     return;
   }
-  struct timespec now;
   char text[TEXT_MAX];
   va_list arguments;
   va_start(arguments, format);
@@ -116,10 +129,8 @@ void http_log(const cafe_log *log, cafe_log_level level, const char *part, uint6
   for (char *at = text; *at; at++) {
     *at = is_shown(*at, is_utf8) ? *at : '?';
   }
-  (void)clock_gettime(CLOCK_REALTIME, &now);
   cafe_log_record record = {.size = sizeof record,
                             .level = level,
-                            .time_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
                             .part = part,
                             .key = key,
                             .trace = trace,

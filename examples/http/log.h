@@ -5,7 +5,8 @@
 #include "cafe/log.h"
 #include "http/options.h"
 
-/* A log to stderr as --log-level and --log-format want it. service: the process, told in JSON. BORROW: a constant.
+/* A log to stderr as --log-level and --log-format want it, one in a process; it gives each line the time at which it is
+ * written. service: the process, told in JSON. BORROW: a constant.
  * CAFE_INVALID names the option. */
 int http_log_open(cafe_log *out, const option *options, const char *service, cafe_err *err);
 

@@ -2,6 +2,7 @@
 """Services whose peers, disks, clocks, gateway or logs fail: what each says meanwhile, and how all of it ends."""
 
 import contextlib
+import datetime
 import os
 import signal
 import socket
@@ -267,6 +268,24 @@ class Jumping(OtherClock):
                 self.has_status(each, "Canceled", PAY, "payments")
                 self.services.expect_told(each, "Ordered", "OrderCanceled", "PaymentCanceled")
                 self.assertEqual(self.count(each, "CancelRequested", "TicketWithdrawn", "OrderCanceled"), [1, 1, 1])
+
+
+class Logged(OtherClock):
+    options = TOLD
+
+    # Whichever clock the engine counts with: what is written after another line has no earlier time.
+    def test_lines_have_the_time_at_which_they_are_written(self):
+        app = self.services.app
+        soon(lambda: "serving" in app.logged(), "it serves")
+        before = len(app.logged())
+        self.turn_clock(HOUR_MS)
+        self.has_status(self.services.order(), "Ordered")
+        lines = app.logged()[before:].splitlines()
+        self.assertLessEqual({"app", "engine"}, {line.split()[2].rstrip(":") for line in lines})
+        times = [line.split()[0] for line in lines]
+        self.assertEqual(times, sorted(times))
+        ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=30)
+        self.assertGreater(datetime.datetime.fromisoformat(times[0].replace("Z", "+00:00")), ahead)
 
 
 class Restarted(OtherClock):
