@@ -270,7 +270,8 @@ static int open_part(server_setup *setup, cafe_err *err) {
   config.currency = option_value(setup->options, "currency");
   setup->config = &config;
   if (cafe_currency_decimals(&decimals, cafe_text(config.currency), NULL) != CAFE_OK) {
-    return cafe_fail(err, CAFE_INVALID, "--currency %s: a currency is an ISO 4217 code, such as KRW", config.currency);
+    return cafe_fail(err, CAFE_INVALID, "%s%s: a currency is an ISO 4217 code, such as KRW",
+                     option_given_as(setup->options, "currency"), config.currency);
   }
   int code = option_duration(&config.payment_deadline_ms, setup->options, "payment-deadline", err);
   if (code == CAFE_OK) {

@@ -48,12 +48,14 @@ static int read_common(common *out, const option *options, cafe_err *err) {
       is_good = read_number(&out->burst, &at, '\0');
     }
     if (!is_good) {
-      return cafe_fail(err, CAFE_INVALID, "--channel-rate %s: a rate is N or N/BURST, from 1 to %d", rate, RATE_MAX);
+      return cafe_fail(err, CAFE_INVALID, "%s%s: a rate is N or N/BURST, from 1 to %d",
+                       option_given_as(options, "channel-rate"), rate, RATE_MAX);
     }
   }
   int code = option_duration(&out->timeout_ms, options, "channel-timeout", err);
   if (code == CAFE_OK && out->timeout_ms > TIMEOUT_MAX_MS) {
-    code = cafe_fail(err, CAFE_INVALID, "--channel-timeout: at most %d ms", TIMEOUT_MAX_MS);
+    code = cafe_fail(err, CAFE_INVALID, "%s%s: at most %d ms", option_given_as(options, "channel-timeout"),
+                     option_value(options, "channel-timeout"), TIMEOUT_MAX_MS);
   }
   return code;
 }
@@ -109,11 +111,13 @@ static int open_kakao(cafe_channel **out, const char *url, const option *options
     return code;
   }
   if (!read_target(&wanted, strchr(url, ':') + 1)) {
-    return cafe_fail(err, CAFE_INVALID, "--channel kakao:...: it is kakao:memo, kakao:friends or kakao:friends?uuids=A,B");
+    return cafe_fail(err, CAFE_INVALID, "%skakao:...: it is kakao:memo, kakao:friends or kakao:friends?uuids=A,B",
+                     option_given_as(options, "channel"));
   }
   read_token(&wanted.token, &wanted.token_file, options, "kakao-token-file", "CAFE_KAKAO_TOKEN");
   if (!wanted.token && !wanted.token_file) {
-    return cafe_fail(err, CAFE_INVALID, "--channel kakao:...: it needs an access token: set --kakao-token-file");
+    return cafe_fail(err, CAFE_INVALID, "%skakao:...: it needs an access token: set --kakao-token-file",
+                     option_given_as(options, "channel"));
   }
   wanted.base = option_value(options, "kakao-base");
   wanted.template_id = option_value(options, "kakao-template");
@@ -149,14 +153,14 @@ static int open_channel(cafe_channel **out, const char *url, const option *optio
   if (begins(url, "kakao:")) {
     return open_kakao(out, url, options, loop, err);
   }
-  return cafe_fail(err, CAFE_INVALID, "--channel %.*s...: a channel is console:, file:PATH, http(s)://... or kakao:",
-                   (int)strcspn(url, ":/@?#"), url);
+  return cafe_fail(err, CAFE_INVALID, "%s%.*s...: a channel is console:, file:PATH, http(s)://... or kakao:",
+                   option_given_as(options, "channel"), (int)strcspn(url, ":/@?#"), url);
 }
 
 int channels_open(channel_set *self, const option *options, cafe_loop *loop, cafe_err *err) {
   const option *wanted = option_find(options, "channel");
   if (wanted->count > CAFE_CHANNELS_MAX) {
-    return cafe_fail(err, CAFE_INVALID, "--channel is given more than %d times", CAFE_CHANNELS_MAX);
+    return cafe_fail(err, CAFE_INVALID, "%s...: it is given more than %d times", wanted->given_as, CAFE_CHANNELS_MAX);
   }
   int code = CAFE_OK;
   for (uint32_t i = 0; i < wanted->count && code == CAFE_OK; i++) {

@@ -64,7 +64,8 @@ int host_store_file(const char **out, const option *options, cafe_err *err) {
     return CAFE_OK;
   }
   if (strncmp(url, "sqlite:", 7) != 0 || !url[7]) {
-    return cafe_fail(err, CAFE_INVALID, "--store %.*s...: a store is sqlite:FILE or memory:", (int)strcspn(url, ":/@?#"),
+    return cafe_fail(err, CAFE_INVALID, "%s%.*s...: a store is sqlite:FILE or memory:",
+                     option_given_as(options, "store"), (int)strcspn(url, ":/@?#"),
                      url); /* no more of it: a URL may hold a password */
   }
   *out = url + 7;

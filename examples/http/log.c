@@ -104,7 +104,8 @@ int http_log_open(cafe_log *out, const option *options, const char *service, caf
   const char *format = option_value(options, "log-format");
   int code = option_log_level(&level, options, "log-level", err);
   if (code == CAFE_OK && strcmp(format, "text") != 0 && strcmp(format, "json") != 0) {
-    code = cafe_fail(err, CAFE_INVALID, "--log-format %s: a format is text or json", format);
+    code = cafe_fail(err, CAFE_INVALID, "%s%s: a format is text or json",
+                     option_given_as(options, "log-format"), format);
   }
   if (code != CAFE_OK) {
     return code;

@@ -28,6 +28,8 @@ const char *option_value(const option *table, const char *name) {
   return found && found->count ? found->values[found->count - 1] : NULL;
 }
 
+const char *option_given_as(const option *table, const char *name) { return option_find(table, name)->given_as; }
+
 static void variable_name(char out[64], const char *name) {
   size_t at = (size_t)snprintf(out, 64, "CAFE_%s", name);
   for (size_t i = 5; i < at; i++) {
@@ -53,7 +55,7 @@ static int add_value(option *self, const char *value, cafe_err *err) {
     self->count = 0;
   }
   if (self->count == OPTION_VALUES_MAX) {
-    return cafe_fail(err, CAFE_INVALID, "--%s is given more than %d times", self->name, OPTION_VALUES_MAX);
+    return cafe_fail(err, CAFE_INVALID, "%s...: it is given more than %d times", self->given_as, OPTION_VALUES_MAX);
   }
   self->values[self->count++] = value;
   return CAFE_OK;
@@ -66,6 +68,7 @@ static int read_variable(option *self, cafe_err *err) {
   if (!value || !*value) {
     return CAFE_OK;
   }
+  (void)snprintf(self->given_as, sizeof self->given_as, "%s=", name);
   if (!self->is_repeatable) {
     return add_value(self, value, err);
   }
@@ -122,6 +125,9 @@ static int read_flags(option *table, int argc, char **argv, const char *summary,
 }
 
 int options_read(option *table, int argc, char **argv, const char *summary, cafe_err *err) {
+  for (option *each = table; each->name; each++) {
+    (void)snprintf(each->given_as, sizeof each->given_as, "--%s%s", each->name, each->argument ? " " : "=");
+  }
   int code = read_flags(table, argc, argv, summary, err);
   for (; table->name && code == CAFE_OK; table++) {
     if (table->count == 0) {
@@ -144,7 +150,8 @@ int option_duration(int64_t *out_ms, const option *table, const char *name, cafe
   }
   int64_t unit = strcmp(at, "ms") == 0 ? 1 : strcmp(at, "s") == 0 || !*at ? 1000 : 0;
   if (at == text || unit == 0 || number == 0 || number > DURATION_MAX_MS / unit) {
-    return cafe_fail(err, CAFE_INVALID, "--%s %s: a duration is seconds, or 500ms, 30s; from 1ms to 86400", name, text);
+    return cafe_fail(err, CAFE_INVALID, "%s%s: a duration is seconds, or 500ms, 30s; from 1ms to 86400",
+                     option_given_as(table, name), text);
   }
   *out_ms = number * unit;
   return CAFE_OK;
@@ -158,7 +165,8 @@ int option_number(uint32_t *out, const option *table, const char *name, cafe_err
     number = number * 10 + (uint32_t)(*at - '0');
   }
   if (at == text || *at || number > NUMBER_MAX) {
-    return cafe_fail(err, CAFE_INVALID, "--%s %s: a whole number from 0 to %d is needed", name, text, NUMBER_MAX);
+    return cafe_fail(err, CAFE_INVALID, "%s%s: a whole number from 0 to %d is needed", option_given_as(table, name),
+                     text, NUMBER_MAX);
   }
   *out = number;
   return CAFE_OK;
@@ -169,7 +177,7 @@ int option_switch(bool *out, const option *table, const char *name, cafe_err *er
   *out = text && strcmp(text, ON) == 0;
   return !text || *out || strcmp(text, OFF) == 0
              ? CAFE_OK
-             : cafe_fail(err, CAFE_INVALID, "--%s=%s: it has no value, or is 1 or 0", name, text);
+             : cafe_fail(err, CAFE_INVALID, "%s%s: it has no value, or is 1 or 0", option_given_as(table, name), text);
 }
 
 /* HOST:PORT. host is the caller's. */
@@ -200,7 +208,8 @@ int option_address(char *host, size_t host_size, int *port, const option *table,
   const char *text = option_value(table, name);
   return read_address(host, host_size, port, text, max)
              ? CAFE_OK
-             : cafe_fail(err, CAFE_INVALID, "--%s %s: an address is HOST:PORT, the port at most %d", name, text, max);
+             : cafe_fail(err, CAFE_INVALID, "%s%s: an address is HOST:PORT, the port at most %d",
+                         option_given_as(table, name), text, max);
 }
 
 static const char tcp[] = "tcp://";
@@ -209,7 +218,9 @@ int option_node(char *host, size_t host_size, int *port, const option *table, co
   const char *text = option_value(table, name);
   bool is_good =
       strncmp(text, tcp, strlen(tcp)) == 0 && read_address(host, host_size, port, text + strlen(tcp), OPTION_PORT_MAX);
-  return is_good ? CAFE_OK : cafe_fail(err, CAFE_INVALID, "--%s %s: a node's address is tcp://HOST:PORT", name, text);
+  return is_good ? CAFE_OK
+                 : cafe_fail(err, CAFE_INVALID, "%s%s: a node's address is tcp://HOST:PORT",
+                             option_given_as(table, name), text);
 }
 
 /* Where its address begins; NULL: it is no peer. */
@@ -233,13 +244,13 @@ int option_peers(const option *table, const char *name, cafe_err *err) {
     const char *text = peers->values[i];
     if (!peer_address(text)) {
       return cafe_fail(err, CAFE_INVALID,
-                       "--%s %s: a peer is NAME=tcp://HOST:PORT, NAME is app, pay, store, customer or dashboard", name,
-                       text);
+                       "%s%s: a peer is NAME=tcp://HOST:PORT, NAME is app, pay, store, customer or dashboard",
+                       peers->given_as, text);
     }
     size_t size = strcspn(text, "=") + 1;
     for (uint32_t other = 0; other < i; other++) {
       if (strncmp(peers->values[other], text, size) == 0) {
-        return cafe_fail(err, CAFE_INVALID, "--%s %.*s is given twice", name, (int)size - 1, text);
+        return cafe_fail(err, CAFE_INVALID, "%s%.*s is given twice", peers->given_as, (int)size - 1, text);
       }
     }
   }
@@ -266,5 +277,6 @@ int option_log_level(cafe_log_level *out, const option *table, const char *name,
       return CAFE_OK;
     }
   }
-  return cafe_fail(err, CAFE_INVALID, "--%s %s: a level is error, warn, info or debug", name, text);
+  return cafe_fail(err, CAFE_INVALID, "%s%s: a level is error, warn, info or debug", option_given_as(table, name),
+                   text);
 }

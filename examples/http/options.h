@@ -23,6 +23,7 @@ typedef struct option {
       *values[OPTION_VALUES_MAX]; /* set by options_read; BORROW the command line, or kept for the process's life */
   uint32_t count;
   bool is_given;
+  char given_as[72]; /* "--accept-deadline ", or "CAFE_ACCEPT_DEADLINE=" where the variable is what counts */
 } option;
 
 /* Fills a table ended by {NULL}. --help and --version print and exit 0. CAFE_INVALID says what is wrong. */
@@ -31,6 +32,8 @@ int options_read(option *table, int argc, char **argv, const char *summary, cafe
 /* An option's value, or values[0]; NULL where there is none. */
 const char *option_value(const option *table, const char *name);
 const option *option_find(const option *table, const char *name);
+/* How it was given, for a line that says what is wrong with its value, which follows at once. */
+const char *option_given_as(const option *table, const char *name);
 
 /* Seconds, or "500ms", "30s"; from 1 ms to a day. */
 int option_duration(int64_t *out_ms, const option *table, const char *name, cafe_err *err);

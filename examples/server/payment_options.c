@@ -4,7 +4,8 @@
 static int read_count(uint32_t *out, const option *options, const char *name, cafe_err *err) {
   int code = option_number(out, options, name, err);
   if (code == CAFE_OK && *out == 0) {
-    code = cafe_fail(err, CAFE_INVALID, "--%s %s: it is 1 or more", name, option_value(options, name));
+    code = cafe_fail(err, CAFE_INVALID, "%s%s: it is 1 or more", option_given_as(options, name),
+                     option_value(options, name));
   }
   return code;
 }
@@ -15,7 +16,8 @@ static int read_rate(uint32_t *out, const option *options, const char *name, caf
   int64_t permille;
   int code = cafe_amount_parse(&permille, cafe_text(value), 3, NULL);
   if (code != CAFE_OK || permille < 1 || permille > 1000) {
-    return cafe_fail(err, CAFE_INVALID, "--%s %s: a rate is from 0.001 to 1, in thousandths", name, value);
+    return cafe_fail(err, CAFE_INVALID, "%s%s: a rate is from 0.001 to 1, in thousandths",
+                     option_given_as(options, name), value);
   }
   *out = (uint32_t)permille;
   return CAFE_OK;

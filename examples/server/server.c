@@ -113,7 +113,8 @@ static int listen_for_upkeep(server *self, int first, cafe_err *err) {
   }
   int code = option_address(address, sizeof address, &port, self->options, "upkeep", OPTION_PORT_MAX, err);
   if (code == CAFE_OK && port >= first && port < first + self->part_count) {
-    code = cafe_fail(err, CAFE_INVALID, "--upkeep %s: that port is for customers", wanted);
+    code = cafe_fail(err, CAFE_INVALID, "%s%s: that port is for customers", option_given_as(self->options, "upkeep"),
+                     wanted);
   }
   if (code == CAFE_OK) {
     code = host_store_file(&self->upkeep.store_file, self->options, err);
@@ -208,7 +209,8 @@ static int restore(const server *self, const char *backup, cafe_err *err) {
   const char *file;
   int code = host_store_file(&file, self->options, err);
   if (code == CAFE_OK && !file) {
-    code = cafe_fail(err, CAFE_INVALID, "--restore %s: a backup becomes a store that is sqlite:FILE", backup);
+    code = cafe_fail(err, CAFE_INVALID, "%s%s: a backup becomes a store that is sqlite:FILE",
+                     option_given_as(self->options, "restore"), backup);
   }
   if (code == CAFE_OK) {
     code = cafe_sqlite_restore(file, backup, err);

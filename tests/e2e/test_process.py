@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -287,10 +288,29 @@ class Environment(unittest.TestCase):
             environment = {**os.environ, "CAFE_ACCEPT_DEADLINE": "nonsense"}
             run = subprocess.run([BINARY], capture_output=True, text=True, timeout=30, cwd=folder, env=environment)
             self.assertEqual(run.returncode, 2)
-            self.assertIn("accept-deadline", run.stderr)
+            self.assertIn("CAFE_ACCEPT_DEADLINE=nonsense", run.stderr)
             run = subprocess.run([BINARY, "--accept-deadline=1s", "--currency", "QQQ"], capture_output=True, text=True,
                                  timeout=30, cwd=folder, env=environment)
             self.assertIn("QQQ", run.stderr)
+
+    def test_what_is_wrong_is_named_as_it_was_given(self):
+        wrong = {"listen": "here", "store": "oracle:", "drain-timeout": "abc", "idempotency-retention": "-1",
+                 "connections-per-address": "many", "log-level": "loud", "log-format": "xml", "upkeep": "there",
+                 "peer": "app", "payment-deadline": "soon", "accept-deadline": "0", "currency": "QQQ",
+                 "breaker-volume": "0", "breaker-error-rate": "2", "payment-concurrency": "x", "channel": "pigeon:"}
+        with tempfile.TemporaryDirectory() as folder:
+            for option, value in wrong.items():
+                # Not at the ports that are the default, where somebody may listen.
+                flags = {"listen": f"127.0.0.1:{free_base()}", "store": "memory:"}
+                flags.pop(option, None)
+                command = [BINARY, *(f"--{name}={given}" for name, given in flags.items())]
+                variable = "CAFE_" + option.upper().replace("-", "_")
+                for arguments, said in (([], f"{variable}={value}"), ([f"--{option}", value], f"--{option} {value}")):
+                    run = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=30, cwd=folder,
+                                         env={**os.environ, variable: value})
+                    self.assertEqual(run.returncode, 2, run)
+                    self.assertRegex(run.stderr, rf"\Acafe-shop: {re.escape(said.rstrip(':'))}[:.]")
+                    self.assertNotIn(f"--{option}" if said.startswith(variable) else variable, run.stderr)
 
 
 if __name__ == "__main__":
