@@ -129,8 +129,22 @@ int host_make_node(host *self, cafe_transport *transport, cafe_err *err) {
   return cafe_node_create(&self->node, &node, err);
 }
 
-int host_listen(host *self, const char *socket, const char *address, int port, const http_service *service,
-                const void *config, cafe_err *err) {
+/* An address that was asked for and isn't where anybody listens would be looked for in vain. */
+void host_note(host *self, const char *what, int fd, bool is_shared, const option *asked) {
+  char address[LISTEN_NAME_MAX];
+  size_t used = strlen(self->places);
+  bool is_passed_over = is_shared && asked->is_given;
+  listen_name(address, fd);
+  (void)snprintf(self->places + used, sizeof self->places - used, "%s%s at %s%s%s%s%s", used ? ", " : "", what, address,
+                 is_passed_over ? " (the supervisor's socket, not "
+                 : is_shared    ? " (the supervisor's socket"
+                                : "",
+                 is_passed_over ? asked->given_as : "", is_passed_over ? asked->values[asked->count - 1] : "",
+                 is_shared ? ")" : "");
+}
+
+int host_listen(host *self, const option *asked, const char *socket, const char *address, int port,
+                const http_service *service, const void *config, cafe_err *err) {
   assert(self->server_count < HOST_SERVERS_MAX);
   int fd = listen_take(&self->inherited, socket);
   bool is_shared = fd >= 0;
@@ -142,9 +156,11 @@ int host_listen(host *self, const char *socket, const char *address, int port, c
                           self->node, &self->log, err);
   if (code != CAFE_OK) {
     (void)close(fd);
+    return code;
   }
-  self->server_count += code == CAFE_OK;
-  return code;
+  self->server_count++;
+  host_note(self, service->name, fd, is_shared, asked);
+  return CAFE_OK;
 }
 
 /* ---- upkeep ---- */
@@ -279,7 +295,7 @@ int host_run(host *self, cafe_err *err) {
       http_server_start(self->servers[i]);
     }
     start_upkeep(self);
-    say(self, CAFE_LOG_INFO, "serving");
+    http_log(&self->log, CAFE_LOG_INFO, self->name, 0, (cafe_slice){NULL, 0}, "serving: %s", self->places);
     notify_ready(&self->supervisor);
     (void)uv_run(&self->uv, UV_RUN_DEFAULT);
     say(self, CAFE_LOG_INFO, "ended");

@@ -8,7 +8,7 @@
 #include "http/options.h"
 
 /* What every server process has: a loop, a store, a node, and HTTP servers; from its start to the end of its drain. */
-enum { HOST_SERVERS_MAX = 8 };
+enum { HOST_SERVERS_MAX = 8, HOST_PLACES_MAX = 1000 };
 
 typedef struct host {
   const char *name;
@@ -22,6 +22,7 @@ typedef struct host {
   int undrained;
   http_limits limits; /* of each server */
   listen_inherited inherited;
+  char places[HOST_PLACES_MAX]; /* where it listens, for the log */
   uv_signal_t term;
   uv_signal_t interrupt;
   uv_timer_t patience; /* of the drain */
@@ -66,10 +67,13 @@ int host_open(host *self, const option *options, const char *name, int services,
 /* Makes the node, which isn't started yet. transport BORROW: until host_close_node; NULL: it has no peers. */
 int host_make_node(host *self, cafe_transport *transport, cafe_err *err);
 
-/* Listens for a service: at the supervisor's socket of that name, else at the address. Nobody is answered before
- * host_run. */
-int host_listen(host *self, const char *socket, const char *address, int port, const http_service *service,
-                const void *config, cafe_err *err);
+/* Listens for a service: at the supervisor's socket of that name, else at the address, which the option asks for. Nobody
+ * is answered before host_run. */
+int host_listen(host *self, const option *asked, const char *socket, const char *address, int port,
+                const http_service *service, const void *config, cafe_err *err);
+
+/* Notes for the log that this listens there. is_shared: the socket is the supervisor's, and the option isn't used. */
+void host_note(host *self, const char *what, int fd, bool is_shared, const option *asked);
 
 /* The node is started. Serves until SIGTERM or SIGINT; then drains. */
 int host_run(host *self, cafe_err *err);

@@ -45,6 +45,21 @@ int listen_open(int *out, const char *host, int port, cafe_err *err) {
   return CAFE_OK;
 }
 
+void listen_name(char out[LISTEN_NAME_MAX], int fd) {
+  struct sockaddr_storage at;
+  socklen_t size = sizeof at;
+  char host[64];
+  char port[16];
+  bool is_known = getsockname(fd, (struct sockaddr *)&at, &size) == 0 &&
+                  getnameinfo((struct sockaddr *)&at, size, host, sizeof host, port, sizeof port,
+                              NI_NUMERICHOST | NI_NUMERICSERV) == 0;
+  if (!is_known) {
+    (void)snprintf(out, LISTEN_NAME_MAX, "a socket without a port");
+    return;
+  }
+  (void)snprintf(out, LISTEN_NAME_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
 /* ---- a supervisor's ---- */
 
 static bool is_listening(int fd) {

@@ -10,6 +10,10 @@
 /* Opens one. OWN. CAFE_INVALID, CAFE_DENIED (the address is in use). */
 int listen_open(int *out, const char *host, int port, cafe_err *err);
 
+/* Where a socket listens: "127.0.0.1:8081", "[::1]:8081". */
+enum { LISTEN_NAME_MAX = 128 };
+void listen_name(char out[LISTEN_NAME_MAX], int fd);
+
 /* Those that the process was started with, by systemd's protocol (sd_listen_fds(3)): they are the supervisor's too,
  * which keeps them open, so that who connects while one process ends and the next one starts waits instead of being
  * refused. */

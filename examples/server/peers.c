@@ -96,10 +96,12 @@ int peers_open(cafe_transport **out, const server_program *program, const option
   wanted.tls = has_tls ? &tls : NULL;
   wanted.log = of->log;
   wanted.listen_fd = listen_take(&of->inherited, "node");
-  if (wanted.listen_fd < 0) {
+  bool is_shared = wanted.listen_fd >= 0;
+  if (!is_shared) {
     code = listen_open(&wanted.listen_fd, address, port, err);
   }
   if (code == CAFE_OK) {
+    host_note(of, "node", wanted.listen_fd, is_shared, option_find(options, "node"));
     code = cafe_tcp_create(out, &wanted, err);
     if (code != CAFE_OK) {
       (void)close(wanted.listen_fd);

@@ -119,7 +119,8 @@ static int listen_for_upkeep(server *self, int first, cafe_err *err) {
   if (code == CAFE_OK) {
     code = host_store_file(&self->upkeep.store_file, self->options, err);
   }
-  return code == CAFE_OK ? host_listen(&self->host, "upkeep", address, port, &upkeep_service, &self->upkeep, err)
+  return code == CAFE_OK ? host_listen(&self->host, option_find(self->options, "upkeep"), "upkeep", address, port,
+                                       &upkeep_service, &self->upkeep, err)
                          : code;
 }
 
@@ -137,7 +138,8 @@ static int listen_all(server *self, cafe_err *err) {
     if (has_several) {
       (void)snprintf(socket, sizeof socket, "http-%s", service->name);
     }
-    code = host_listen(&self->host, socket, address, first + i, service, self->configs[i], err);
+    code = host_listen(&self->host, option_find(self->options, "listen"), socket, address, first + i, service,
+                       self->configs[i], err);
   }
   if (code == CAFE_OK) {
     code = listen_for_upkeep(self, first, err);

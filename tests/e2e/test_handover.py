@@ -3,6 +3,7 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -153,6 +154,33 @@ class Handing(unittest.TestCase):
         self.shop.environment = {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "nonsense"}
         self.shop.start()
         self.shop.order()
+
+    # Whoever was asked for and isn't there is named; the shop's --listen and --upkeep are given.
+    def test_the_log_says_whose_sockets_are_served_at_and_what_is_not_used(self):
+        self.shop.start()
+        base = self.shop.base
+        said = re.search(r"serving: (.*)", self.shop.logged())[1].split(", ")
+        services = ("app", "pay", "store", "customer", "dashboard")
+        wanted = [(name, "listen", base) for name in services] + [("upkeep", "upkeep", base + UPKEEP)]
+        self.assertEqual(", ".join(said), ", ".join(
+            f"{name} at 127.0.0.1:{base + number} (the supervisor's socket, not --{option} 127.0.0.1:{given})"
+            for number, (name, option, given) in enumerate(wanted, 1)))
+
+    def test_an_address_that_was_not_asked_for_is_none_that_is_not_used(self):
+        pay = os.path.join(os.path.dirname(BINARY), "cafe-pay")
+        self.held.close()
+        http, node = free_base() + 1, free_base() + 1
+        held = Held({"http": http, "node": node})
+        self.addCleanup(held.close)
+        command = [pay, "--store", "memory:", "--peer=app=tcp://127.0.0.1:1"]
+        for environment, passed_over in (({}, ""), ({"CAFE_LISTEN": "127.0.0.1:9"}, ", not CAFE_LISTEN=127.0.0.1:9")):
+            process = held.popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+            said = next(line for line in process.stderr if "serving" in line)
+            process.terminate()
+            process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 0)
+            self.assertEqual(said.split("serving: ")[1], f"node at 127.0.0.1:{node} (the supervisor's socket), "
+                             f"pay at 127.0.0.1:{http} (the supervisor's socket{passed_over})\n")
 
     def test_only_some_may_be_handed_over(self):
         self.held.close()

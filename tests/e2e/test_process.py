@@ -195,6 +195,24 @@ class Living(Case):
             answer = self.shop.get(service, "/readyz")
             self.assertEqual((answer.status, answer.json["degraded"]), (200, []))
 
+    def test_the_log_names_the_address_of_each_listener(self):
+        base = self.shop.base
+        self.assertIn("serving: " + ", ".join(f"{name} at 127.0.0.1:{base + number}" for number, name in enumerate(
+            ("app", "pay", "store", "customer", "dashboard"), 1)) + "\n", self.shop.logged())
+
+    def test_an_address_is_the_one_that_it_got(self):
+        pay = os.path.join(os.path.dirname(BINARY), "cafe-pay")
+        listen = "127.0.0.1"
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+            listen = "[::1]"
+        run = subprocess.Popen([pay, "--listen", f"{listen}:0", "--node", "tcp://127.0.0.1:0", "--store", "memory:",
+                                "--peer=app=tcp://127.0.0.1:1"], stderr=subprocess.PIPE, text=True)
+        said = next(line for line in run.stderr if "serving" in line)
+        run.terminate()
+        run.communicate(timeout=30)
+        self.assertRegex(said, rf"serving: node at 127\.0\.0\.1:[1-9]\d+, pay at {re.escape(listen)}:[1-9]\d+\n")
+
     def refused(self, *arguments):
         # Somebody may listen on the ports that are the default.
         environment = {**os.environ, "CAFE_LISTEN": f"127.0.0.1:{free_base()}"}
