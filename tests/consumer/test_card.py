@@ -27,6 +27,10 @@ class Card(unittest.TestCase):
             self.assertEqual(run(program, "cards/cards.db", env=environment), PLAY.format(count))
         rows = run("sqlite3", "cards/cards.db", "SELECT holder, stamps, cups FROM cards")
         self.assertEqual(rows, "Mina|0|1\n" * 2)
+        # The guide: its key, how often it was written (opened, ten stamps, redeemed), and a column a field.
+        rows = run("sqlite3", "-header", "cards/cards.db", "SELECT * FROM cards LIMIT 1").splitlines()
+        self.assertEqual(rows[0], "card_id|row_version|holder|stamps|cups|updated_at_ms")
+        self.assertEqual(rows[1].split("|")[:5], ["1", "12", "Mina", "0", "1"])
 
     def test_by_cmake_with_the_shared_libraries(self):
         program = build(take("consumer")) / "card"
