@@ -2,6 +2,10 @@
 """Payment under load, over HTTP: the breaker before orders, and the bulkhead before the gateway."""
 
 import collections
+import concurrent.futures
+import json
+import os
+import re
 import threading
 import unittest
 
@@ -73,6 +77,48 @@ class Breaker(Guarded):
             self.assertEqual(self.place().status, 402)
         self.assertEqual(self.state(), "CLOSED")
         self.assertEqual(self.metric("cafe_guard_ended_total", "name", "payment", "end", "succeeded"), 6)
+
+
+class Drill(Guarded):
+    """docs/operations.md, "A drill": its settings, its crowd, and what it says is seen."""
+
+    def setUp(self):
+        super().setUp()
+        page = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "operations.md")
+        with open(page, encoding="utf-8") as file:
+            drill = file.read().split("**A drill.**")[1]
+        self.weak, self.well = (json.loads(body) for body in re.findall(r"8082/sandbox .* -d '(.*)'", drill))
+        self.count, self.clients = map(int, re.search(r"seq (\d+) \| xargs -P (\d+)", drill).groups())
+        self.fields = json.loads(re.search(r"^order='(.*)'", drill, re.MULTILINE)[1])
+        self.log = re.findall(r"`breaker (payment: [^`]*)`|`(\w+ to \w+)`", drill)
+
+    # C5: an operator sees it fail fast, and recover.
+    def test_it_shows_what_the_page_says(self):
+        self.assertEqual(self.shop.put(PAY, "/sandbox", self.weak).status, 200)
+        with concurrent.futures.ThreadPoolExecutor(self.clients) as crowd:
+            answers = list(crowd.map(lambda _: self.shop.post(APP, "/orders", self.fields), range(self.count)))
+        refused = [answer for answer in answers if answer.status != 201]
+        self.assertGreater(len(answers), len(refused))
+        for answer in refused:
+            self.assert_problem(answer, 503, "payment-unavailable")
+        self.assertEqual(len(self.shop.listed(APP, "/orders", limit=1000)), len(answers) - len(refused))
+        self.assertGreaterEqual(self.entered("OPEN"), 1)
+        self.assertLess(self.metric("cafe_guard_limit", "name", "payment"), 64)
+        failed = self.metric("cafe_guard_ended_total", "name", "payment", "end", "failed")
+        rejected = sum(self.metric("cafe_guard_rejected_total", "name", "payment", "reason", reason)
+                       for reason in ("open", "limit"))
+        self.assertGreaterEqual(failed, 6)
+        self.assertGreater(self.metric("cafe_guard_rejected_total", "name", "payment", "reason", "open"), 0)
+        self.assertEqual(failed + rejected, len(refused))
+
+        self.assertEqual(self.shop.put(PAY, "/sandbox", self.well).status, 200)
+        soon(lambda: self.shop.post(APP, "/orders", self.fields).status == 201, "the probe is an order")
+        self.assertEqual(self.state(), "CLOSED")
+        opened, *changes = [first or second for first, second in self.log]
+        self.assertRegex(self.shop.logged(), re.sub(r"\d+", r"\\d+", opened))
+        self.assertEqual(changes, ["OPEN to HALF_OPEN", "HALF_OPEN to CLOSED"])
+        for change in changes:
+            self.assertIn(f"breaker payment: {change}", self.shop.logged())
 
 
 class Crowd(Guarded):
