@@ -234,15 +234,17 @@ static void row_finished(cafe_node *node, struct act *act, int code, const cafe_
     timer_retry(subject);
     return;
   }
-  bool is_over = task->phase == TASK_OVER;
+  int64_t due_ms = slot->due_ms;
+  if (task->phase == TASK_OVER) {
+    LL_DELETE(subject->attempts, slot);
+    due_ms = is_still_wanted(task) ? node_utc_ms(node) : 0; /* anew: what came meanwhile left it to this */
+  }
   if (!slot->cause && task->task.cause)
     slot->cause = copy_cause(subject->arena, task->task.cause);
   task_free(task);
-  if (is_over)
-    LL_DELETE(subject->attempts, slot);
   /* Not by arming the timer: what follows a commit sets it anew, from this. */
-  else if (!subject->task_due_ms || slot->due_ms < subject->task_due_ms)
-    subject->task_due_ms = slot->due_ms;
+  if (due_ms && (!subject->task_due_ms || due_ms < subject->task_due_ms))
+    subject->task_due_ms = due_ms;
 }
 
 static void write_attempt(running_task *task, uint32_t attempt, int64_t due_ms, task_phase phase) {
@@ -442,10 +444,12 @@ void cafe_task_fail(cafe_task *public, const cafe_err *reason) {
   running_task *task = CONTAINER(public, running_task, task);
   cafe_node *node = task->subject->node;
   const cafe_retry *retry = &task->worker->retry;
+  bool is_last = retry->max_attempts && public->attempt >= retry->max_attempts;
   heap_update(node->retries, &task->timeout, INT64_MAX);
-  node_log(node, CAFE_LOG_WARN, public->key, (cafe_slice){NULL, 0}, "%s %u of %s, attempt %u: %s", public->type->name,
-           public->id, public->aggregate, public->attempt, reason->text);
-  if (retry->max_attempts && public->attempt >= retry->max_attempts && give_up(task, reason))
+  node_log(node, is_last ? CAFE_LOG_ERROR : CAFE_LOG_WARN, public->key, (cafe_slice){NULL, 0},
+           "%s %u of %s, attempt %u%s: %s", public->type->name, public->id, public->aggregate, public->attempt,
+           is_last ? ", the last" : "", reason->text);
+  if (is_last && give_up(task, reason))
     return;
   int64_t delay = cafe_retry_delay_ms(retry, public->attempt, node_random(node));
   if (delay <= reason->retry_after_ms)

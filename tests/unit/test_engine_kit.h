@@ -144,9 +144,10 @@ static cafe_verdict box_decide(cafe_decision *out, const void *state, const cafe
   if (command->type == &answer_type)
     return box_answer(out, self, command->data);
   if (command->type == &ask_type) {
-    if (self->denial == 1)
+    bool is_again = ((const ask *)command->data)->question < 0; /* what was denied, under its old number */
+    if (self->denial == 1 && !is_again)
       return cafe_refuse(out, "denied", "it was denied for ever");
-    if (self->denial == 2)
+    if (self->denial == 2 && !is_again)
       return cafe_refuse(out, "dropped", "it was denied, but elsewhere it may be granted");
     if (self->question)
       return CAFE_PENDING;
@@ -175,7 +176,7 @@ static int box_evolve(void *state, const cafe_event *event, cafe_arena *arena, v
   }
   if (event->type == &asked_type) {
     self->question = ((const asked *)event->data)->question;
-    self->questions++;
+    self->questions += self->question > 0;
   } else if (event->type == &answered_type || event->type == &denied_type) {
     self->question = 0;
     if (event->type == &denied_type)

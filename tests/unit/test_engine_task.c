@@ -279,6 +279,36 @@ static void after_the_last_attempt_the_worker_says_so(void **state) {
   kit_close(&k);
 }
 
+/* In the very batch that gives it up, too, before its attempts are forgotten. */
+static void what_was_given_up_can_be_wanted_again_at_once(void **state) {
+  (void)state;
+  for (int is_late = 0; is_late <= 1; is_late++) {
+    kit k;
+    call c, again;
+    ask data = {1}, same = {-1};
+    kit_init(&k, true);
+    k.retry = (cafe_retry){10, 10, 2, 0};
+    assert_int_equal(kit_start(&k), CAFE_OK);
+    assert_int_equal(kit_send(&k, &c, &ask_type, 1, &data), CAFE_OK);
+    for (int attempt = 1; attempt <= 2; attempt++) {
+      kit_run(&k, 50);
+      kit_fail_task(&k, 0);
+    }
+    kit_run(&k, is_late ? 50 : 0);
+    assert_int_equal(kit_send(&k, &again, &ask_type, 1, &same), CAFE_OK);
+    kit_run(&k, 50);
+    assert_string_equal(c.reason, "Denied");
+    assert_int_equal(k.given_up, 1);
+    assert_int_equal(k.running, 1);
+    assert_int_equal(k.attempts[0], 1);
+    assert_int_equal(k.tasks[0]->id, 1);
+    kit_answer(&k, 0, 1);
+    kit_run(&k, 50);
+    assert_int_equal(again.verdict, CAFE_ACCEPTED);
+    kit_close(&k);
+  }
+}
+
 /* ---- over a restart ---- */
 
 static void what_may_have_run_has_a_higher_attempt_after_a_restart(void **state) {
@@ -509,6 +539,7 @@ int main(void) {
       cmocka_unit_test(a_start_that_fails_counts_as_an_attempt),
       cmocka_unit_test(an_attempt_without_an_answer_is_stopped_and_repeated),
       cmocka_unit_test(after_the_last_attempt_the_worker_says_so),
+      cmocka_unit_test(what_was_given_up_can_be_wanted_again_at_once),
       cmocka_unit_test(what_may_have_run_has_a_higher_attempt_after_a_restart),
       cmocka_unit_test(no_crash_loses_a_task_or_forgets_that_it_ran),
       cmocka_unit_test(an_answer_that_cannot_be_stored_is_stored_later),
