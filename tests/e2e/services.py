@@ -7,35 +7,18 @@ import os
 import random
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
 import unittest
 
 import shop
-from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, binary, soon
+from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, binary, free_base, soon
 
 NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
-NODES = 1000  # a node's port, from its service's
+NODES, UPKEEPS = 1000, 10  # a node's port, and an operator's, from its service's
 NEEDS = {"app": ("pay", "store"), "pay": ("app",), "store": ("app",), "customer": ("app", "pay"),
          "dashboard": ("app", "pay", "store")}
-
-
-def free_base():
-    """A port P with P+1 to P+5 and P+1001 to P+1005 free. Below the range from which the kernel takes ports of its own."""
-    while True:
-        base = random.randrange(10000, 31000)
-        with contextlib.ExitStack() as probes:
-            try:
-                for service in NAMES:
-                    for port in (base + service, base + NODES + service):
-                        probe = probes.enter_context(socket.socket())
-                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                        probe.bind(("127.0.0.1", port))
-                return base
-            except OSError:
-                continue
 
 
 class Service(Calls):
@@ -58,6 +41,12 @@ class Service(Calls):
         """A node's address, as options have it."""
         number = next(each for each, called in NAMES.items() if called == (name or self.name))
         return f"tcp://127.0.0.1:{self.base + NODES + number}"
+
+    def open_upkeep(self):
+        """At its next start. Returns what it is called by."""
+        number = UPKEEPS + self.number
+        self.options = [*self.options, "--upkeep", f"127.0.0.1:{self.base + number}"]
+        return number
 
     def command(self, *options):
         """Later options win over earlier ones; peers are given by all that are needed."""

@@ -44,12 +44,36 @@ def preloaded(library, folder):
     return link
 
 
+class Base(int):
+    """A port P: P to P+19 and P+1000 to P+1019 are of whoever keeps it. They aren't taken by others of these tests while
+    nobody listens there, as when a process was killed and is started again; who asks then would be answered by theirs."""
+
+    claim = None  # a socket whose name says so, to all who see these ports, for as long as its process lives
+
+    def __del__(self):
+        if self.claim:
+            self.claim.close()
+
+
+@functools.cache
+def bases():
+    """None is in the range from which the kernel takes ports of its own, for who connects."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        first, last = (int(port) for port in file.read().split())
+    found = [base for base in range(10000, 64000, 20) if base % 2000 < 1000 and (base + 1020 <= first or base > last)]
+    if not found:
+        raise AssertionError(f"no ports are left for servers: the kernel's own are {first} to {last}")
+    return found
+
+
 def free_base():
-    """A port P with P+1 to P+6 free. Below the range from which the kernel takes ports of its own."""
+    """It can still happen that somebody else's program takes a port of it later."""
     while True:
-        base = random.randrange(10000, 32000)
+        base = Base(random.choice(bases()))
+        base.claim = socket.socket(socket.AF_UNIX)
         try:
-            for port in range(base + 1, base + 7):
+            base.claim.bind(f"\0cafe-ports-{base}")
+            for port in (*range(base, base + 20), *range(base + 1000, base + 1020)):
                 with socket.socket() as probe:
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))

@@ -11,8 +11,8 @@ import sys
 import tempfile
 import unittest
 
-from services import NODES, free_base, programs
-from shop import APP, DASHBOARD, PATIENT, SOON
+from services import NODES, programs
+from shop import APP, DASHBOARD, PATIENT, SOON, free_base
 
 PROGRAMS = programs()
 QUICKSTART = os.path.join(PROGRAMS, "quickstart")
