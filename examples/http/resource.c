@@ -88,7 +88,7 @@ void resource_get(http_request *request) { resource_find(request, request->route
 /* ---- a page ---- */
 
 typedef struct page {
-  cafe_filter filters[FILTERS_MAX];
+  cafe_filter filters[FILTERS_MAX + 1]; /* the resource's own is the last, and no argument */
   uint32_t filter_count;
   const char *names[FILTERS_MAX]; /* of the arguments */
   uint64_t after_key;
@@ -276,6 +276,9 @@ void resource_list(http_request *request) {
   list.view = self->view;
   list.filters = at.filters;
   list.filter_count = at.filter_count;
+  if (self->only.column) {
+    at.filters[list.filter_count++] = self->only;
+  }
   list.after_key = at.after_key;
   list.after_sub = at.after_sub;
   list.limit = at.limit;

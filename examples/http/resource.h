@@ -17,6 +17,7 @@ typedef struct resource {
   const char *key_filter;     /* the argument that filters by the row's key: "orderId" */
   const char *aggregate;      /* resource_as_of: the stream whose events the row folds; or NULL */
   const char *sub_id;         /* the id's name where a key has several rows: "17-3"; or NULL */
+  cafe_filter only;           /* what a list shows of the rows; column NULL: all */
   /* OPTIONAL. Members that no column holds. */
   void (*more)(buffer *out, const cafe_row *row, const cafe_page *page);
 } resource;

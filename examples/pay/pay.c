@@ -16,6 +16,7 @@ static const resource payments = {
     .view = &cafe_payments_view,
     .path = "/payments",
     .ids = (const char *const[]){"paymentId", "orderId", NULL},
+    .hidden = (const char *const[]){"failed_operation", "failed_text", NULL}, /* the operator's: upkeep shows them */
     .key_filter = "orderId",
 };
 

@@ -284,6 +284,44 @@ static void drop(http_request *request) {
   }
 }
 
+/* ---- payments that were given up ---- */
+
+/* With what /payments doesn't show: which operation it was, and what the gateway said. */
+static const resource payments = {
+    .view = &cafe_payments_view,
+    .path = "/upkeep/payments",
+    .ids = (const char *const[]){"paymentId", "orderId", NULL},
+    .key_filter = "orderId",
+    .only = {.column = "status", .equals = {"Failed", sizeof "Failed" - 1}},
+};
+
+static void judge_retry(http_verdict *out, const cafe_outcome *outcome) {
+  if (outcome->verdict == CAFE_REFUSED) {
+    http_judge_problem(out, HTTP_WRONG_STATE, outcome, outcome->text);
+    return;
+  }
+  out->status = 200;
+  json_open(&out->body, NULL, '{');
+  json_integer(&out->body, "paymentId", (int64_t)outcome->key);
+  json_close(&out->body, '}');
+}
+
+static void answer_retry(http_request *request, const cafe_outcome *outcome, http_verdict *verdict) {
+  (void)outcome;
+  http_send_verdict(request, verdict);
+}
+
+static const json_taken retry_taken[] = {{"reason", "reason", false}, {NULL, NULL, false}};
+static const http_command retry_command = {
+    &cafe_retry_payment_type, sizeof(cafe_retry_payment), retry_taken, judge_retry, answer_retry, NULL};
+
+static void retry(http_request *request) {
+  cafe_retry_payment wanted = {{NULL, 0}};
+  if (http_read_optional(request, &wanted, &cafe_retry_payment_type, retry_taken)) {
+    http_submit(request, &retry_command, request->id, &wanted, HTTP_READ_TIMEOUT_MS, NULL);
+  }
+}
+
 /* ---- POST /upkeep/views/{view}/rebuild, verify ---- */
 
 static const cafe_view *view_of(const http_request *request) {
@@ -407,6 +445,9 @@ static const http_route routes[] = {
     {"GET", "/upkeep/letters/{id}-{sub}", resource_get, &letters},
     {"POST", "/upkeep/letters/{id}-{sub}/replay", replay, NULL},
     {"POST", "/upkeep/letters/{id}-{sub}/drop", drop, NULL},
+    {"GET", "/upkeep/payments", resource_list, &payments},
+    {"GET", "/upkeep/payments/{id}", resource_get, &payments},
+    {"POST", "/upkeep/payments/{id}/retry", retry, NULL},
     {"POST", "/upkeep/views/{view}/rebuild", rebuild_view, NULL},
     {"POST", "/upkeep/views/{view}/verify", verify_view, NULL},
     {"POST", "/upkeep/forget", forget_rows, NULL},

@@ -11,6 +11,7 @@ CAFE_BEGIN_DECLS
  * The payment; its key is the order's. Every operation at the gateway is committed before its call (…Started) and runs
  * under the idempotency key "orderId/operation"; one at a time. A cancel that meets a running one is kept and carried
  * out when that is settled. Canceling an unknown payment leaves a tombstone, and an authorization after it is refused.
+ * An operation that was given up leaves the payment to an operator, who has it tried again by RetryPayment.
  */
 
 typedef enum cafe_payment_operation {
@@ -62,6 +63,12 @@ typedef struct cafe_record_gateway {
   cafe_slice reference;
   cafe_slice text;
 } cafe_record_gateway;
+/* An operator's: the operation that was given up is to be tried again, under its key. Refused ("wrong-state") where
+ * none was, and for an authorization whose draft isn't dropped yet: what it gives is void at once. What is being tried
+ * again stays as it is. Since 0.1. */
+typedef struct cafe_retry_payment {
+  cafe_slice reason; /* why it may go well now; 200 characters at most */
+} cafe_retry_payment;
 
 /* ---- events ---- */
 
@@ -90,7 +97,7 @@ typedef struct cafe_payment_captured {
   int64_t amount_minor;
   cafe_slice reference;
 } cafe_payment_captured;
-/* A cancel met a running operation. */
+/* A cancel met an operation that runs, or was given up. */
 typedef struct cafe_payment_cancel_kept {
   cafe_payment_cancel_reason reason;
 } cafe_payment_cancel_kept;
@@ -120,12 +127,18 @@ typedef struct cafe_payment_failed {
   cafe_slice currency;
   cafe_slice text;
 } cafe_payment_failed;
+/* What was given up runs again. Since 0.1. */
+typedef struct cafe_payment_retried {
+  cafe_payment_operation operation;
+  cafe_slice reason;
+} cafe_payment_retried;
 
 /* The task: one operation at the gateway; its id is the operation. */
 typedef struct cafe_payment_task {
   cafe_payment_operation operation;
   int64_t amount_minor;
   cafe_slice currency;
+  bool may_have_run; /* it was given up before: an earlier call may have taken effect */
 } cafe_payment_task;
 
 /* ---- state and row ---- */
@@ -141,6 +154,7 @@ typedef struct cafe_payment {
   int64_t refunded_minor;
   cafe_slice currency;
   cafe_slice customer_id;
+  cafe_payment_operation failed; /* the last that was given up, also where it is tried again */
 } cafe_payment;
 
 /* The row of `payments`, once the authorization is settled. */
@@ -153,12 +167,15 @@ typedef struct cafe_payment_row {
   int64_t created_at_ms;
   int64_t updated_at_ms;
   int64_t version;
+  cafe_payment_operation failed_operation; /* while the status is Failed: what was given up, and why */
+  cafe_slice failed_text;
 } cafe_payment_row;
 
 CAFE_EXPORT extern const cafe_schema cafe_authorize_payment_type;
 CAFE_EXPORT extern const cafe_schema cafe_capture_payment_type;
 CAFE_EXPORT extern const cafe_schema cafe_cancel_payment_type;
 CAFE_EXPORT extern const cafe_schema cafe_record_gateway_type;
+CAFE_EXPORT extern const cafe_schema cafe_retry_payment_type;
 CAFE_EXPORT extern const cafe_schema cafe_authorization_started_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_approved_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_declined_type;
@@ -171,6 +188,7 @@ CAFE_EXPORT extern const cafe_schema cafe_refund_started_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_canceled_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_refunded_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_failed_type;
+CAFE_EXPORT extern const cafe_schema cafe_payment_retried_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_task_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_type;
 CAFE_EXPORT extern const cafe_schema cafe_payment_row_type;

@@ -12,6 +12,10 @@
  * An authorization that surely failed is final. Capture, void and refund that surely failed are tried again by the
  * worker under the same key; a failure that is recorded here means that it gave up, so an operator is needed, but for a
  * capture whose payment is to be canceled anyway: what surely wasn't captured can be void.
+ *
+ * What was given up runs again when an operator says so, under the key that it had, so it still takes effect once. Its
+ * outcome isn't known meanwhile, so a cancel that comes is kept as if it ran. An authorization waits for that cancel:
+ * until then somebody may still take an approval for his order's, and this one is only to find out what to give back.
  */
 #include "cafe/payment.h"
 
@@ -99,7 +103,7 @@ static cafe_verdict cancel_payment(cafe_decision *out, const void *state, const 
     cafe_payment_canceled tombstone = {cancel->reason, true, cancel->amount_minor, cancel->currency,
                                        cancel->customer_id};
     cafe_emit(out, &cafe_payment_canceled_type, &tombstone, sizeof tombstone);
-  } else if (payment->running) {
+  } else if (payment->running || payment->status == CAFE_PAYMENT_FAILED) {
     cafe_emit(out, &cafe_payment_cancel_kept_type, &(cafe_payment_cancel_kept){cancel->reason},
               sizeof(cafe_payment_cancel_kept));
   } else if (payment->status == CAFE_PAYMENT_APPROVED) {
@@ -203,12 +207,36 @@ static cafe_verdict record_gateway(cafe_decision *out, const void *state, const 
   return CAFE_ACCEPTED;
 }
 
+/* ---- what an operator says ---- */
+
+static cafe_verdict retry_payment(cafe_decision *out, const void *state, const cafe_command *command) {
+  const cafe_payment *payment = state;
+  const cafe_retry_payment *retry = command->data;
+  if (!rules_is_text(retry->reason, 0, RULES_REASON_MAX)) {
+    return cafe_refuse(out, "invalid", "reason: must have at most 200 characters, and no control characters");
+  }
+  if (is_unknown(payment)) {
+    return cafe_refuse(out, "not-found", "there is no such payment");
+  }
+  if (payment->running && payment->running == payment->failed) {
+    return CAFE_UNCHANGED;
+  }
+  if (payment->status != CAFE_PAYMENT_FAILED) {
+    return cafe_refuse(out, "wrong-state", "nothing of this payment was given up");
+  }
+  if (payment->failed == CAFE_PAYMENT_AUTHORIZE && !payment->cancel) {
+    return cafe_refuse(out, "wrong-state",
+                       "an authorization is tried again once its draft was dropped, and it wasn't yet");
+  }
+  cafe_payment_retried retried = {payment->failed, retry->reason};
+  cafe_emit(out, &cafe_payment_retried_type, &retried, sizeof retried);
+  return CAFE_ACCEPTED;
+}
+
 static const rules_decide decides[] = {
-    {&cafe_authorize_payment_type, authorize_payment},
-    {&cafe_capture_payment_type, capture_payment},
-    {&cafe_cancel_payment_type, cancel_payment},
-    {&cafe_record_gateway_type, record_gateway},
-    {NULL, NULL},
+    {&cafe_authorize_payment_type, authorize_payment}, {&cafe_capture_payment_type, capture_payment},
+    {&cafe_cancel_payment_type, cancel_payment},       {&cafe_record_gateway_type, record_gateway},
+    {&cafe_retry_payment_type, retry_payment},         {NULL, NULL},
 };
 
 static cafe_verdict decide(cafe_decision *out, const void *state, const cafe_command *command, void *user) {
@@ -302,6 +330,17 @@ static int refunded(void *state, const cafe_event *event, cafe_arena *arena) {
   return settled(state, event, arena);
 }
 
+static int failed(void *state, const cafe_event *event, cafe_arena *arena) {
+  ((cafe_payment *)state)->failed = ((const cafe_payment_failed *)event->data)->operation;
+  return settled(state, event, arena);
+}
+
+static int retried(void *state, const cafe_event *event, cafe_arena *arena) {
+  (void)settled(state, event, arena);
+  ((cafe_payment *)state)->running = ((const cafe_payment_retried *)event->data)->operation;
+  return CAFE_OK;
+}
+
 static const rules_evolve evolves[] = {
     {&cafe_authorization_started_type, authorization_started},
     {&cafe_payment_approved_type, settled},
@@ -314,7 +353,8 @@ static const rules_evolve evolves[] = {
     {&cafe_refund_started_type, refund_started},
     {&cafe_payment_canceled_type, canceled},
     {&cafe_payment_refunded_type, refunded},
-    {&cafe_payment_failed_type, settled},
+    {&cafe_payment_failed_type, failed},
+    {&cafe_payment_retried_type, retried},
     {NULL, NULL},
 };
 
@@ -323,31 +363,27 @@ static int evolve(void *state, const cafe_event *event, cafe_arena *arena, void 
   return rules_run_evolve(evolves, state, event, arena);
 }
 
-/* Every operation runs at most once in a payment's life, so its number is the task's id. */
+/* Every operation runs at most once in a payment's life, but for one that was given up: so its number is the task's id,
+ * and whether it may have run before is known by that. */
 static void tasks(cafe_tasks *out, const void *state, void *user) {
   (void)user;
   const cafe_payment *payment = state;
   if (payment->running) {
-    cafe_payment_task task = {payment->running, payment->amount_minor, payment->currency};
+    cafe_payment_task task = {payment->running, payment->amount_minor, payment->currency,
+                              payment->running == payment->failed};
     cafe_want(out, (uint32_t)payment->running, &cafe_payment_task_type, &task, sizeof task, 0);
   }
 }
 
 /* ---- the aggregate ---- */
 
-static const cafe_schema *const events[] = {&cafe_authorization_started_type,
-                                            &cafe_payment_approved_type,
-                                            &cafe_payment_declined_type,
-                                            &cafe_authorization_failed_type,
-                                            &cafe_capture_started_type,
-                                            &cafe_payment_captured_type,
-                                            &cafe_payment_cancel_kept_type,
-                                            &cafe_void_started_type,
-                                            &cafe_refund_started_type,
-                                            &cafe_payment_canceled_type,
-                                            &cafe_payment_refunded_type,
-                                            &cafe_payment_failed_type,
-                                            NULL};
+static const cafe_schema *const events[] = {&cafe_authorization_started_type, &cafe_payment_approved_type,
+                                            &cafe_payment_declined_type,      &cafe_authorization_failed_type,
+                                            &cafe_capture_started_type,       &cafe_payment_captured_type,
+                                            &cafe_payment_cancel_kept_type,   &cafe_void_started_type,
+                                            &cafe_refund_started_type,        &cafe_payment_canceled_type,
+                                            &cafe_payment_refunded_type,      &cafe_payment_failed_type,
+                                            &cafe_payment_retried_type,       NULL};
 
 static const cafe_command_outcome authorize_outcomes[] = {
     {.event = &cafe_payment_approved_type, .verdict = CAFE_ACCEPTED},
@@ -363,6 +399,7 @@ static const cafe_command_type commands[] = {
     {.command = &cafe_capture_payment_type},
     {.command = &cafe_cancel_payment_type},
     {.command = &cafe_record_gateway_type},
+    {.command = &cafe_retry_payment_type},
     {.command = NULL},
 };
 

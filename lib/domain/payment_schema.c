@@ -45,6 +45,11 @@ static const cafe_field record_gateway_fields[] = {
 };
 RULES_SCHEMA(record_gateway, "RecordGateway");
 
+static const cafe_field retry_payment_fields[] = {
+    CAFE_FIELD_OF(1, TEXT, cafe_retry_payment, reason),
+};
+RULES_SCHEMA(retry_payment, "RetryPayment");
+
 /* ---- events ---- */
 
 static const cafe_field authorization_started_fields[] = {
@@ -125,12 +130,19 @@ static const cafe_field payment_failed_fields[] = {
 };
 RULES_SCHEMA(payment_failed, "PaymentFailed");
 
+static const cafe_field payment_retried_fields[] = {
+    CAFE_FIELD_ENUM_OF(1, cafe_payment_retried, operation, operation_names),
+    CAFE_FIELD_OF(2, TEXT, cafe_payment_retried, reason),
+};
+RULES_SCHEMA(payment_retried, "PaymentRetried");
+
 /* ---- task, state and row ---- */
 
 static const cafe_field payment_task_fields[] = {
     CAFE_FIELD_ENUM_OF(1, cafe_payment_task, operation, operation_names),
     CAFE_FIELD_OF(2, I64, cafe_payment_task, amount_minor),
     CAFE_FIELD_OF(3, TEXT, cafe_payment_task, currency),
+    CAFE_FIELD_OF(4, BOOL, cafe_payment_task, may_have_run),
 };
 RULES_SCHEMA(payment_task, "PaymentTask");
 
@@ -145,6 +157,7 @@ static const cafe_field payment_fields[] = {
     CAFE_FIELD_OF(8, I64, cafe_payment, refunded_minor),
     CAFE_FIELD_OF(9, TEXT, cafe_payment, currency),
     CAFE_FIELD_OF(10, TEXT, cafe_payment, customer_id),
+    CAFE_FIELD_ENUM_OF(11, cafe_payment, failed, operation_names),
 };
 RULES_SCHEMA(payment, "Payment");
 
@@ -157,5 +170,7 @@ static const cafe_field payment_row_fields[] = {
     CAFE_FIELD_OF(6, TIME, cafe_payment_row, created_at_ms),
     CAFE_FIELD_OF(7, TIME, cafe_payment_row, updated_at_ms),
     CAFE_FIELD_OF(8, I64, cafe_payment_row, version),
+    CAFE_FIELD_ENUM_OF(9, cafe_payment_row, failed_operation, operation_names),
+    CAFE_FIELD_OF(10, TEXT, cafe_payment_row, failed_text),
 };
 RULES_SCHEMA(payment_row, "PaymentRow");

@@ -63,7 +63,19 @@ cafe_order_status status_of_order(cafe_order_status before, const cafe_event *ev
   return before == CAFE_ORDER_CANCELING && after <= CAFE_ORDER_PICKED_UP ? CAFE_ORDER_CANCELING : after;
 }
 
+/* As it was when the operation was given up. */
+static cafe_payment_status status_before(cafe_payment_operation operation) {
+  static const cafe_payment_status before[] = {[CAFE_PAYMENT_AUTHORIZE] = CAFE_PAYMENT_NONE,
+                                               [CAFE_PAYMENT_CAPTURE] = CAFE_PAYMENT_APPROVED,
+                                               [CAFE_PAYMENT_VOID] = CAFE_PAYMENT_APPROVED,
+                                               [CAFE_PAYMENT_REFUND] = CAFE_PAYMENT_CAPTURED};
+  return before[operation];
+}
+
 cafe_payment_status status_of_payment(cafe_payment_status before, const cafe_event *event) {
+  if (event->type == &cafe_payment_retried_type) {
+    return status_before(((const cafe_payment_retried *)event->data)->operation);
+  }
   return (cafe_payment_status)status_after(payment_rules, (int32_t)before, event);
 }
 

@@ -55,12 +55,19 @@ const cafe_view cafe_orders_view = {
     .fold = fold_order,
 };
 
-/* ---- payments: listed once their authorization is settled ---- */
+/* ---- payments: listed while their authorization is settled ---- */
 
 static int open_payment(cafe_payment_row *row, const cafe_event *event, int64_t amount_minor, cafe_slice currency,
                         cafe_arena *arena) {
   cafe_payment_row first = {.amount_minor = amount_minor, .currency = currency, .created_at_ms = event->time_ms};
   return cafe_schema_copy(row, &first, &cafe_payment_row_type, arena);
+}
+
+static int fail_payment(cafe_payment_row *row, const cafe_event *event, cafe_arena *arena) {
+  const cafe_payment_failed *failed = event->data;
+  int code = row->version ? CAFE_OK : open_payment(row, event, failed->amount_minor, failed->currency, arena);
+  row->failed_operation = failed->operation;
+  return code ? code : cafe_arena_copy(&row->failed_text, arena, failed->text);
 }
 
 static int fold_payment(cafe_fold *out, void *row, const cafe_event *event, cafe_arena *arena, void *user) {
@@ -73,13 +80,15 @@ static int fold_payment(cafe_fold *out, void *row, const cafe_event *event, cafe
   } else if (event->type == &cafe_payment_declined_type) {
     const cafe_payment_declined *declined = event->data;
     code = open_payment(payment, event, declined->amount_minor, declined->currency, arena);
-  } else if (event->type == &cafe_payment_failed_type && payment->version == 0) {
-    const cafe_payment_failed *failed = event->data;
-    code = open_payment(payment, event, failed->amount_minor, failed->currency, arena);
+  } else if (event->type == &cafe_payment_failed_type) {
+    code = fail_payment(payment, event, arena);
   } else if (event->type == &cafe_payment_captured_type) {
     payment->captured_minor = ((const cafe_payment_captured *)event->data)->amount_minor;
   } else if (event->type == &cafe_payment_refunded_type) {
     payment->refunded_minor = ((const cafe_payment_refunded *)event->data)->amount_minor;
+  } else if (event->type == &cafe_payment_retried_type) {
+    payment->failed_operation = CAFE_PAYMENT_NO_OPERATION;
+    payment->failed_text = (cafe_slice){NULL, 0};
   } else if (payment->version == 0) {
     /* A cancel that was kept while the authorization runs, or a tombstone. */
     *out = CAFE_FOLD_SKIP;
@@ -91,25 +100,22 @@ static int fold_payment(cafe_fold *out, void *row, const cafe_event *event, cafe
   payment->status = status_of_payment(payment->status, event);
   payment->updated_at_ms = event->time_ms;
   payment->version = (int64_t)event->version;
+  if (payment->status == CAFE_PAYMENT_NONE) {
+    *out = CAFE_FOLD_HIDE; /* it is authorized again */
+  }
   return CAFE_OK;
 }
 
-static const cafe_schema *const payment_events[] = {&cafe_payment_approved_type,
-                                                    &cafe_payment_declined_type,
-                                                    &cafe_capture_started_type,
-                                                    &cafe_payment_captured_type,
-                                                    &cafe_payment_cancel_kept_type,
-                                                    &cafe_void_started_type,
-                                                    &cafe_refund_started_type,
-                                                    &cafe_payment_canceled_type,
-                                                    &cafe_payment_refunded_type,
-                                                    &cafe_payment_failed_type,
-                                                    NULL};
+static const cafe_schema *const payment_events[] = {
+    &cafe_payment_approved_type, &cafe_payment_declined_type,    &cafe_capture_started_type,
+    &cafe_payment_captured_type, &cafe_payment_cancel_kept_type, &cafe_void_started_type,
+    &cafe_refund_started_type,   &cafe_payment_canceled_type,    &cafe_payment_refunded_type,
+    &cafe_payment_failed_type,   &cafe_payment_retried_type,     NULL};
 
 const cafe_view cafe_payments_view = {
     .size = CAFE_VIEW,
     .name = "payments",
-    .version = 1,
+    .version = 2,
     .is_inline = true,
     .sources = (const char *const[]){"pay", NULL},
     .events = payment_events,

@@ -136,6 +136,10 @@ static void answered(gateway_call *base, cafe_gateway_result result, cafe_slice 
   advance(b);
 }
 
+static bool may_have_run(const cafe_task *task) {
+  return task->attempt > 1 || ((const cafe_payment_task *)task->data)->may_have_run;
+}
+
 static attempt *attempt_make(bridge *b, cafe_task *task) {
   const cafe_payment_task *wanted = task->data;
   attempt *self = b->allocator.resize(NULL, sizeof(*self), b->allocator.user);
@@ -151,7 +155,7 @@ static attempt *attempt_make(bridge *b, cafe_task *task) {
   call->payment_id = task->key;
   call->amount_minor = wanted->amount_minor;
   call->currency = wanted->currency;
-  call->may_have_run = task->attempt > 1;
+  call->may_have_run = may_have_run(task);
   (void)str_number(call->idempotency_key, sizeof(call->idempotency_key), "", task->key,
                    operation_suffix(wanted->operation));
   if (task->cause && task->cause->type == &cafe_authorize_payment_type && call->operation == CAFE_PAYMENT_AUTHORIZE) {
@@ -165,7 +169,7 @@ static int start(cafe_task *task, cafe_err *err, void *user) {
   const cafe_payment_task *wanted = task->data;
   cafe_permit permit;
   bool has_room = cafe_limit_take(&permit, &b->limit);
-  if (!has_room && wanted->operation == CAFE_PAYMENT_AUTHORIZE && task->attempt == 1) {
+  if (!has_room && wanted->operation == CAFE_PAYMENT_AUTHORIZE && !may_have_run(task)) {
     const cafe_record_gateway said = {
         wanted->operation, CAFE_GATEWAY_REFUSED, {NULL, 0}, cafe_text("as many calls as may be are under way")};
     cafe_task_settle(task, &cafe_record_gateway_type, &said, sizeof(said));

@@ -96,6 +96,9 @@ static bool is_of_draft(const cafe_event *event) {
   if (event->type == &cafe_payment_failed_type) {
     return ((const cafe_payment_failed *)event->data)->operation == CAFE_PAYMENT_AUTHORIZE;
   }
+  if (event->type == &cafe_payment_retried_type) {
+    return ((const cafe_payment_retried *)event->data)->operation == CAFE_PAYMENT_AUTHORIZE;
+  }
   return event->type == &cafe_payment_canceled_type && ((const cafe_payment_canceled *)event->data)->is_tombstone;
 }
 
@@ -123,29 +126,15 @@ static int fold(cafe_fold *out, void *data, const cafe_event *event, cafe_arena 
   return CAFE_OK;
 }
 
-static const cafe_schema *const events[] = {&cafe_ordered_type,
-                                            &cafe_order_accepted_type,
-                                            &cafe_preparation_started_type,
-                                            &cafe_coffee_done_type,
-                                            &cafe_order_picked_up_type,
-                                            &cafe_cancel_requested_type,
-                                            &cafe_cancel_rejected_type,
-                                            &cafe_order_canceled_type,
-                                            &cafe_order_rejected_type,
-                                            &cafe_payment_approved_type,
-                                            &cafe_payment_captured_type,
-                                            &cafe_payment_canceled_type,
-                                            &cafe_payment_refunded_type,
-                                            &cafe_payment_failed_type,
-                                            &cafe_ticket_received_type,
-                                            &cafe_ticket_accepted_type,
-                                            &cafe_ticket_rejected_type,
-                                            &cafe_ticket_started_type,
-                                            &cafe_ticket_ready_type,
-                                            &cafe_ticket_picked_up_type,
-                                            &cafe_ticket_failed_type,
-                                            &cafe_ticket_withdrawn_type,
-                                            NULL};
+static const cafe_schema *const events[] = {
+    &cafe_ordered_type,          &cafe_order_accepted_type,   &cafe_preparation_started_type,
+    &cafe_coffee_done_type,      &cafe_order_picked_up_type,  &cafe_cancel_requested_type,
+    &cafe_cancel_rejected_type,  &cafe_order_canceled_type,   &cafe_order_rejected_type,
+    &cafe_payment_approved_type, &cafe_payment_captured_type, &cafe_payment_canceled_type,
+    &cafe_payment_refunded_type, &cafe_payment_failed_type,   &cafe_payment_retried_type,
+    &cafe_ticket_received_type,  &cafe_ticket_accepted_type,  &cafe_ticket_rejected_type,
+    &cafe_ticket_started_type,   &cafe_ticket_ready_type,     &cafe_ticket_picked_up_type,
+    &cafe_ticket_failed_type,    &cafe_ticket_withdrawn_type, NULL};
 
 const cafe_view cafe_order_infos_view = {
     .size = CAFE_VIEW,

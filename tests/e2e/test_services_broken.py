@@ -5,7 +5,6 @@ import contextlib
 import datetime
 import os
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -179,13 +178,7 @@ class BadDisk(Broken):
 class Poisoned(Broken):
     def prepare(self):
         super().prepare()
-        self.upkeep = {}
-        for each in (self.services.store, self.services.dashboard):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            self.upkeep[each.name] = port - self.services.base
-            each.options += ["--upkeep", f"127.0.0.1:{port}"]
+        self.upkeep = {each.name: each.open_upkeep() for each in (self.services.store, self.services.dashboard)}
 
     def letters(self, name):
         return self.services.listed(self.upkeep[name], "/upkeep/letters")
@@ -359,6 +352,10 @@ class Unrefunded(OtherClock):
 
     whose, speed = "pay", 40
 
+    def prepare(self):
+        super().prepare()
+        self.upkeep = self.services.pay.open_upkeep()
+
     def attempts(self, order):
         """How often giving its money back has failed, if that is tried again."""
         return [each for each, in self.services.pay.rows(f"SELECT attempt FROM attempts WHERE attempt_key = {order}")]
@@ -393,8 +390,8 @@ class Unrefunded(OtherClock):
         self.assertEqual(self.count(order, "VoidStarted", "PaymentCanceled", "OrderCanceled"), [1, 1, 1])
         assert_whole(self.services, DAY_MS)
 
-    # X13: what fails to the end, a void or a refund, is left to an operator: it shows, also after a restart.
-    def test_what_cannot_be_given_back_is_left_to_an_operator_and_shows(self):
+    def fail_to_the_end(self):
+        """A refund, and a void."""
         made, canceled = self.services.order(), self.services.order()
         for order in (made, canceled):
             self.has_status(order, "Received", STORE, "fulfillments")
@@ -407,13 +404,51 @@ class Unrefunded(OtherClock):
             self.has_status(order, "Failed", PAY, "payments")
             soon(lambda: self.services.get(DASHBOARD, f"/orderInfos/{order}").json["paymentStatus"] == "Failed",
                  "the dashboard has it")
-        tries = [line for line in self.services.pay.logged().splitlines() if "attempt 20" in line and " warn " in line]
-        self.assertEqual(len(tries), 2, tries)
+        tries = [line for line in self.services.pay.logged().splitlines() if "attempt 20, the last" in line]
+        self.assertEqual([" error " in line for line in tries], [True, True], tries)
         self.assertEqual(self.metrics(PAY)["cafe_tasks_given_up_total"], 2)
         self.services.pay.restart(signal.SIGKILL)
         self.assertEqual(self.shows(PAY, "cafe_payments", "status", "Failed"), 2)
         self.assertEqual({self.status(APP, f"/orders/{order}") for order in (made, canceled)}, {"Rejected", "Canceled"})
         self.assertEqual(self.count(made, "RefundStarted", "PaymentFailed", "PaymentRefunded"), [1, 1, 0])
+        return made, canceled
+
+    # X13: what fails to the end, a void or a refund, is left to an operator: it shows, also after a restart.
+    def test_what_cannot_be_given_back_is_left_to_an_operator_and_shows(self):
+        self.fail_to_the_end()
+        assert_whole(self.services, DAY_MS)
+
+    def given_up(self):
+        return {each["paymentId"]: (each["failedOperation"], each["failedText"], each["amount"], each["capturedAmount"])
+                for each in self.services.listed(self.upkeep, "/upkeep/payments")}
+
+    def retry(self, order, body=None):
+        return self.services.post(self.upkeep, f"/upkeep/payments/{order}/retry", body)
+
+    # X13: an operator lists what was given up, and has it tried again: too early, then when the gateway is mended.
+    def test_an_operator_has_it_tried_again_and_it_is_given_back_once(self):
+        made, canceled = self.fail_to_the_end()
+        why = "the gateway refused: an error"
+        parked = {made: ("refund", why, 2, 2), canceled: ("void", why, 2, 0)}
+        self.assertEqual(self.given_up(), parked)
+        self.gateway("error")
+        self.assertEqual(self.retry(canceled).json, {"paymentId": canceled})
+        self.assertEqual(self.given_up(), {made: parked[made]})
+        self.assertEqual(self.retry(canceled).status, 200)  # it is being tried
+        soon(lambda: self.given_up() == parked, "it is given up again", 40)
+        self.gateway("approve")
+        for order, reason in ((made, {"reason": "mended"}), (canceled, None)):
+            self.assertEqual(self.retry(order, reason).status, 200)
+        self.has_status(made, "Refunded", PAY, "payments")
+        self.has_status(canceled, "Canceled", PAY, "payments")
+        self.services.expect_told(made, "Ordered", "OrderAccepted", "OrderRejected", "PaymentRefunded")
+        self.services.expect_told(canceled, "Ordered", "OrderCanceled", "PaymentCanceled")
+        self.assertEqual(self.given_up(), {})
+        self.assert_problem(self.retry(made), 409, "wrong-state")
+        self.assert_problem(self.retry(10**6), 404, "not-found")
+        self.assert_problem(self.retry(made, {"reason": 7}), 422, "invalid")
+        self.assertEqual(self.count(made, "PaymentRetried", "PaymentRefunded"), [1, 1])
+        self.assertEqual(self.count(canceled, "PaymentRetried", "PaymentFailed", "PaymentCanceled"), [2, 2, 1])
         assert_whole(self.services, DAY_MS)
 
 

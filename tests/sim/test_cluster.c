@@ -78,6 +78,13 @@ static void cancel_something(cluster *c) {
     cluster_cancel(c, order->key);
 }
 
+/* By an operator who doesn't look first. */
+static void retry_something(cluster *c) {
+  const cluster_order *order = some_order(c);
+  if (order)
+    cluster_retry(c, order->key);
+}
+
 static void change_chances(cluster *c) {
   cluster_chances *chances = &c->chances;
   memset(chances, 0, sizeof *chances);
@@ -257,8 +264,10 @@ static void happen(cluster *c) {
     place_something(c);
   else if (dice < 65)
     own_something(c);
-  else if (dice < 72)
+  else if (dice < 71)
     cancel_something(c);
+  else if (dice < 72)
+    retry_something(c);
   else if (dice < 75)
     change_chances(c);
   else if (dice < 77)
@@ -311,8 +320,8 @@ static cluster_options options_of(uint64_t seed) {
 
 /* What came about, over all seeds: a run in which nothing goes wrong proves nothing. */
 static struct {
-  uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, cancel_rejected,
-      messages_failed, tombstones, starts, lost, errors, replayed, letters, refused, over_limit;
+  uint64_t steps, orders, dropped, canceled, rejected, picked_up, refunded, payment_failed, retried, given_back,
+      cancel_rejected, messages_failed, tombstones, starts, lost, errors, replayed, letters, refused, over_limit;
 } tally;
 
 /* The bulkhead's no, to an authorization. */
@@ -339,6 +348,11 @@ static void count_up(cluster *c) {
     tally.picked_up += order->order.status == CAFE_ORDER_PICKED_UP;
     tally.refunded += order->payment.refunded_minor > 0;
     tally.payment_failed += order->payment_failures > 0;
+    uint32_t retries = cluster_count(order, &cafe_payment_retried_type);
+    tally.retried += retries;
+    tally.given_back += retries && (order->payment.status == CAFE_PAYMENT_CANCELED || order->payment.refunded_minor);
+    if (order->payment.status == CAFE_PAYMENT_FAILED)
+      cluster_violation(c, "I4", order->key, "what was given up is never tried again");
     tally.cancel_rejected += cluster_count(order, &cafe_cancel_rejected_type) > 0;
     tally.tombstones += order->payment.is_tombstone;
     tally.over_limit += is_over_limit(order);
@@ -376,12 +390,14 @@ static uint64_t run_seed(uint64_t seed, bool is_sqlite) {
 static void print_tally(const char *stores, uint64_t count) {
   print_message(
       "%llu seeds on %s, %llu steps, %llu orders: %llu picked up, %llu dropped, %llu canceled, %llu rejected, %llu "
-      "refunded, %llu payments failed, %llu cancels rejected, %llu tombstones, %llu messages failed; %llu starts, %llu "
+      "refunded, %llu payments failed and %llu were tried again, %llu given back then, %llu cancels rejected, %llu "
+      "tombstones, %llu messages failed; %llu starts, %llu "
       "calls lost, %llu errors, %llu replayed; %llu dead letters taken up; %llu refused by the guard, %llu by the "
       "bulkhead\n",
       (unsigned long long)count, stores, (unsigned long long)tally.steps, (unsigned long long)tally.orders,
       (unsigned long long)tally.picked_up, (unsigned long long)tally.dropped, (unsigned long long)tally.canceled,
       (unsigned long long)tally.rejected, (unsigned long long)tally.refunded, (unsigned long long)tally.payment_failed,
+      (unsigned long long)tally.retried, (unsigned long long)tally.given_back,
       (unsigned long long)tally.cancel_rejected, (unsigned long long)tally.tombstones,
       (unsigned long long)tally.messages_failed, (unsigned long long)tally.starts, (unsigned long long)tally.lost,
       (unsigned long long)tally.errors, (unsigned long long)tally.replayed, (unsigned long long)tally.letters,
@@ -414,8 +430,8 @@ static void run_seeds(bool is_sqlite, uint64_t count) {
                              tally.errors && tally.replayed && tally.letters && tally.refused && tally.over_limit));
   assert_true(count < 20 || (upkeep.rebuilt && upkeep.events && upkeep.failed && upkeep.verified > count * VIEWS &&
                              upkeep.forgotten));
-  assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.cancel_rejected && tally.tombstones &&
-                              tally.messages_failed));
+  assert_true(count < 100 || (tally.refunded && tally.payment_failed && tally.retried && tally.given_back &&
+                              tally.cancel_rejected && tally.tombstones && tally.messages_failed));
 }
 
 static bool is_full(void) { return cluster_setting("CAFE_FULL", 0) != 0; }

@@ -708,10 +708,12 @@ void cluster_finish(cluster *c) {
     for (map_entry *entry = map_first(c->orders); entry; entry = map_next(entry)) {
       const cluster_order *order = map_value(entry);
       cafe_ticket_action action = next_action(c, order->ticket.status);
-      if (!action)
-        continue;
-      is_open = true;
-      cluster_act(c, order->key, action);
+      bool is_parked = order->payment.status == CAFE_PAYMENT_FAILED;
+      is_open = is_open || action || is_parked;
+      if (action)
+        cluster_act(c, order->key, action);
+      if (is_parked)
+        cluster_retry(c, order->key);
     }
   }
   cluster_rest(c);
@@ -881,6 +883,11 @@ cluster_call *cluster_cancel(cluster *c, uint64_t key) {
 cluster_call *cluster_act(cluster *c, uint64_t key, cafe_ticket_action action) {
   cafe_act_on_ticket act = {.action = action};
   return cluster_submit(c, CLUSTER_STORE, &cafe_act_on_ticket_type, key, &act, 0, NULL);
+}
+
+cluster_call *cluster_retry(cluster *c, uint64_t key) {
+  cafe_retry_payment retry = {cafe_text("the gateway was mended")};
+  return cluster_submit(c, CLUSTER_PAY, &cafe_retry_payment_type, key, &retry, 0, NULL);
 }
 
 void cluster_wait(cluster *c, cluster_call *call) {

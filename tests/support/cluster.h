@@ -213,6 +213,8 @@ cluster_call *cluster_submit(cluster *c, int service, const cafe_schema *command
 cluster_call *cluster_place(cluster *c, int64_t amount, const char *token, const char *client_key);
 cluster_call *cluster_cancel(cluster *c, uint64_t key);
 cluster_call *cluster_act(cluster *c, uint64_t key, cafe_ticket_action action);
+/* What was given up at the gateway is to be tried again. */
+cluster_call *cluster_retry(cluster *c, uint64_t key);
 /* Runs until the call is done. */
 void cluster_wait(cluster *c, cluster_call *call);
 

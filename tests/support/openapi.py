@@ -43,7 +43,8 @@ TITLES = {
 # ---- schemas ----
 
 SHOWN_AS = {"amount_minor": "amount", "captured_minor": "capturedAmount", "refunded_minor": "refundedAmount"}
-HIDDEN = {"order_time_ms", "order_n", "payment_time_ms", "payment_n", "fulfillment_time_ms", "fulfillment_n", "is_visible"}
+HIDDEN = {"order_time_ms", "order_n", "payment_time_ms", "payment_n", "fulfillment_time_ms", "fulfillment_n", "is_visible",
+          "failed_operation", "failed_text"}
 # Of the order's lines, set on whatever shows them.
 LIMITS = {
     "product_id": {"minLength": 1, "maxLength": 64},
@@ -51,7 +52,7 @@ LIMITS = {
     "store_id": {"minLength": 1, "maxLength": 64},
     "qty": {"minimum": 1, "maximum": 1000},
 }
-NULLABLE = {"client_reference", "payment_status", "fulfillment_status"}
+NULLABLE = {"client_reference", "payment_status", "fulfillment_status", "failed_operation", "failed_text"}
 
 
 def camel(name):
@@ -95,10 +96,10 @@ LETTER_ID = {"type": "string", "pattern": r"^[1-9][0-9]*-[1-9][0-9]*$"}
 COUNT = {"type": "integer", "minimum": 0}
 
 
-def row_schema(fields, ids, more=None, linked=True):
+def row_schema(fields, ids, more=None, linked=True, hidden=HIDDEN):
     properties = dict(ids)
     for _, name, text in fields:
-        if name not in HIDDEN:
+        if name not in hidden:
             properties[camel(name)] = property_of(name, text)
     properties.update(more or {})
     if linked:
@@ -176,6 +177,9 @@ def schemas():
         }),
         "Payment": row_schema(fields["PaymentRow"], payment),
         "Payments": page_schema("payments", "Payment"),
+        "KeptPayment": row_schema(fields["PaymentRow"], payment, hidden=()),
+        "KeptPayments": page_schema("payments", "KeptPayment"),
+        "PaymentRetried": object_of({"paymentId": ID}),
         "Ticket": row_schema(fields["FulfillmentRow"], order),
         "Tickets": page_schema("fulfillments", "Ticket"),
         "Notification": row_schema(fields["NotificationRow"], note, linked=False),
@@ -345,6 +349,9 @@ def paths(everything):
             "/upkeep/letters/{id}": {"get": operation("A dead letter", {200: ("Letter", "as it is now")}, {404: ["not-found"]}, [PATH_LETTER])},
             "/upkeep/letters/{id}/replay": {"post": operation("Hands the record over once more, with other fields where a body names some", {200: ("LetterEnded", "it had its effect; what waits behind it goes on")}, letter_codes, [PATH_LETTER], "EventFields", True)},
             "/upkeep/letters/{id}/drop": {"post": operation("Gives the record up; the reason goes to the log", {200: ("LetterEnded", "what waits behind it goes on")}, letter_codes, [PATH_LETTER], "DropReason")},
+            "/upkeep/payments": listing("At pay: a page of payments that need an operator: what was given up, and why", "KeptPayments", order),
+            "/upkeep/payments/{id}": one("A payment, and what of it was given up, if something was", "KeptPayment"),
+            "/upkeep/payments/{id}/retry": {"post": operation("Has what was given up tried again, under its key; the reason is kept with it", {200: ("PaymentRetried", "it is wanted; `/upkeep/payments/{id}` shows what comes of it")}, {404: ["not-found"], 409: ["wrong-state"], 422: ["idempotency-key-reused"]}, [PATH_ID, KEY], "Reason", True)},
             "/upkeep/views/{view}/rebuild": {"post": operation("Makes a view's table anew, from the first event, while it serves", {200: ("Rebuilt", "it is in the old one's place")}, letter_codes, [PATH_VIEW])},
             "/upkeep/views/{view}/verify": {"post": operation("Compares a view's table with one that is made anew, and changes nothing", {200: ("Verified", "what was found: rows that aren't what the events say, that should be there, that shouldn't")}, letter_codes, [PATH_VIEW])},
             "/upkeep/forget": {"post": operation("Deletes messages that were sent before that time", {200: ("Forgotten", "how many")}, {409: ["wrong-state"]}, body="Forget")},
@@ -423,7 +430,7 @@ def page(described):
     out += [f"| `/problems/{name}` | {text} |" for name, text in TITLES.items()]
     out += ["", "## What rows look like", ""]
     for name, schema in described["components"]["schemas"].items():
-        if name in ("Order", "Payment", "Ticket", "Notification", "OrderInfo", "Letter"):
+        if name in ("Order", "Payment", "KeptPayment", "Ticket", "Notification", "OrderInfo", "Letter"):
             out += [f"**{name}**: " + ", ".join(f"`{field}`" for field in schema["properties"]) + ".", ""]
     return "\n".join(out).rstrip() + "\n"
 

@@ -478,6 +478,14 @@ shop_call *shop_cancel(shop *s, uint64_t key) {
   return submit(s, SHOP_APP, &cafe_request_cancel_type, key, &cancel, NULL);
 }
 
+shop_call *shop_retry(shop *s, uint64_t key) {
+  cafe_retry_payment retry = {.reason = cafe_text("the gateway was mended")};
+  char subject[40];
+  snprintf(subject, sizeof(subject), "retry payment %llu", (unsigned long long)key);
+  trace_say(s->trace, place_of(s, SHOP_PAY)->name, "command", subject, "by an operator");
+  return submit(s, SHOP_PAY, &cafe_retry_payment_type, key, &retry, NULL);
+}
+
 void shop_give_up(shop *s, shop_call *call) {
   trace_say(s->trace, place_of(s, call->node)->name, "command", "give up", "the caller waits no longer");
   cafe_op_cancel(call->op);

@@ -56,6 +56,8 @@ void shop_rest(shop *s);
 shop_call *shop_place(shop *s, const char *token, const char *client_key);
 shop_call *shop_act(shop *s, uint64_t key, cafe_ticket_action action);
 shop_call *shop_cancel(shop *s, uint64_t key);
+/* An operator has what was given up at the gateway tried again. */
+shop_call *shop_retry(shop *s, uint64_t key);
 /* The caller gives up waiting. */
 void shop_give_up(shop *s, shop_call *call);
 /* What the store asks itself when it hears of a cancel, handed to it by hand. */

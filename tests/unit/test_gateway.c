@@ -96,15 +96,19 @@ static void open_worker(uint32_t concurrency, const cafe_allocator *allocator) {
   assert_int_equal(gateway_worker_create(&worker, &gateway, concurrency, retry, allocator, NULL), CAFE_OK);
 }
 
-static int start(int index, cafe_payment_operation operation, uint32_t attempt) {
+static int start_task(int index, cafe_payment_task task, uint32_t attempt) {
   job *j = &jobs[index];
   cafe_err err;
-  j->data = (cafe_payment_task){operation, 4500, cafe_text("KRW")};
+  j->data = task;
   j->task.key = (uint64_t)index + 1;
   j->task.attempt = attempt;
   j->task.type = &cafe_payment_task_type;
   j->task.data = &j->data;
   return worker.start(&j->task, &err, worker.user);
+}
+
+static int start(int index, cafe_payment_operation operation, uint32_t attempt) {
+  return start_task(index, (cafe_payment_task){operation, 4500, cafe_text("KRW"), false}, attempt);
 }
 
 static void stop(int index) { worker.stop(&jobs[index].task, worker.user); }
@@ -181,6 +185,23 @@ static void all_else_waits_for_its_turn_before_new_authorizations(void **state) 
   gateway_worker_destroy(&worker);
 }
 
+/* A first attempt, but not the operation's first: "refused" would be a lie. */
+static void what_was_given_up_before_may_have_run(void **state) {
+  (void)state;
+  open_worker(1, NULL);
+  assert_int_equal(start(0, CAFE_PAYMENT_VOID, 1), CAFE_OK);
+  assert_false(jobs[0].call->may_have_run);
+  assert_int_equal(start_task(1, (cafe_payment_task){CAFE_PAYMENT_AUTHORIZE, 4500, cafe_text("KRW"), true}, 1),
+                   CAFE_OK);
+  assert_waits(1);
+  answer(0, CAFE_GATEWAY_DONE);
+  assert_runs(1);
+  assert_true(jobs[1].call->may_have_run);
+  assert_string_equal(jobs[1].call->idempotency_key, "2/authorize");
+  answer(1, CAFE_GATEWAY_DONE);
+  gateway_worker_destroy(&worker);
+}
+
 static void whoever_is_stopped_makes_room_or_leaves_the_queue(void **state) {
   (void)state;
   open_worker(1, NULL);
@@ -246,6 +267,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_authorization_beyond_the_limit_is_refused_at_once),
       cmocka_unit_test(all_else_waits_for_its_turn_before_new_authorizations),
+      cmocka_unit_test(what_was_given_up_before_may_have_run),
       cmocka_unit_test(whoever_is_stopped_makes_room_or_leaves_the_queue),
       cmocka_unit_test(a_turn_that_cannot_begin_passes_on),
       cmocka_unit_test(without_memory_no_place_is_lost),

@@ -33,6 +33,10 @@ static const cafe_payment_failed failed_authorize = {.operation = CAFE_PAYMENT_A
 static const cafe_payment_failed failed_capture = {.operation = CAFE_PAYMENT_CAPTURE};
 static const cafe_payment_failed failed_void = {.operation = CAFE_PAYMENT_VOID};
 static const cafe_payment_failed failed_refund = {.operation = CAFE_PAYMENT_REFUND};
+static const cafe_payment_retried again_authorize = {.operation = CAFE_PAYMENT_AUTHORIZE};
+static const cafe_payment_retried again_capture = {.operation = CAFE_PAYMENT_CAPTURE};
+static const cafe_payment_retried again_void = {.operation = CAFE_PAYMENT_VOID};
+static const cafe_payment_retried again_refund = {.operation = CAFE_PAYMENT_REFUND};
 
 #define IS(stem, data)                                                                                                 \
   { &cafe_##stem##_type, &(data), sizeof(data) }
@@ -41,6 +45,14 @@ static const cafe_payment_failed failed_refund = {.operation = CAFE_PAYMENT_REFU
 #define CAPTURING   APPROVED, IS(capture_started, capturing)
 #define CAPTURED    CAPTURING, IS(payment_captured, captured)
 #define KEPT        IS(payment_cancel_kept, kept)
+#define UNKNOWN_1   AUTHORIZING, IS(payment_failed, failed_authorize)
+#define UNKNOWN_2   CAPTURING, IS(payment_failed, failed_capture)
+#define UNKNOWN_3   APPROVED, IS(void_started, voiding), IS(payment_failed, failed_void)
+#define UNKNOWN_4   CAPTURED, IS(refund_started, refunding), IS(payment_failed, failed_refund)
+#define AGAIN_1     UNKNOWN_1, KEPT, IS(payment_retried, again_authorize)
+#define AGAIN_2     UNKNOWN_2, IS(payment_retried, again_capture)
+#define AGAIN_3     UNKNOWN_3, IS(payment_retried, again_void)
+#define AGAIN_4     UNKNOWN_4, IS(payment_retried, again_refund)
 
 /* ---- what is asked for ---- */
 
@@ -69,6 +81,7 @@ static const cafe_fact commands[] = {
     SAID(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_REFUSED),
     SAID(CAFE_PAYMENT_REFUND, 0),
     SAID(CAFE_PAYMENT_NO_OPERATION, CAFE_GATEWAY_DONE),
+    CAFE_FACT(cafe_retry_payment_type, cafe_retry_payment, {"mended", 6}),
     {NULL, NULL, 0},
 };
 
@@ -77,18 +90,21 @@ static const cafe_fact commands[] = {
 #define NOT_2 "- | - | - | - | "
 #define NOT_3 "- | - | - | "
 #define NOT_4 "- | - | - | "
-#define IDLE  NOT_1 NOT_2 NOT_3 NOT_4 "-"
+#define NONE  "- | !wrong-state" /* of nothing, and nothing to be tried again */
+#define IDLE  NOT_1 NOT_2 NOT_3 NOT_4 NONE
+#define STUCK NOT_1 NOT_2 NOT_3 NOT_4 "- | PaymentRetried"
 
 /* In this order: authorize | capture | cancel | authorize: done, declined, refused, can't be had | capture: the same |
- * void: done, refused, can't be had | refund: the same | done, of nothing. */
+ * void: done, refused, can't be had | refund: the same | done, of nothing | try again. */
 static const cafe_given_case rows[] = {
-    {"nothing", NULL, "?AuthorizationStarted | !wrong-state | PaymentCanceled | " IDLE},
+    {"nothing", NULL,
+     "?AuthorizationStarted | !wrong-state | PaymentCanceled | " NOT_1 NOT_2 NOT_3 NOT_4 "- | !not-found"},
     {"authorizing", CAFE_FACTS(AUTHORIZING),
      "? | !wrong-state | PaymentCancelKept | PaymentApproved | PaymentDeclined | AuthorizationFailed | PaymentFailed "
-     "| " NOT_2 NOT_3 NOT_4 "-"},
+     "| " NOT_2 NOT_3 NOT_4 NONE},
     {"authorizing, to be canceled", CAFE_FACTS(AUTHORIZING, KEPT),
      "!payment-canceled | - | - | PaymentApproved VoidStarted | PaymentDeclined | AuthorizationFailed | PaymentFailed "
-     "| " NOT_2 NOT_3 NOT_4 "-"},
+     "| " NOT_2 NOT_3 NOT_4 NONE},
     {"approved", CAFE_FACTS(APPROVED), "- | CaptureStarted | VoidStarted | " IDLE},
     {"declined", CAFE_FACTS(AUTHORIZING, IS(payment_declined, declined)),
      "!payment-declined | !wrong-state | - | " IDLE},
@@ -98,32 +114,51 @@ static const cafe_given_case rows[] = {
      "!payment-unavailable | !wrong-state | - | " IDLE},
     {"surely not authorized, was to be canceled", CAFE_FACTS(AUTHORIZING, KEPT, IS(authorization_failed, unauthorized)),
      "!payment-unavailable | !wrong-state | - | " IDLE},
-    {"authorized or not, nobody knows", CAFE_FACTS(AUTHORIZING, IS(payment_failed, failed_authorize)),
-     "!payment-unavailable | - | - | " IDLE},
+    {"authorized or not, nobody knows", CAFE_FACTS(UNKNOWN_1), "!payment-unavailable | - | PaymentCancelKept | " IDLE},
     {"authorized or not, was to be canceled", CAFE_FACTS(AUTHORIZING, KEPT, IS(payment_failed, failed_authorize)),
-     "!payment-unavailable | - | - | " IDLE},
+     "!payment-unavailable | - | - | " STUCK},
+    {"authorized or not, is to be canceled", CAFE_FACTS(UNKNOWN_1, KEPT), "!payment-unavailable | - | - | " STUCK},
+    {"authorizing again", CAFE_FACTS(AGAIN_1),
+     "!payment-canceled | - | - | PaymentApproved VoidStarted | PaymentDeclined | AuthorizationFailed | PaymentFailed "
+     "| " NOT_2 NOT_3 NOT_4 "- | -"},
+    {"authorized or not, again", CAFE_FACTS(AGAIN_1, IS(payment_failed, failed_authorize)),
+     "!payment-unavailable | - | - | " STUCK},
+    {"authorized again, voiding", CAFE_FACTS(AGAIN_1, IS(payment_approved, approved), IS(void_started, voiding)),
+     "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 NONE},
     {"capturing", CAFE_FACTS(CAPTURING),
      "- | - | PaymentCancelKept | " NOT_1
-     "PaymentCaptured | PaymentFailed | PaymentFailed | PaymentFailed | " NOT_3 NOT_4 "-"},
+     "PaymentCaptured | PaymentFailed | PaymentFailed | PaymentFailed | " NOT_3 NOT_4 NONE},
     {"capturing, to be canceled", CAFE_FACTS(CAPTURING, KEPT),
      "!payment-canceled | - | - | " NOT_1
-     "PaymentCaptured RefundStarted | VoidStarted | VoidStarted | PaymentFailed | " NOT_3 NOT_4 "-"},
+     "PaymentCaptured RefundStarted | VoidStarted | VoidStarted | PaymentFailed | " NOT_3 NOT_4 NONE},
     {"captured", CAFE_FACTS(CAPTURED), "- | - | RefundStarted | " IDLE},
-    {"captured or not, nobody knows", CAFE_FACTS(CAPTURING, IS(payment_failed, failed_capture)),
-     "!payment-unavailable | - | - | " IDLE},
+    {"captured or not, nobody knows", CAFE_FACTS(UNKNOWN_2), "!payment-unavailable | - | PaymentCancelKept | " STUCK},
+    {"captured or not, is to be canceled", CAFE_FACTS(UNKNOWN_2, KEPT), "!payment-unavailable | - | - | " STUCK},
+    {"capturing again", CAFE_FACTS(AGAIN_2),
+     "- | - | PaymentCancelKept | " NOT_1
+     "PaymentCaptured | PaymentFailed | PaymentFailed | PaymentFailed | " NOT_3 NOT_4 "- | -"},
+    {"capturing again, to be canceled", CAFE_FACTS(UNKNOWN_2, KEPT, IS(payment_retried, again_capture)),
+     "!payment-canceled | - | - | " NOT_1
+     "PaymentCaptured RefundStarted | VoidStarted | VoidStarted | PaymentFailed | " NOT_3 NOT_4 "- | -"},
+    {"captured again", CAFE_FACTS(AGAIN_2, IS(payment_captured, captured)), "- | - | RefundStarted | " IDLE},
     {"voiding", CAFE_FACTS(APPROVED, IS(void_started, voiding)),
-     "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 "-"},
+     "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 NONE},
     {"void", CAFE_FACTS(APPROVED, IS(void_started, voiding), IS(payment_canceled, canceled)),
      "!payment-canceled | - | - | " IDLE},
-    {"void or not, nobody knows", CAFE_FACTS(APPROVED, IS(void_started, voiding), IS(payment_failed, failed_void)),
-     "!payment-unavailable | - | - | " IDLE},
+    {"void or not, nobody knows", CAFE_FACTS(UNKNOWN_3), "!payment-unavailable | - | - | " STUCK},
+    {"voiding again", CAFE_FACTS(AGAIN_3),
+     "!payment-canceled | - | - | " NOT_1 NOT_2 "PaymentCanceled | PaymentFailed | PaymentFailed | " NOT_4 "- | -"},
+    {"void in the end", CAFE_FACTS(AGAIN_3, IS(payment_canceled, canceled)), "!payment-canceled | - | - | " IDLE},
     {"refunding", CAFE_FACTS(CAPTURED, IS(refund_started, refunding)),
-     "!payment-canceled | - | - | " NOT_1 NOT_2 NOT_3 "PaymentRefunded | PaymentFailed | PaymentFailed | -"},
+     "!payment-canceled | - | - | " NOT_1 NOT_2 NOT_3 "PaymentRefunded | PaymentFailed | PaymentFailed | " NONE},
     {"refunded", CAFE_FACTS(CAPTURED, IS(refund_started, refunding), IS(payment_refunded, refunded)),
      "!payment-canceled | - | - | " IDLE},
-    {"refunded or not, nobody knows",
-     CAFE_FACTS(CAPTURED, IS(refund_started, refunding), IS(payment_failed, failed_refund)),
-     "!payment-unavailable | - | - | " IDLE},
+    {"refunded or not, nobody knows", CAFE_FACTS(UNKNOWN_4), "!payment-unavailable | - | - | " STUCK},
+    {"refunding again", CAFE_FACTS(AGAIN_4),
+     "!payment-canceled | - | - | " NOT_1 NOT_2 NOT_3 "PaymentRefunded | PaymentFailed | PaymentFailed | - | -"},
+    {"refunded or not, again", CAFE_FACTS(AGAIN_4, IS(payment_failed, failed_refund)),
+     "!payment-unavailable | - | - | " STUCK},
+    {"refunded in the end", CAFE_FACTS(AGAIN_4, IS(payment_refunded, refunded)), "!payment-canceled | - | - | " IDLE},
     {"a tombstone", CAFE_FACTS(IS(payment_canceled, tombstone)), "!payment-canceled | - | - | " IDLE},
     {NULL, NULL, NULL, {NULL, NULL}},
 };
@@ -255,9 +290,60 @@ static void a_tombstone_is_whole_and_never_listed_as_canceled(void **unused) {
   assert_int_equal(payment()->amount_minor, 9000);
 }
 
-#define TASK(operation_)                                                                                               \
+static void what_was_given_up_runs_again_in_the_status_that_it_had(void **unused) {
+  cafe_retry_payment retry = {cafe_text("it was mended")};
+  GIVEN(UNKNOWN_4);
+  assert_int_equal(payment()->status, CAFE_PAYMENT_FAILED);
+  assert_int_equal(payment()->failed, CAFE_PAYMENT_REFUND);
+  cafe_given_command(it, &cafe_retry_payment_type, &retry, sizeof(retry));
+  const cafe_payment_retried *said = cafe_given_data(it, &cafe_payment_retried_type);
+  assert_int_equal(said->operation, CAFE_PAYMENT_REFUND);
+  assert_true(cafe_slice_equal(said->reason, retry.reason));
+  assert_int_equal(payment()->status, CAFE_PAYMENT_CAPTURED);
+  assert_int_equal(payment()->running, CAFE_PAYMENT_REFUND);
+  record(CAFE_PAYMENT_REFUND, CAFE_GATEWAY_DONE);
+  assert_int_equal(((const cafe_payment_refunded *)cafe_given_data(it, &cafe_payment_refunded_type))->reason,
+                   CAFE_PAYMENT_ORDER_REJECTED);
+  assert_int_equal(payment()->status, CAFE_PAYMENT_REFUNDED);
+  assert_int_equal(payment()->refunded_minor, 9000);
+}
+
+static void each_operation_runs_again_in_its_own_status(void **unused) {
+  static const struct {
+    cafe_fact past[8];
+    cafe_payment_status status;
+  } each[] = {{{AGAIN_1}, CAFE_PAYMENT_NONE},
+              {{AGAIN_2}, CAFE_PAYMENT_APPROVED},
+              {{AGAIN_3}, CAFE_PAYMENT_APPROVED},
+              {{AGAIN_4}, CAFE_PAYMENT_CAPTURED}};
+  for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+    cafe_given *one = given_begin(&cafe_payment_aggregate);
+    cafe_given_events(one, each[i].past);
+    const cafe_payment *state = cafe_given_state(one);
+    assert_int_equal(state->status, each[i].status);
+    assert_int_equal(state->running, (cafe_payment_operation)(i + 1));
+    given_end(one);
+  }
+}
+
+static void a_reason_to_try_again_is_a_text(void **unused) {
+  char text[201];
+  memset(text, 'x', sizeof text);
+  GIVEN(UNKNOWN_3);
+  cafe_when(it, CAFE_DATA(cafe_retry_payment_type, cafe_retry_payment, {text, 200}));
+  assert_string_equal(cafe_given_said(it), "accepted PaymentRetried");
+  cafe_when(it, CAFE_DATA(cafe_retry_payment_type, cafe_retry_payment, {text, 201}));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
+  cafe_when(it, CAFE_DATA(cafe_retry_payment_type, cafe_retry_payment, {"a\nb", 3}));
+  assert_string_equal(cafe_given_said(it), "refused:invalid");
+  cafe_when(it, CAFE_DATA(cafe_retry_payment_type, cafe_retry_payment, {NULL, 0}));
+  assert_string_equal(cafe_given_said(it), "accepted PaymentRetried");
+}
+
+#define TASK_OF(operation_, may_have_run_)                                                                             \
   CAFE_FACTS(CAFE_FACT_TASK(operation_, cafe_payment_task_type, cafe_payment_task, .operation = operation_,            \
-                            .amount_minor = 9000, .currency = {"KRW", 3}))
+                            .amount_minor = 9000, .currency = {"KRW", 3}, .may_have_run = may_have_run_))
+#define TASK(operation_) TASK_OF(operation_, false)
 
 static void the_running_operation_is_the_only_task(void **unused) {
   cafe_then_wants(it, NULL);
@@ -270,6 +356,18 @@ static void the_running_operation_is_the_only_task(void **unused) {
   cafe_given_event(it, &cafe_payment_cancel_kept_type, &kept, sizeof(kept));
   cafe_then_wants(it, TASK(CAFE_PAYMENT_CAPTURE));
   cafe_given_event(it, &cafe_payment_captured_type, &captured, sizeof(captured));
+  cafe_given_event(it, &cafe_refund_started_type, &refunding, sizeof(refunding));
+  cafe_then_wants(it, TASK(CAFE_PAYMENT_REFUND));
+}
+
+/* It may have taken effect the last time: so the gateway is asked first. What comes after it never ran. */
+static void what_is_tried_again_is_wanted_as_what_may_have_run(void **unused) {
+  GIVEN(UNKNOWN_2);
+  cafe_then_wants(it, NULL);
+  cafe_given_event(it, &cafe_payment_retried_type, &again_capture, sizeof(again_capture));
+  cafe_then_wants(it, TASK_OF(CAFE_PAYMENT_CAPTURE, true));
+  cafe_given_event(it, &cafe_payment_captured_type, &captured, sizeof(captured));
+  cafe_then_wants(it, NULL);
   cafe_given_event(it, &cafe_refund_started_type, &refunding, sizeof(refunding));
   cafe_then_wants(it, TASK(CAFE_PAYMENT_REFUND));
 }
@@ -328,6 +426,10 @@ int main(void) {
       TEST(a_capture_that_surely_failed_leaves_something_to_void),
       TEST(a_tombstone_is_whole_and_never_listed_as_canceled),
       TEST(the_running_operation_is_the_only_task),
+      TEST(what_was_given_up_runs_again_in_the_status_that_it_had),
+      TEST(each_operation_runs_again_in_its_own_status),
+      TEST(a_reason_to_try_again_is_a_text),
+      TEST(what_is_tried_again_is_wanted_as_what_may_have_run),
       TEST(commands_with_values_that_are_none_are_invalid),
       TEST(commands_of_others_change_nothing),
       cmocka_unit_test(every_table_is_sound_and_no_event_holds_a_secret),

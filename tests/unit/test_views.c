@@ -165,6 +165,8 @@ static const cafe_payment_canceled payment_canceled;
 static const cafe_payment_canceled tombstone = {.is_tombstone = true};
 static const cafe_payment_failed authorize_failed = {CAFE_PAYMENT_AUTHORIZE, 9000, {"KRW", 3}, {"?", 1}};
 static const cafe_payment_failed refund_failed = {CAFE_PAYMENT_REFUND, 9000, {"KRW", 3}, {"?", 1}};
+static const cafe_payment_retried authorize_retried = {.operation = CAFE_PAYMENT_AUTHORIZE};
+static const cafe_payment_retried refund_retried = {.operation = CAFE_PAYMENT_REFUND};
 
 static void a_payment_is_listed_once_its_authorization_is_settled(void **unused) {
   static const struct {
@@ -227,6 +229,42 @@ static void a_payment_shows_how_it_ended(void **unused) {
   assert_int_equal(payment_after((happened)PAYMENT(payment_approved, approved, 1),
                                  (happened)PAYMENT(payment_failed, refund_failed, 2), CAFE_FOLD_PUT),
                    CAFE_PAYMENT_FAILED);
+}
+
+static void a_failed_payment_shows_what_was_given_up_until_it_is_tried_again(void **unused) {
+  table payments;
+  table_init(&payments, &cafe_payments_view);
+  const cafe_payment_row *row = payments.row;
+  fold(&payments, (happened)PAYMENT(payment_approved, approved, 1));
+  fold(&payments, (happened)PAYMENT(payment_captured, captured, 2));
+  for (int64_t at = 3; at < 7; at += 2) {
+    assert_int_equal(fold(&payments, (happened)PAYMENT(payment_failed, refund_failed, at)), CAFE_FOLD_PUT);
+    assert_int_equal(row->status, CAFE_PAYMENT_FAILED);
+    assert_int_equal(row->failed_operation, CAFE_PAYMENT_REFUND);
+    assert_true(cafe_slice_equal(row->failed_text, cafe_text("?")));
+    assert_int_equal(fold(&payments, (happened)PAYMENT(payment_retried, refund_retried, at + 1)), CAFE_FOLD_PUT);
+    assert_int_equal(row->status, CAFE_PAYMENT_CAPTURED);
+    assert_int_equal(row->failed_operation, CAFE_PAYMENT_NO_OPERATION);
+    assert_int_equal(row->failed_text.size, 0);
+  }
+  assert_int_equal(row->created_at_ms, 1);
+  assert_int_equal(row->captured_minor, 9000);
+  table_deinit(&payments);
+}
+
+/* It isn't settled any more; what it comes to opens its row anew, or there is none. */
+static void a_payment_that_is_authorized_again_is_not_listed_meanwhile(void **unused) {
+  table payments;
+  table_init(&payments, &cafe_payments_view);
+  const cafe_payment_row *row = payments.row;
+  fold(&payments, (happened)PAYMENT(payment_failed, authorize_failed, 1));
+  fold(&payments, (happened)PAYMENT(payment_cancel_kept, cancel_kept, 2));
+  assert_int_equal(row->failed_operation, CAFE_PAYMENT_AUTHORIZE);
+  assert_int_equal(fold(&payments, (happened)PAYMENT(payment_retried, authorize_retried, 3)), CAFE_FOLD_HIDE);
+  assert_int_equal(fold(&payments, (happened)PAYMENT(payment_approved, approved, 4)), CAFE_FOLD_PUT);
+  assert_int_equal(row->status, CAFE_PAYMENT_APPROVED);
+  assert_int_equal(row->created_at_ms, 4);
+  table_deinit(&payments);
 }
 
 /* ---- fulfillments ---- */
@@ -348,9 +386,12 @@ static void what_was_never_an_orders_payment_leaves_no_row(void **unused) {
   table_init(&infos, &cafe_order_infos_view);
   assert_int_equal(fold(&infos, (happened)PAYMENT(payment_canceled, tombstone, 1)), CAFE_FOLD_SKIP);
   assert_int_equal(fold(&infos, (happened)PAYMENT(payment_failed, authorize_failed, 2)), CAFE_FOLD_SKIP);
+  assert_int_equal(fold(&infos, (happened)PAYMENT(payment_retried, authorize_retried, 2)), CAFE_FOLD_SKIP);
   assert_int_equal(((const cafe_order_info_row *)infos.row)->payment_n, 0);
   assert_int_equal(fold(&infos, (happened)PAYMENT(payment_failed, refund_failed, 3)), CAFE_FOLD_HIDE);
   assert_int_equal(((const cafe_order_info_row *)infos.row)->payment_status, CAFE_PAYMENT_FAILED);
+  assert_int_equal(fold(&infos, (happened)PAYMENT(payment_retried, refund_retried, 4)), CAFE_FOLD_HIDE);
+  assert_int_equal(((const cafe_order_info_row *)infos.row)->payment_status, CAFE_PAYMENT_CAPTURED);
   table_deinit(&infos);
 }
 
@@ -521,6 +562,8 @@ int main(void) {
       cmocka_unit_test(no_view_reads_what_happens_to_a_draft),
       cmocka_unit_test(a_payment_is_listed_once_its_authorization_is_settled),
       cmocka_unit_test(a_payment_shows_how_it_ended),
+      cmocka_unit_test(a_failed_payment_shows_what_was_given_up_until_it_is_tried_again),
+      cmocka_unit_test(a_payment_that_is_authorized_again_is_not_listed_meanwhile),
       cmocka_unit_test(a_ticket_shows_its_lines_and_status),
       cmocka_unit_test(a_withdrawal_that_came_first_shows_as_a_whole_ticket),
       cmocka_unit_test(a_notification_has_a_row_of_its_own),
