@@ -30,6 +30,7 @@
 enum {
   CONNECTIONS_DEFAULT = 256,
   FRAME_DEFAULT = 16 * 1024 * 1024,
+  INCOMING_DEFAULT = 64 * 1024 * 1024,
   FRAME_MIN = 1024, /* a hello, and an error's text, always fit */
   IDLE_DEFAULT_MS = 10000,
   LOG_RATE = 1,
@@ -364,12 +365,25 @@ static int take_peers(tcp *self, const cafe_tcp_options *options, cafe_err *err)
   return CAFE_OK;
 }
 
+static uint32_t frame_of(const cafe_tcp_options *options) {
+  return options->max_frame ? options->max_frame : FRAME_DEFAULT;
+}
+
+static uint64_t incoming_of(const cafe_tcp_options *options) {
+  uint64_t frames = 4 * (uint64_t)frame_of(options);
+  return options->max_incoming ? options->max_incoming : frames > INCOMING_DEFAULT ? frames : INCOMING_DEFAULT;
+}
+
 static int check_options(const cafe_tcp_options *options, cafe_err *err) {
   if (options->max_frame > 0 && options->max_frame < FRAME_MIN) {
     return cafe_fail(err, CAFE_INVALID, "tcp: max_frame is %u, and must be at least %d", options->max_frame, FRAME_MIN);
   }
   if (options->max_frame > INT32_MAX || options->idle_timeout_ms < 0 || options->idle_timeout_ms > INT32_MAX) {
     return cafe_fail(err, CAFE_INVALID, "tcp: max_frame or idle_timeout_ms is out of range: at most %d", INT32_MAX);
+  }
+  if (options->max_incoming > 0 && options->max_incoming < 2 * (uint64_t)frame_of(options)) {
+    return cafe_fail(err, CAFE_INVALID, "tcp: max_incoming is %llu, and must be at least twice max_frame, %llu",
+                     (unsigned long long)options->max_incoming, 2 * (unsigned long long)frame_of(options));
   }
   if (options->peer_count > 0 && !options->peers) {
     return cafe_fail(err, CAFE_INVALID, "tcp: peer_count is %u, and peers is NULL", options->peer_count);
@@ -414,7 +428,8 @@ int cafe_tcp_create(cafe_transport **out, const cafe_tcp_options *given, cafe_er
   self->given_fd = -1;
   self->is_insecure = options.is_insecure;
   self->max_connections = options.max_connections ? options.max_connections : CONNECTIONS_DEFAULT;
-  self->max_frame = options.max_frame ? options.max_frame : FRAME_DEFAULT;
+  self->max_frame = frame_of(&options);
+  self->max_incoming = incoming_of(&options);
   self->idle_us = (options.idle_timeout_ms ? options.idle_timeout_ms : IDLE_DEFAULT_MS) * 1000;
   self->turn.fire = on_turn;
   self->turn.user = self;

@@ -106,7 +106,7 @@ int accept_open(tcp *self, cafe_err *err) {
   if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) {
     code = cafe_fail_detail(err, CAFE_UNAVAILABLE, errno, "tcp: %s can't be listened on: %s", self->listen_text,
                             strerror(errno));
-  } else if (due_add(self, &self->accept_again, accept_resumed, INT64_MAX) != CAFE_OK) {
+  } else if (due_add(self, &self->accept_again, accept_resumed, INT64_MAX) != CAFE_OK || room_open(self) != CAFE_OK) {
     code = tcp_no_memory(err);
   } else {
     self->listener = (cafe_watch){.ready = on_connection, .fd = fd, .user = self};
@@ -114,6 +114,7 @@ int accept_open(tcp *self, cafe_err *err) {
   }
   if (code != CAFE_OK) {
     due_remove(self, &self->accept_again);
+    due_remove(self, &self->stalls);
     if (fd != self->given_fd) {
       (void)close(fd);
     }
@@ -130,6 +131,7 @@ void accept_close(tcp *self) {
   self->is_listening = false;
   self->loop->ops->watch_stop(self->loop, &self->listener);
   due_remove(self, &self->accept_again);
+  due_remove(self, &self->stalls);
   if (self->listener.fd != self->given_fd) {
     (void)close(self->listener.fd);
   }

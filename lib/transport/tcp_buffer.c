@@ -7,7 +7,7 @@
 
 enum { FIRST_SIZE = 512 };
 
-char *buffer_reserve(buffer *b, size_t size) {
+static char *reserve(buffer *b, size_t size, size_t least) {
   size_t held = buffer_size(b);
   if (b->begin > 0 && b->capacity - b->end < size) {
     memmove(b->data, b->data + b->begin, held);
@@ -18,8 +18,7 @@ char *buffer_reserve(buffer *b, size_t size) {
     if (size > SIZE_MAX / 4 - held) {
       return NULL;
     }
-    size_t capacity = b->capacity < FIRST_SIZE ? FIRST_SIZE : b->capacity * 2;
-    capacity = capacity < held + size ? held + size : capacity;
+    size_t capacity = least < held + size ? held + size : least;
     char *data = b->allocator->resize(b->data, capacity, b->allocator->user);
     if (!data) {
       return NULL;
@@ -29,6 +28,12 @@ char *buffer_reserve(buffer *b, size_t size) {
   }
   return b->data + b->end;
 }
+
+char *buffer_reserve(buffer *b, size_t size) {
+  return reserve(b, size, b->capacity < FIRST_SIZE ? FIRST_SIZE : b->capacity * 2);
+}
+
+char *buffer_reserve_just(buffer *b, size_t size) { return reserve(b, size, 0); }
 
 void buffer_drop(buffer *b, size_t size) {
   b->begin += size;

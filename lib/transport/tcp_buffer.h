@@ -23,6 +23,9 @@ static inline cafe_slice buffer_bytes(const buffer *b) {
 char *buffer_reserve(buffer *b, size_t size);
 static inline void buffer_add(buffer *b, size_t size) { b->end += size; }
 
+/* The same, but takes no more memory than that needs. */
+char *buffer_reserve_just(buffer *b, size_t size);
+
 /* Takes bytes off at the front. An empty one keeps its memory, for the next use. */
 void buffer_drop(buffer *b, size_t size);
 

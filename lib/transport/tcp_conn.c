@@ -22,14 +22,17 @@ enum {
 /* ---- what it waits for ---- */
 
 bool conn_has_room(const conn *c) {
-  return c->endpoint || (c->held < HELD_MAX && c->held_bytes < HELD_BYTES_MAX && !conn_is_full(c));
+  return c->endpoint ||
+         (c->held < HELD_MAX && c->held_bytes < HELD_BYTES_MAX && !conn_is_full(c) && room_for_request(c));
 }
+
+static bool can_read(const conn *c) { return conn_has_room(c) && room_to_read(c) > 0; }
 
 static unsigned wanted_events(const conn *c) {
   if (c->state == CONN_CONNECTING) {
     return CAFE_WRITABLE;
   }
-  unsigned events = conn_has_room(c) ? CAFE_READABLE : 0u;
+  unsigned events = can_read(c) || room_is_open(c) ? CAFE_READABLE : 0u;
   bool wants_write = c->tls ? tls_wants_write(c->tls) : c->is_blocked;
   return wants_write ? events | CAFE_WRITABLE : events;
 }
@@ -52,6 +55,9 @@ static int conn_watch(conn *c) {
 
 /* After whatever changed what is waited for. */
 static void conn_rewatch(conn *c) {
+  if (c->state == CONN_READY) {
+    room_ask(c);
+  }
   if (c->state != CONN_DEAD && conn_watch(c) != CAFE_OK) {
     cafe_err err;
     (void)cafe_fail(&err, CAFE_NOMEM, "it can't be watched");
@@ -65,6 +71,7 @@ void conn_free(conn *c) {
   map_destroy(c->asked);
   buffer_free(&c->in);
   buffer_free(&c->out);
+  room_count(c);
   tcp_free(c->tcp, c);
 }
 
@@ -83,6 +90,7 @@ static void conn_kill(conn *c) {
   }
   DL_DELETE(self->conns, c);
   DL_APPEND(self->dead, c);
+  room_leave(c);
   if (!c->endpoint) {
     self->accepted--;
     self->is_full = false;
@@ -140,7 +148,7 @@ void conn_work(conn *c) {
   if (conn_is_up(c) && buffer_size(&c->in) > 0) {
     conn_resume(c);
   }
-  if (conn_is_up(c) && c->has_pending && conn_has_room(c)) {
+  if (conn_is_up(c) && c->has_pending && can_read(c)) {
     c->has_pending = false;
     conn_receive(c);
   }
@@ -232,8 +240,11 @@ static void on_ready(cafe_watch *watch, unsigned events) {
   } else if (c->state == CONN_SHAKING) {
     conn_shake(c);
   } else {
+    if (room_is_open(c)) {
+      room_choose(self);
+    }
     /* TLS may have to read before it goes on writing, and the other way round. */
-    if (((events & CAFE_READABLE) || c->tls) && conn_has_room(c)) {
+    if (((events & CAFE_READABLE) || c->tls) && can_read(c)) {
       conn_receive(c);
     }
     if (c->state != CONN_DEAD && c->is_blocked && ((events & CAFE_WRITABLE) || c->tls)) {
@@ -250,10 +261,15 @@ static void conn_check(conn *c, int64_t now_us) {
   tcp *self = c->tcp;
   cafe_err err;
   int64_t silent_us = now_us - c->heard_us;
-  if (!conn_has_room(c)) {
-    c->heard_us = now_us; /* nobody listens */
+  bool is_read = can_read(c);
+  if (!conn_has_room(c) || (!is_read && room_is_readable(c))) {
+    c->heard_us = now_us; /* nobody listens, so that it says that it is there */
     silent_us = 0;
-  } else if (silent_us >= 2 * self->idle_us) {
+    (void)conn_put_number(c, FRAME_PING, 0);
+  } else if (is_read && room_is_overdue(c, now_us)) {
+    conn_violate(c, "its frame takes too long, and others wait for the room (max_incoming)");
+    return;
+  } else if (is_read && silent_us >= 2 * self->idle_us) {
     conn_receive(c); /* if it was this program that stood still, there is something to read */
     if (c->state == CONN_DEAD) {
       return;

@@ -20,7 +20,9 @@ enum {
   HELD_MAX = 1024,                  /* requests of one connection that aren't answered; with more it isn't read */
   HELD_BYTES_MAX = 4 * 1024 * 1024, /* and the bytes of their bodies */
   FEEDS_MAX = 256,                  /* subscriptions of one connection */
+  RESERVE = 64 * 1024,              /* what an accepted connection may take whatever the others have taken */
   WAITING_MAX = 4096,               /* requests that wait for one peer's connection */
+  ENTRY_SIZE = 96,                  /* of one that is asked, in its connection's map */
   CREDIT = 2, /* batches of a subscription under way: one is worked on, and one is there when it is done */
   PEER_TEXT_MAX = 256,
   GREETING_MS = 5000, /* from a connection's begin to the other side's hello */
@@ -76,6 +78,7 @@ typedef enum asked_kind { ASKED_REQUEST = 1, ASKED_FEED = 2 } asked_kind;
 typedef struct asked {
   asked_kind kind;
   uint64_t number;
+  size_t size; /* of its memory */
   conn *conn;
   struct asked *prev, *next;
 } asked;
@@ -137,6 +140,12 @@ struct conn {
   uint32_t held;
   size_t held_bytes;
   uint32_t feed_count;
+
+  size_t asked_bytes; /* the memory of both */
+  size_t incoming;    /* what counts of it in the transport's totals */
+  size_t outgoing;
+  int64_t waits_us; /* since when it wants more room than there is; 0: it doesn't */
+  int64_t moved_us; /* when the other side last took something, while it is blocked */
 
   bool is_busy;
   conn *busy_prev, *busy_next;
@@ -209,6 +218,16 @@ struct tcp {
   bool is_full;       /* of connections, which was logged */
   bool is_mismatched; /* a newer peer came, which was logged */
 
+  uint64_t max_incoming;
+  uint64_t incoming;   /* taken by accepted connections beyond their reserves */
+  uint64_t outgoing;   /* the same of what waits to be sent */
+  uint64_t feed_bytes; /* within incoming: of subscriptions */
+  uint32_t waiting;    /* connections that wait for room */
+  due stalls;          /* while there are any, who doesn't get on is looked for */
+  conn *first;         /* of them: room for its frame is set aside */
+  int64_t first_us;    /* since when */
+  bool is_eldest_next; /* and else the one that has waited longest */
+
   char *read_buffer;
   cafe_stored_event *events;
   buffer names;  /* of a batch that is made */
@@ -257,12 +276,36 @@ void conn_retry_soon(conn *c);
 static inline bool conn_is_up(const conn *c) { return c->state == CONN_READY || c->state == CONN_GREETING; }
 /* Whether there is room for what more it might ask, and for the answers. */
 bool conn_has_room(const conn *c);
+static inline bool conn_is_full(const conn *c) { return buffer_size(&c->out) >= OUT_MAX; }
+
+/* ---- tcp_room.c ---- */
+
+int room_open(tcp *self);
+/* So many bytes may be read, and kept if need be. */
+size_t room_to_read(const conn *c);
+/* After its memory has become more or less. */
+void room_count(conn *c);
+/* Whether a request more may be taken: it has none yet, or there is room. */
+bool room_for_request(const conn *c);
+bool room_for_feed(const conn *c, size_t size);
+/* It joins those that wait for room, if it can't be read without. */
+void room_ask(conn *c);
+/* It waits, and nobody is first: so it is watched, and the first of those that get on is it. */
+bool room_is_open(const conn *c);
+void room_choose(tcp *self);
+/* Whether there is anything to read: bytes, or its end. */
+bool room_is_readable(const conn *c);
+/* It has come to the end of a frame, or of its life: it isn't first any more. */
+void room_leave(conn *c);
+/* Whether it has been first for long enough, and others wait. */
+bool room_is_overdue(const conn *c, int64_t now_us);
+/* Output was added: who takes nothing has to make room. */
+void room_make(tcp *self);
 
 /* ---- tcp_io.c ---- */
 
 /* In the turn to come: input that was kept, what feeds have, and output. */
 void conn_touch(conn *c);
-static inline bool conn_is_full(const conn *c) { return buffer_size(&c->out) >= OUT_MAX; }
 /* Writes a frame that must be written. CAFE_NOMEM, CAFE_INVALID; CAFE_OVERLOADED: the other side doesn't read. */
 int conn_put(conn *c, frame *f, cafe_err *err);
 int conn_put_number(conn *c, frame_kind kind, uint64_t number);

@@ -118,13 +118,15 @@ static void refuse(conn *c, const frame *f, cafe_code code, const char *why) {
   }
 }
 
-static feed *make_feed(conn *c, const frame *f, uint32_t type_count) {
-  size_t names = sizeof(const char *) * ((size_t)type_count + 1);
-  feed *made = tcp_alloc(c->tcp, sizeof(*made) + names + f->types.size);
+static size_t names_size(uint32_t type_count) { return sizeof(const char *) * ((size_t)type_count + 1); }
+
+static feed *make_feed(conn *c, const frame *f, uint32_t type_count, size_t size) {
+  feed *made = tcp_alloc(c->tcp, size);
   if (!made) {
     return NULL;
   }
-  char *text = (char *)made + sizeof(*made) + names;
+  char *text = (char *)made + sizeof(*made) + names_size(type_count);
+  made->base.size = size + ENTRY_SIZE;
   if (f->types.size > 0) {
     memcpy(text, f->types.data, f->types.size);
   }
@@ -158,11 +160,12 @@ void feed_arrive(conn *c, const frame *f) {
     refuse(c, f, CAFE_UNAVAILABLE, "isn't offered here: correct its address");
     return;
   }
-  if (c->feed_count >= FEEDS_MAX) {
-    refuse(c, f, CAFE_OVERLOADED, "has too many subscriptions of one peer");
+  size_t size = sizeof(feed) + names_size(type_count) + f->types.size;
+  if (c->feed_count >= FEEDS_MAX || !room_for_feed(c, size + ENTRY_SIZE)) {
+    refuse(c, f, CAFE_OVERLOADED, "has too many subscriptions of one peer, or too large ones of all (max_incoming)");
     return;
   }
-  feed *made = make_feed(c, f, type_count);
+  feed *made = make_feed(c, f, type_count, size);
   if (!made || asked_add(&made->base, c, ASKED_FEED, f->number) != CAFE_OK) {
     tcp_free(c->tcp, made);
     refuse(c, f, CAFE_UNAVAILABLE, "has no memory for a subscription");

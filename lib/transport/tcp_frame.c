@@ -144,6 +144,11 @@ int frame_cut(cafe_slice *out, cafe_slice bytes, size_t max_frame) {
   return bytes.size - FRAME_LENGTH >= length;
 }
 
+size_t frame_missing(cafe_slice bytes) {
+  size_t size = bytes.size < FRAME_LENGTH ? FRAME_LENGTH : FRAME_LENGTH + read_length(bytes.data);
+  return size > bytes.size ? size - bytes.size : 0;
+}
+
 int frame_read(frame *out, cafe_slice bytes, cafe_err *err) {
   int code = cafe_schema_decode(out, &head_type, bytes, err);
   if (code != CAFE_OK) {

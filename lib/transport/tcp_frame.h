@@ -92,6 +92,9 @@ int frame_put(buffer *out, frame *f, size_t max_frame, cafe_err *err);
  * than max_frame, or 0. */
 int frame_cut(cafe_slice *out, cafe_slice bytes, size_t max_frame);
 
+/* How many bytes the first frame lacks, as far as its length can be known; 0: it is whole. */
+size_t frame_missing(cafe_slice bytes);
+
 /* Reads what frame_cut cut off. CAFE_INVALID; CAFE_UNSUPPORTED: it has another version, which is set, and no more. */
 int frame_read(frame *out, cafe_slice bytes, cafe_err *err);
 

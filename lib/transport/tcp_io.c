@@ -72,6 +72,8 @@ int conn_put(conn *c, frame *f, cafe_err *err) {
   if (code == CAFE_OK) {
     c->was_full = c->was_full || conn_is_full(c);
     conn_touch(c);
+    room_count(c);
+    room_make(c->tcp);
   }
   return code;
 }
@@ -83,19 +85,23 @@ int conn_put_number(conn *c, frame_kind kind, uint64_t number) {
 
 void conn_flush(conn *c) {
   cafe_err err = {0};
+  bool has_moved = false;
   while (buffer_size(&c->out) > 0) {
     cafe_slice bytes = buffer_bytes(&c->out);
     if (c->tls) {
       c->offered = c->out_begin + bytes.size; /* parts of it may leave before it says so */
     }
     ptrdiff_t sent = socket_send(c, bytes.data, bytes.size, &err);
-    if (sent < 0) {
-      c->is_blocked = sent == IO_AGAIN;
-      if (!c->is_blocked) {
-        conn_break(c, &err);
-      }
+    if (sent == IO_AGAIN) {
+      c->moved_us = has_moved || !c->is_blocked ? tcp_now_us(c->tcp) : c->moved_us;
+      c->is_blocked = true;
       return;
     }
+    if (sent < 0) {
+      conn_break(c, &err);
+      return;
+    }
+    has_moved = true;
     buffer_drop(&c->out, (size_t)sent);
     c->out_begin += (uint64_t)sent;
     c->offered = c->offered < c->out_begin ? c->out_begin : c->offered;
@@ -103,6 +109,7 @@ void conn_flush(conn *c) {
   c->is_blocked = false;
   if (c->out.capacity > KEEP_SIZE) {
     buffer_free(&c->out);
+    room_count(c);
   }
   if (c->was_full) {
     c->was_full = false;
@@ -204,6 +211,12 @@ static void refuse_version(conn *c, const cafe_err *why) {
   conn_break(c, why);
 }
 
+/* A hello is short, and nobody else says anything before it. */
+static size_t longest_frame(const conn *c) {
+  enum { HELLO_MAX = RESERVE - FRAME_LENGTH };
+  return c->state == CONN_GREETING && c->tcp->max_frame > HELLO_MAX ? HELLO_MAX : c->tcp->max_frame;
+}
+
 /* Handles whole frames at the front. Returns how many bytes those had. */
 static size_t conn_take(conn *c, cafe_slice bytes) {
   size_t used = 0;
@@ -211,7 +224,7 @@ static size_t conn_take(conn *c, cafe_slice bytes) {
     cafe_slice one;
     frame f;
     cafe_err err = {0};
-    int cut = frame_cut(&one, (cafe_slice){bytes.data + used, bytes.size - used}, c->tcp->max_frame);
+    int cut = frame_cut(&one, (cafe_slice){bytes.data + used, bytes.size - used}, longest_frame(c));
     if (cut < 0) {
       conn_violate(c, "a frame of a length that isn't allowed (max_frame)");
     }
@@ -234,6 +247,18 @@ static size_t conn_take(conn *c, cafe_slice bytes) {
 
 /* ---- input ---- */
 
+/* Makes c->in hold just these bytes, which may lie in it; after a long frame it gives its memory back. */
+static int set_input(conn *c, cafe_slice rest) {
+  if (c->in.capacity <= KEEP_SIZE || rest.size >= c->in.capacity / 4) {
+    return buffer_set(&c->in, rest);
+  }
+  buffer old = c->in;
+  c->in = (buffer){.allocator = old.allocator};
+  int code = rest.size > 0 ? buffer_set(&c->in, rest) : CAFE_OK;
+  buffer_free(&old);
+  return code;
+}
+
 /* What is left of `bytes`, which began with what was in c->in, is kept. */
 static void conn_keep(conn *c, cafe_slice bytes, size_t used) {
   cafe_slice rest = {bytes.data + used, bytes.size - used};
@@ -241,25 +266,35 @@ static void conn_keep(conn *c, cafe_slice bytes, size_t used) {
     c->heard_us = tcp_now_us(c->tcp);
     c->progress = rest.size;
   }
-  if (buffer_set(&c->in, rest) != CAFE_OK) {
+  int code = set_input(c, rest);
+  room_count(c);
+  if (code != CAFE_OK) {
     cafe_err err;
     (void)tcp_no_memory(&err);
     conn_break(c, &err);
-    return;
-  }
-  if (rest.size == 0 && c->in.capacity > KEEP_SIZE) {
-    buffer_free(&c->in);
+  } else if (used > 0) {
+    room_leave(c);
   }
 }
 
-/* A frame that is longer than the shared buffer comes together in the connection's own, which grows as it comes. */
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* A frame that is longer than the shared buffer comes together in the connection's own, which grows as it comes: by a
+ * quarter, not beyond the frame's end, and not beyond the room. */
 static ptrdiff_t receive_long(conn *c, cafe_err *err) {
-  char *to = buffer_reserve(&c->in, READ_SIZE);
+  size_t had = buffer_size(&c->in);
+  size_t missing = frame_missing(buffer_bytes(&c->in));
+  size_t wanted = missing ? missing : READ_SIZE;
+  size_t unused = c->in.capacity - had;
+  size_t size = unused ? unused : least(room_to_read(c), had / 4 < READ_SIZE ? READ_SIZE : had / 4);
+  size = least(size, wanted);
+  char *to = buffer_reserve_just(&c->in, size);
   if (!to) {
     (void)tcp_no_memory(err);
     return IO_FAILED;
   }
-  ptrdiff_t got = socket_receive(c, to, READ_SIZE, err);
+  room_count(c);
+  ptrdiff_t got = socket_receive(c, to, size, err);
   if (got > 0) {
     buffer_add(&c->in, (size_t)got);
     cafe_slice bytes = buffer_bytes(&c->in);
@@ -274,7 +309,7 @@ static ptrdiff_t receive_long(conn *c, cafe_err *err) {
 static ptrdiff_t receive_short(conn *c, cafe_err *err) {
   tcp *self = c->tcp;
   size_t had = buffer_size(&c->in);
-  ptrdiff_t got = socket_receive(c, self->read_buffer + had, READ_SIZE - had, err);
+  ptrdiff_t got = socket_receive(c, self->read_buffer + had, least(READ_SIZE - had, room_to_read(c)), err);
   if (got > 0) {
     if (had > 0) {
       memcpy(self->read_buffer, c->in.data + c->in.begin, had);

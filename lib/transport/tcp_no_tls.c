@@ -35,6 +35,11 @@ ptrdiff_t tls_send(tls_session *session, const char *from, size_t size, cafe_err
   return IO_FAILED;
 }
 
+bool tls_has_pending(const tls_session *session) {
+  (void)session;
+  return false;
+}
+
 bool tls_wants_write(const tls_session *session) {
   (void)session;
   return false;

@@ -4,7 +4,7 @@
  *
  * What it keeps: what the server was given stays until it answers, or is told that nobody waits any more; then the
  * number may not come again, since numbers on a connection rise. How much one connection may have open is bounded: with
- * more it isn't read until some is answered.
+ * more it isn't read until some is answered. What all of them have open together tcp_room.c bounds.
  */
 #include <utlist.h>
 
@@ -22,6 +22,11 @@ int asked_add(asked *a, conn *c, asked_kind kind, uint64_t number) {
   } else if (code == CAFE_OK) {
     DL_APPEND(c->feeds, a);
     c->feed_count++;
+    c->tcp->feed_bytes += a->size;
+  }
+  if (code == CAFE_OK) {
+    c->asked_bytes += a->size;
+    room_count(c);
   }
   return code;
 }
@@ -36,8 +41,11 @@ void asked_free(asked *a) {
   } else {
     DL_DELETE(c->feeds, a);
     c->feed_count--;
+    c->tcp->feed_bytes -= a->size;
   }
+  c->asked_bytes -= a->size;
   tcp_free(c->tcp, a);
+  room_count(c);
 }
 
 static void asked_forget(asked *a) {
@@ -123,8 +131,10 @@ void held_arrive(conn *c, const frame *f) {
     put_answer(c, f->number, &err, none);
     return;
   }
-  held *h = tcp_alloc(self, sizeof(*h) + f->body.size);
+  size_t size = sizeof(held) + f->body.size;
+  held *h = tcp_alloc(self, size);
   if (h) {
+    h->base.size = size + ENTRY_SIZE;
     if (f->body.size > 0) {
       memcpy(h->body, f->body.data, f->body.size);
     }

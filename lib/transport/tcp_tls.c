@@ -320,6 +320,8 @@ ptrdiff_t tls_send(tls_session *session, const char *from, size_t size, cafe_err
   return IO_FAILED;
 }
 
+bool tls_has_pending(const tls_session *session) { return SSL_pending(session->ssl) > 0; }
+
 bool tls_wants_write(const tls_session *session) { return session->read_wants_write || session->write_wants_write; }
 
 int tls_subject(char *out, size_t size, const tls_session *session, cafe_err *err) {

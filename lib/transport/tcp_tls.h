@@ -31,6 +31,9 @@ int tls_shake(tls_session *session, cafe_err *err);
 ptrdiff_t tls_receive(tls_session *session, char *to, size_t size, cafe_err *err);
 ptrdiff_t tls_send(tls_session *session, const char *from, size_t size, cafe_err *err);
 
+/* Whether it has bytes that the descriptor doesn't tell of. */
+bool tls_has_pending(const tls_session *session);
+
 /* Whether what was tried last goes on when the descriptor can be written. */
 bool tls_wants_write(const tls_session *session);
 

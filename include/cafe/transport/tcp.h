@@ -36,12 +36,13 @@ typedef struct cafe_tcp_options {
                                10,000 */
   const cafe_allocator *allocator; /* COPY; NULL: malloc */
   cafe_log log;                    /* COPY; zeroed: none */
+  uint64_t max_incoming; /* bytes that peers which connect here may make it keep, all together: of frames that aren't
+                            whole, of requests that aren't answered, and of subscriptions; and as many that wait to be
+                            sent to them. Each connection has 64 KiB beside that. 0: 64 MiB, or 4 of max_frame */
 } cafe_tcp_options;
 
 #define CAFE_TCP_OPTIONS_INIT                                                                                          \
-  {                                                                                                                    \
-    sizeof(cafe_tcp_options), NULL, -1, NULL, 0, NULL, false, 0, 0, 0, NULL, { NULL, NULL, CAFE_LOG_ERROR }            \
-  }
+  { sizeof(cafe_tcp_options), NULL, -1, NULL, 0, NULL, false, 0, 0, 0, NULL, {NULL, NULL, CAFE_LOG_ERROR}, 0 }
 
 /* A transport over TCP: subscriptions are served from the publisher's log, so no broker is needed. options BORROW:
  * until the call returns. OWN: cafe_transport_destroy. The address is taken when the node starts. CAFE_INVALID (an
