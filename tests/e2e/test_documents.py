@@ -2,6 +2,7 @@
 """What docs/ says is what the code is."""
 
 import glob
+import json
 import os
 import re
 import subprocess
@@ -33,6 +34,25 @@ class Documents(unittest.TestCase):
     # C14, C19: the reference of HTTP is the one that schema and paths give.
     def test_the_reference_of_http_is_the_schemas(self):
         self.check_made("openapi.py")
+
+    # C14, C19: what the paths take and answer, and each word of a status or a mode, is explained below them.
+    def test_the_reference_of_http_explains_its_words(self):
+        described = json.loads(read("docs", "openapi.json"))
+        schemas = described["components"]["schemas"]
+        words = {f"`{name}`" for name in ("Idempotency-Replayed: true", "Preference-Applied", "wait=N", "traceparent")}
+        for item in described["paths"].values():
+            for operation in [item[method] for method in item if method != "servers"]:
+                words.update(f"`{each['name']}`" for each in operation["parameters"]
+                             if each["in"] == "header" or each["name"] in ("limit", "after", "after-position"))
+                words.update(f"`{name}`" for response in operation["responses"].values()
+                             for name in response.get("headers", {}))
+        for name in ("Order", "Payment", "Ticket", "Notification"):
+            words.update(f"| `{word}` |" for word in schemas[name]["properties"]["status"]["enum"])
+        words.update(f"| `{word}` |" for word in schemas["SandboxSettings"]["properties"]["mode"]["enum"])
+        words.update(f"`{name}`" for name in schemas["Sandbox"]["properties"] if name != "_links")
+        explained = read("docs", "reference", "http.md").split("\n## Everywhere\n")[1]
+        for word in words:
+            self.assertIn(word, explained)
 
     # C19: the event storming holds every command and event of the domain, and nothing else.
     def test_the_event_storming_has_every_command_and_event(self):

@@ -3,7 +3,8 @@
 
 openapi.py [--update]
 
-What a row or a command looks like comes from tests/abi/schemas.txt, which a test holds to the code; the paths stand here.
+What a row or a command looks like comes from tests/abi/schemas.txt, which a test holds to the code; the paths stand here,
+and what is to be said beside them in http_words.py.
 tests/e2e/test_openapi.py drives real servers by the result. Without --update both files are compared, with it, they are
 written anew.
 """
@@ -13,6 +14,7 @@ import pathlib
 import re
 import sys
 
+import http_words
 import reference
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -399,7 +401,7 @@ def names_of(response):
 def page(described):
     out = ["# Reference: HTTP", "",
            "Written by `tests/support/openapi.py --update`; [openapi.json](../openapi.json) says the same to programs, and a test",
-           "drives the servers by it. How errors, lists, keys and times look everywhere stands below the paths.", ""]
+           "drives the servers by it. How errors, lists, keys and times look everywhere, and what words mean, stands below the paths.", ""]
     for service in [*SERVICES, "every service"]:
         port = f", port {8080 + SERVICES[service]}" if service in SERVICES else ""
         port = ", where `--upkeep` says" if service == "upkeep" else port
@@ -424,10 +426,13 @@ def page(described):
                         continue
                     out.append(f"| {status} | {response['description']} |")
                 out.append("")
-    out += ["## Everywhere", "", "| status | |", "|---|---|"]
+    sections = dict(http_words.sections(described["components"]["schemas"], LIMIT["schema"]))
+    out += ["## Everywhere", "", sections.pop("Everywhere"), "", "| status | |", "|---|---|"]
     out += [f"| {status} | {response['description']} |" for status, response in problems(ALWAYS).items()]
     out += ["", "| problem | |", "|---|---|"]
     out += [f"| `/problems/{name}` | {text} |" for name, text in TITLES.items()]
+    for title, text in sections.items():
+        out += ["", f"## {title}", "", text]
     out += ["", "## What rows look like", ""]
     for name, schema in described["components"]["schemas"].items():
         if name in ("Order", "Payment", "KeptPayment", "Ticket", "Notification", "OrderInfo", "Letter"):
