@@ -266,9 +266,10 @@ class Options(Raw):
         self.shop.order()
         for peer in ("pay", "pay=", "pay=tcp://x", "pay=tcp://:1", "bank=tcp://x:1", "pay=http://x:1",
                      "pay=tcp://x:65536", "pay=tcp://x:y"):
-            for run in (self.run_with("--peer", peer), self.run_with(CAFE_PEER=f"app=tcp://a:1 {peer}")):
+            for given_as, run in (("--peer ", self.run_with("--peer", peer)),
+                                  ("CAFE_PEER=", self.run_with(CAFE_PEER=f"app=tcp://a:1 {peer}"))):
                 self.assertEqual((run.returncode, len(run.stderr.splitlines())), (2, 1), run)
-                self.assertIn(f"--peer {peer}:", run.stderr)
+                self.assertIn(f"{given_as}{peer}:", run.stderr)
 
     def test_what_is_not_supported_is_not_accepted(self):
         for option in ("--node", "--transport"):

@@ -193,7 +193,7 @@ class Handing(unittest.TestCase):
         self.assertEqual(self.shop.get(APP, "/livez").status, 200)
         with self.assertRaises(OSError):
             self.shop.connect(PAY)
-        with socket.create_connection(("127.0.0.1", elsewhere), timeout=SOON) as pay:
+        with socket.create_connection(("127.0.0.1", int(elsewhere)), timeout=SOON) as pay:
             pay.sendall(b"GET /payments HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             self.assertTrue(read_all(pay).startswith(b"HTTP/1.1 200 "))
 
