@@ -84,6 +84,7 @@ NEVER = {
 # What still goes on, where nobody has to be asked for it.
 GOING_ON = {
     "sagas": "SELECT saga_key, phase, steps FROM sagas WHERE phase NOT IN ('ended', 'undone')",
+    "records that wait": "SELECT home, record_key, event FROM cafe_dead_letters WHERE state = 'waiting'",
     "messages": "SELECT order_id, event FROM notifications WHERE status = 'Queued'",
     "messages to come": f"""SELECT "key", type FROM events WHERE type IN {TOLD} AND "key" IN (SELECT order_id FROM orders)
         EXCEPT SELECT order_id, event FROM notifications""",

@@ -3,10 +3,8 @@
 
 import collections
 import http.client
-import os
-import sqlite3
 
-import invariants
+from crowd import assert_whole
 from shop import APP, SEED, SOON, STORE, soon
 
 NEXT = {"Received": "accept", "Accepted": "start", "Preparing": "ready", "Ready": "pickup"}
@@ -84,14 +82,6 @@ def violated(status, ticket):
     return None if is_kept else f"{status} was acknowledged, and it is {ticket}"
 
 
-def is_at_rest(path):
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as store:
-        return store.execute("""SELECT (SELECT count(*) FROM sagas WHERE phase NOT IN ('ended', 'undone'))
-            + (SELECT count(*) FROM notifications WHERE status = 'Queued')
-            + (SELECT count(*) FROM orders WHERE version > (SELECT version FROM order_infos i
-               WHERE i.order_id = orders.order_id))""").fetchone() == (0,)
-
-
 def bring_to_end(shop, callers):
     """What callers were told is so, or further; then each order goes its way to the end, and so does the shop, which has
     the one channel file:FOLDER/told.txt. Returns how many tickets ended how."""
@@ -107,10 +97,5 @@ def bring_to_end(shop, callers):
             shop.act(order, NEXT[ticket])
             ticket = shop.get(STORE, f"/fulfillments/{order}").json["status"]
         tickets[ticket] += 1
-    store = os.path.join(shop.folder, "shop.db")
-    soon(lambda: is_at_rest(store), "all messages are sent, all rows are there", 6 * SOON)
-    status = shop.stop()
-    assert status == 0, f"it ended with {status}"
-    found = invariants.violations(store, "file", invariants.deliveries(os.path.join(shop.folder, "told.txt")))
-    assert not found, found
+    assert_whole(shop)
     return tickets

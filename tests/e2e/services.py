@@ -12,8 +12,9 @@ import subprocess
 import tempfile
 import unittest
 
+import invariants
 import shop
-from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, binary, free_base, soon
+from shop import APP, CUSTOMER, DASHBOARD, PATIENT, PAY, STORE, Calls, Process, binary, free_base, soon
 
 NAMES = {APP: "app", PAY: "pay", STORE: "store", CUSTOMER: "customer", DASHBOARD: "dashboard"}
 NODES, UPKEEPS = 1000, 10  # a node's port, and an operator's, from its service's
@@ -21,7 +22,7 @@ NEEDS = {"app": ("pay", "store"), "pay": ("app",), "store": ("app",), "customer"
          "dashboard": ("app", "pay", "store")}
 
 
-class Service(Calls):
+class Service(Process):
     """One of the five: a process, its store, its ports. It is called by the ports of all."""
 
     def __init__(self, programs, folder, base, number):
@@ -34,7 +35,6 @@ class Service(Calls):
         self.options = []
         self.environment = {}
         self.routes = {}  # peer → URL, of those that it reaches another way than at their own address
-        self.process = None
         self.popen = subprocess.Popen  # or that of sockets.Held
 
     def node(self, name=None):
@@ -77,29 +77,6 @@ class Service(Calls):
             return self.get(self.number, "/readyz").status == 200
         except OSError:
             return False
-
-    def stop(self, how=signal.SIGTERM):
-        """Ends it and returns its exit status."""
-        if self.process is None:
-            return None
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        try:
-            status = self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            status = "hangs"
-        self.process = None
-        return status
-
-    def kill(self):
-        return self.stop(signal.SIGKILL)
-
-    def restart(self, how=signal.SIGTERM):
-        status = self.stop(how)
-        self.start()
-        return status
 
     def refused(self, *options):
         """A start that can't be, beside whatever runs: the line that it says."""
@@ -144,6 +121,7 @@ class Services(Calls):
         self.base = free_base()
         self.all = [Service(programs, folder, self.base, number) for number in NAMES]
         self.app, self.pay, self.store, self.customer, self.dashboard = self.all
+        self.stores = {each.name: each.store for each in self.all}  # as invariants.py takes them
 
     def start(self):
         """In any order, since each waits for its peers by itself."""
@@ -172,11 +150,7 @@ class Services(Calls):
 
     def is_at_rest(self):
         """Nothing is on its way any more, between the services or out of them."""
-        open_ = self.app.rows("SELECT count(*) FROM sagas WHERE phase NOT IN ('ended', 'undone')")
-        queued = self.customer.rows("SELECT count(*) FROM notifications WHERE status = 'Queued'")
-        orders = self.app.rows("SELECT order_id, version, status FROM orders ORDER BY order_id")
-        shown = self.dashboard.rows("SELECT order_id, version, status FROM order_infos WHERE is_visible ORDER BY order_id")
-        return open_ == queued == [(0,)] and orders == shown
+        return not invariants.going_on(self.stores)
 
 
 def programs():

@@ -176,57 +176,10 @@ class Calls:
         soon(is_told, f"the customer of order {order} is told of {events}")
 
 
-class Shop(Calls):
-    def __init__(self, binary, folder, *options):
-        self.binary = binary
-        self.folder = folder
-        self.base = free_base()
-        self.options = [option.replace("{upkeep}", f"127.0.0.1:{self.base + UPKEEP}") for option in options]
-        self.process = None
-        self.environment = {}
-        self.popen = subprocess.Popen  # or that of sockets.Held
+class Process(Calls):
+    """A program that runs, or doesn't: its `start` sets `process`."""
 
-    def command(self, *options):
-        return [self.binary, "--listen", f"127.0.0.1:{self.base}", "--store", f"sqlite:{self.folder}/shop.db",
-                "--payment-deadline", PATIENT, *self.options, *options]
-
-    def start(self):
-        self.log = open(os.path.join(self.folder, "log.txt"), "ab")
-        self.console = open(os.path.join(self.folder, "console.txt"), "ab")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
-        environment.update(self.environment)
-        self.process = self.popen(self.command(), stdout=self.console, stderr=self.log, env=environment)
-        soon(self.is_ready, "the shop is ready")
-        return self
-
-    @contextlib.contextmanager
-    def started(self):
-        try:
-            yield self.start()
-        finally:
-            self.stop(signal.SIGKILL)
-
-    def is_ready(self):
-        if self.process.poll() is not None:
-            raise AssertionError(f"cafe-shop ended with {self.process.returncode}:\n{self.logged()}")
-        try:
-            return all(self.get(port, "/readyz").status == 200 for port in range(APP, DASHBOARD + 1))
-        except OSError:
-            return False
-
-    def logged(self):
-        with open(os.path.join(self.folder, "log.txt"), encoding="utf-8", errors="replace") as log:
-            return log.read()
-
-    def printed(self):
-        """By the channel console:."""
-        with open(os.path.join(self.folder, "console.txt"), encoding="utf-8", errors="replace") as console:
-            return console.read()
-
-    def rows(self, _, sql, *values):
-        """Of a service's store, which is the one of all."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/shop.db?mode=ro", uri=True)) as store:
-            return store.execute(sql, values).fetchall()
+    process = None
 
     def files(self):
         """How many files and sockets it has open."""
@@ -258,9 +211,68 @@ class Shop(Calls):
             self.process.wait()
             status = "hangs"
         self.process = None
-        self.log.close()
-        self.console.close()
         return status
+
+    def kill(self):
+        return self.stop(signal.SIGKILL)
+
+    def restart(self, how=signal.SIGTERM):
+        status = self.stop(how)
+        self.start()
+        return status
+
+
+class Shop(Process):
+    def __init__(self, binary, folder, *options):
+        self.binary = binary
+        self.folder = folder
+        self.base = free_base()
+        self.stores = f"{folder}/shop.db"  # as invariants.py takes them
+        self.options = [option.replace("{upkeep}", f"127.0.0.1:{self.base + UPKEEP}") for option in options]
+        self.environment = {}
+        self.popen = subprocess.Popen  # or that of sockets.Held
+
+    def command(self, *options):
+        return [self.binary, "--listen", f"127.0.0.1:{self.base}", "--store", f"sqlite:{self.stores}",
+                "--payment-deadline", PATIENT, *self.options, *options]
+
+    def start(self):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CAFE_")}
+        environment.update(self.environment)
+        with open(os.path.join(self.folder, "log.txt"), "ab") as log, \
+                open(os.path.join(self.folder, "console.txt"), "ab") as console:
+            self.process = self.popen(self.command(), stdout=console, stderr=log, env=environment)
+        soon(self.is_ready, "the shop is ready")
+        return self
+
+    @contextlib.contextmanager
+    def started(self):
+        try:
+            yield self.start()
+        finally:
+            self.stop(signal.SIGKILL)
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"cafe-shop ended with {self.process.returncode}:\n{self.logged()}")
+        try:
+            return all(self.get(port, "/readyz").status == 200 for port in range(APP, DASHBOARD + 1))
+        except OSError:
+            return False
+
+    def logged(self):
+        with open(os.path.join(self.folder, "log.txt"), encoding="utf-8", errors="replace") as log:
+            return log.read()
+
+    def printed(self):
+        """By the channel console:."""
+        with open(os.path.join(self.folder, "console.txt"), encoding="utf-8", errors="replace") as console:
+            return console.read()
+
+    def rows(self, _, sql, *values):
+        """Of a service's store, which is the one of all."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.stores}?mode=ro", uri=True)) as store:
+            return store.execute(sql, values).fetchall()
 
 
 @functools.cache

@@ -8,7 +8,6 @@ import sqlite3
 import unittest
 
 import invariants
-from crowd import stores
 from services import Case
 from shop import APP, binary, soon
 
@@ -56,7 +55,7 @@ class Broken(Case):
         self.services.act(made, "accept", "start", "ready", "pickup")
         self.services.ticket(canceled)
         self.assertEqual(self.services.post(APP, f"/orders/{canceled}/cancel", None, Prefer="wait=10").status, 200)
-        soon(lambda: not invariants.going_on(stores(self.services)), "all is at rest", 30)
+        soon(lambda: not invariants.going_on(self.services.stores), "all is at rest", 30)
         self.assertEqual(set(self.services.stop().values()), {0})
         self.ledger = f"{self.services.pay.store}.sandbox"
         self.told = invariants.deliveries(self.path("told.txt"))
@@ -64,10 +63,10 @@ class Broken(Case):
     def copied(self):
         """The stores and the ledger, to be broken."""
         os.makedirs(self.path("broken"), exist_ok=True)
-        for name in stores(self.services):
+        for name in self.services.stores:
             shutil.copy(self.path(f"{name}.db"), self.path("broken"))
         shutil.copy(self.ledger, self.path("broken"))
-        return {name: self.path("broken", f"{name}.db") for name in stores(self.services)}
+        return {name: self.path("broken", f"{name}.db") for name in self.services.stores}
 
     def assert_said(self, found, beginning):
         self.assertTrue(any(each.startswith(beginning) for each in found), (beginning, found))

@@ -12,7 +12,7 @@ import threading
 import unittest
 
 import invariants
-from life import NEXT, Life, is_at_rest, violated
+from life import NEXT, Life, violated
 from shop import APP, DASHBOARD, PAY, SEED, STORE, UPKEEP, Case, binary, soon
 from test_stream import Stream
 
@@ -164,7 +164,7 @@ class Restored(Case):
             while status in NEXT:
                 self.shop.act(order, NEXT[status])
                 status = self.status(STORE, f"/fulfillments/{order}")
-        soon(lambda: is_at_rest(self.path("shop.db")), "all messages are sent, all rows are there", 90)
+        soon(lambda: not invariants.going_on(self.shop.stores), "all messages are sent, all rows are there", 90)
 
     def check_end(self, kept, given):
         orders = {each["orderId"] for each in self.listed_all(APP, "/orders")}

@@ -55,7 +55,7 @@ class Broken(Case):
 
     def count(self, order, *events):
         """How often they happened, anywhere."""
-        with invariants.opened({each.name: each.store for each in self.services.all}) as stores:
+        with invariants.opened(self.services.stores) as stores:
             return [stores.execute('SELECT count(*) FROM events WHERE "key" = ? AND type = ?', (order, event)).fetchone()[0]
                     for event in events]
 
