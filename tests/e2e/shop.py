@@ -75,8 +75,7 @@ def free_base():
             base.claim.bind(f"\0cafe-ports-{base}")
             for port in (*range(base, base + 20), *range(base + 1000, base + 1020)):
                 with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
+                    probe.bind(("127.0.0.1", port))  # nor are connections of an earlier server left there
             return base
         except OSError:
             continue

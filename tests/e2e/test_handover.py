@@ -184,7 +184,8 @@ class Handing(unittest.TestCase):
 
     def test_only_some_may_be_handed_over(self):
         self.held.close()
-        elsewhere = free_base()
+        base = free_base()
+        elsewhere = base + 1
         held = Held({"http-pay": elsewhere})
         self.addCleanup(held.close)
         self.shop.popen = held.popen

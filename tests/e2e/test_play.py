@@ -91,6 +91,7 @@ class Play(unittest.TestCase):
     def test_a_port_in_use_is_told_and_nobody_else_is_talked_to(self):
         for port in (self.base + DASHBOARD, self.base + NODES + APP):
             with socket.socket() as other:
+                other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever connections were there
                 other.bind(("127.0.0.1", port))
                 other.listen()
                 run = subprocess.run(self.command("--check"), env=self.environment(), capture_output=True, text=True,
