@@ -72,6 +72,15 @@ static int read_tls(cafe_tcp_tls *out, bool *is_wanted, const option *options, c
                          names[missing]);
 }
 
+/* The library names its own option where it refuses to be plain, and whoever runs a server gives another. */
+static void name_switch(cafe_err *err) {
+  cafe_err said = *err;
+  if (strstr(said.text, "is_insecure")) {
+    (void)cafe_fail(err, (cafe_code)said.code, "--tls-ca, --tls-certificate and --tls-key, or --node-insecure: %s",
+                    said.text);
+  }
+}
+
 int peers_open(cafe_transport **out, const server_program *program, const option *options, host *of, cafe_err *err) {
   cafe_tcp_options wanted = CAFE_TCP_OPTIONS_INIT;
   cafe_tcp_peer peers[PEERS_MAX];
@@ -105,6 +114,7 @@ int peers_open(cafe_transport **out, const server_program *program, const option
     code = cafe_tcp_create(out, &wanted, err);
     if (code != CAFE_OK) {
       (void)close(wanted.listen_fd);
+      name_switch(err);
     }
   }
   return code;

@@ -294,7 +294,11 @@ class Starting(unittest.TestCase):
         port = app.base + NODES + APP
         said = app.refused("--node", f"tcp://0.0.0.0:{port}")
         self.assertIn("0.0.0.0", said)
+        self.assertIn("--node-insecure", said)
         self.assert_nothing_is_made()
+        app.routes = {"pay": "tcp://pay.example:9082"}
+        self.assertRegex(app.refused(), "--node-insecure.*pay.example")
+        app.routes = {}
         app.options = ["--node", f"tcp://0.0.0.0:{port}", "--node-insecure"]
         app.start()
 
