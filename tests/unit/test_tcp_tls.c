@@ -159,6 +159,103 @@ static void who_does_not_shake_hands_costs_only_itself(void **state) {
   node_stop(&pay);
 }
 
+/* A peer of another library: it sends what is in asked.bin, and what it gets is in got.bin. */
+static void start_openssl(const node *pay, const char *version) {
+  certificates_run(
+      "rm -f got.bin; timeout 20 openssl s_client %s -quiet -connect %s -cert app.pem -key app.key -CAfile "
+      "ca.pem <asked.bin >got.bin 2>>openssl.log &",
+      version, pay->address);
+}
+
+static buffer file_bytes(const char *path) {
+  buffer out = {.allocator = cafe_allocator_default()};
+  FILE *file = fopen(path, "r");
+  for (size_t got = 1; file && got > 0;) {
+    char *to = buffer_reserve(&out, 4096);
+    assert_non_null(to);
+    got = fread(to, 1, 4096, file);
+    buffer_add(&out, got);
+  }
+  if (file) {
+    fclose(file);
+  }
+  return out;
+}
+
+/* The frame at the place, counted from 0, in got.bin. */
+static bool has_frame(int place, frame_kind kind) {
+  buffer all = file_bytes("got.bin");
+  cafe_slice one;
+  frame f;
+  bool is_there = frame_cut(&one, buffer_bytes(&all), FRAME_MAX_OF_TESTS) == 1;
+  for (int i = 0; is_there && i < place; i++) {
+    buffer_drop(&all, FRAME_LENGTH + one.size);
+    is_there = frame_cut(&one, buffer_bytes(&all), FRAME_MAX_OF_TESTS) == 1;
+  }
+  is_there = is_there && frame_read(&f, one, NULL) == CAFE_OK && f.kind == (int64_t)kind;
+  buffer_free(&all);
+  return is_there;
+}
+
+static void tls_1_2_is_spoken_and_nothing_older(void **state) {
+  static node pay;
+  frame hello = {.kind = FRAME_HELLO, .services = {"raw", 4}, .max_frame = FRAME_MAX_OF_TESTS};
+  frame request = {.kind = FRAME_REQUEST, .number = 1, .service = {"pay", 3}, .body = {"hello", 5}};
+  FILE *file = fopen("asked.bin", "w");
+  assert_non_null(file);
+  for (int i = 0; i < 2; i++) {
+    buffer bytes = raw_frame_bytes(i ? &request : &hello);
+    assert_int_equal(fwrite(bytes.data, 1, buffer_size(&bytes), file), buffer_size(&bytes));
+    buffer_free(&bytes);
+  }
+  assert_int_equal(fclose(file), 0);
+  node_init(&pay, "pay");
+  node_listen(&pay);
+  pay.options.tls = &pay_files;
+  node_start(&pay);
+  start_openssl(&pay, "-tls1_2");
+  WAIT_UNTIL(has_frame(0, FRAME_HELLO) && has_frame(1, FRAME_ANSWER));
+  assert_int_equal(pay.served, 1);
+  assert_string_equal(pay.last_peer, "CN=app,O=cafe\\, the shop");
+  start_openssl(&pay, "-tls1_1 -cipher ALL@SECLEVEL=0");
+  WAIT_UNTIL(times_logged(&pay.log, "was refused: TLS") == 1);
+  assert_int_equal(pay.served, 1);
+  node_stop(&pay);
+}
+
+/* Who isn't read for want of room may have bytes of which its descriptor doesn't tell. */
+static void more_than_there_is_room_for_comes_over_tls_in_turn(void **state) {
+  enum { PEERS = 8, BODY = 900 * 1000, FRAME = 1024 * 1024 };
+  static node pay, apps[PEERS];
+  static question q[PEERS];
+  static char body[BODY];
+  node_init(&pay, "pay");
+  node_listen(&pay);
+  pay.options.tls = &pay_files;
+  pay.options.max_frame = FRAME;
+  pay.options.max_incoming = 2 * FRAME;
+  pay.is_silent = true;
+  node_start(&pay);
+  for (int i = 0; i < PEERS; i++) {
+    node_init(&apps[i], "app");
+    node_peer(&apps[i], "pay", pay.address);
+    apps[i].options.tls = &app_files;
+    node_start(&apps[i]);
+    assert_int_equal(try_ask(&q[i], &apps[i], "pay", (cafe_slice){body, BODY}, PATIENCE_MS, NULL), CAFE_OK);
+  }
+  WAIT_UNTIL(times_logged(&pay.log, "wait for room") > 0 && pay.served > 0);
+  run_ms(50);
+  assert_true(pay.served <= 3);
+  for (int i = 0; i < PEERS; i++) {
+    WAIT_UNTIL((answer_silent(&pay, "done"), q[i].answers));
+    assert_int_equal(q[i].err.code, CAFE_OK);
+  }
+  for (int i = 0; i < PEERS; i++) {
+    node_stop(&apps[i]);
+  }
+  node_stop(&pay);
+}
+
 static void files_that_do_not_do_are_refused_by_name(void **state) {
   static const struct {
     cafe_tcp_tls files;
@@ -204,6 +301,8 @@ int main(void) {
       ON_LOOP(a_certificate_that_does_not_do_ends_the_connection),
       ON_LOOP(plain_and_tls_do_not_meet),
       ON_LOOP(who_does_not_shake_hands_costs_only_itself),
+      ON_LOOP(tls_1_2_is_spoken_and_nothing_older),
+      ON_LOOP(more_than_there_is_room_for_comes_over_tls_in_turn),
       cmocka_unit_test(files_that_do_not_do_are_refused_by_name),
   };
   return cmocka_run_group_tests(tests, make_files, NULL);
