@@ -9,6 +9,7 @@ import resource
 import socket
 import struct
 import threading
+import time
 import unittest
 
 from crowd import assert_whole, seeded
@@ -20,6 +21,7 @@ FULL = bool(os.environ.get("CAFE_FULL"))
 IDLE = 10000 if FULL else 2000
 ENDLESS = (256 if FULL else 24) * 1024 * 1024  # bytes, of frames without an end
 BYTES_MAX = 48 * 1024  # KiB that a process may grow by, whatever comes: a frame may have 16 MiB
+ALL_MAX = 96 * 1024  # and what it may grow by while many come: 64 MiB together, and 64 KiB of each connection
 VERSION, HELLO, REQUEST, PULL, BATCH, MORE, PING, PONG = 1, 1, 2, 5, 6, 7, 9, 10
 
 
@@ -171,6 +173,38 @@ class Hostile(Beset):
                     with self.subTest(what=what, service=service):
                         self.pour(service, self.limited(pieces))
                 self.live()
+
+    # X15: frames without an end on many connections at once have a bound together, and others are served meanwhile.
+    def test_frames_without_an_end_are_bounded_together(self):
+        with self.bounded(), contextlib.ExitStack() as open_:
+            before = self.kilobytes(self.services.app)
+            left = {}
+            for _ in range(64):
+                each = open_.enter_context(self.connect(APP))
+                each.sendall(HI + struct.pack(">I", 2**24))
+                each.setblocking(False)
+                left[each] = 2**24 - 1
+            taken = time.monotonic()
+            while left and time.monotonic() < taken + 1:
+                for each in list(left):
+                    sent = self.take_some(each, left[each])
+                    taken = time.monotonic() if sent else taken
+                    left[each] -= sent or 0
+                    if sent is None or left[each] == 0:
+                        del left[each]
+                time.sleep(0.001)
+                self.assertLess(self.kilobytes(self.services.app) - before, ALL_MAX)
+            self.live()
+            self.assertLess(self.kilobytes(self.services.app) - before, ALL_MAX)
+
+    def take_some(self, connection, left):
+        """How many bytes it took; None: it is closed."""
+        try:
+            return connection.send(bytes(min(65536, left)))
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return None
 
     # X15: whoever says hello byte by byte is cut off, and one that stops half way is in nobody's way.
     def test_a_hello_byte_by_byte_and_half_a_frame_keep_nobody_waiting(self):
