@@ -117,7 +117,9 @@ void room_ask(conn *c) {
   }
   c->waits_us = tcp_now_us(self);
   self->waiting++;
-  due_at(self, &self->stalls, c->waits_us + self->idle_us / STALLS);
+  if (self->stalls.item.due == INT64_MAX) {
+    due_at(self, &self->stalls, c->waits_us + self->idle_us / STALLS);
+  }
   room_choose(self);
 }
 
