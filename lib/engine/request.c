@@ -10,7 +10,11 @@
 #include "engine/node.h"
 #include "engine/timer.h"
 
-enum { WIRE_VERSION = 1, TIMEOUT_DEFAULT_MS = 5000 };
+enum {
+  WIRE_VERSION = 1,
+  TIMEOUT_DEFAULT_MS = 5000,
+  TRACE_MAX = 512 /* a traceparent has 55 bytes (W3C Trace Context), a later version may have more */
+};
 
 typedef struct wire_request {
   int64_t version;
@@ -107,8 +111,10 @@ static int read_answer(request_out *out, cafe_slice body, cafe_verdict *verdict,
   if (cafe_arena_copy(&name, out->arena, answer.event))
     return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
   const event_type *type = registry_event(out->node, name.data);
-  if (!type)
-    return cafe_fail(err, CAFE_UNSUPPORTED, "the answer is an unknown event, %s", name.data);
+  /* A service speaks for its own aggregates. */
+  if (!type || strcmp(out->node->registry.aggregates[type->aggregate].service, out->request.service) != 0)
+    return cafe_fail(err, CAFE_UNSUPPORTED, "the answer is %s, which is no event of that service known here",
+                     name.data);
   void *data = cafe_arena_alloc(out->arena, type->schema->width);
   if (!data)
     return cafe_fail(err, CAFE_NOMEM, "no memory for an answer");
@@ -277,7 +283,8 @@ static int read_request(cafe_submit *out, const cafe_node *node, const cafe_inco
   out->data_size = out->command->width;
   out->timeout_ms = left_us == INT64_MAX ? 0 : (left_us + 999) / 1000;
   out->attempts = incoming->budget.retries == UINT32_MAX ? 0 : incoming->budget.retries + 1;
-  out->trace = wire.trace;
+  if (wire.trace.size <= TRACE_MAX) /* it would be in each event: what is longer is none */
+    out->trace = wire.trace;
   return CAFE_OK;
 }
 

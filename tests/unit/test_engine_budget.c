@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The budget of whoever waits for an order travels with the request to payment: what is left of his time, and of his
- * retries. Pay is played by the test, which has the transport; then app is. */
+/* What goes with a request, and what is taken of an answer. The budget of whoever waits for an order travels with the
+ * request to payment: what is left of his time, and of his retries. Pay is played by the test, which has the transport;
+ * then app is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -229,12 +230,88 @@ static void what_is_served_has_the_callers_budget(void **state) {
   }
 }
 
+/* ---- peers that say what isn't theirs to say ---- */
+
+/* As it is on the wire. */
+typedef struct said_answer {
+  int64_t version, verdict;
+  cafe_slice reason, text, event;
+  uint64_t event_version;
+  int64_t event_time_ms;
+  cafe_slice event_data;
+} said_answer;
+
+typedef struct said_request {
+  int64_t version;
+  cafe_slice command;
+  uint64_t key;
+  cafe_slice data, trace;
+} said_request;
+
+/* Nor is what nobody knows. It is as if no answer had come, so it is asked again. */
+static void an_event_that_is_not_the_peers_is_no_answer(void **state) {
+  (void)state;
+  static const char *const events[] = {"Ordered", "TicketStarted", "Unheard"};
+  for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+    place p;
+    answer said;
+    cafe_slice body, data;
+    cafe_arena *arena = cafe_arena_create(NULL);
+    open_place(&p, CAFE_SHOP_APP);
+    run(&p, 10);
+    order(&p, &said, 0, 0);
+    run(&p, 10);
+    assert_int_equal(p.transport.count, 1);
+    const cafe_ordered ordered = {.product_id = cafe_text("latte")};
+    assert_int_equal(cafe_schema_encode(&data, arena, &cafe_ordered_type, &ordered, NULL), CAFE_OK);
+    const said_answer wire = {1, CAFE_ACCEPTED, {NULL, 0}, {NULL, 0}, cafe_text(events[i]), 1, 1, data};
+    assert_int_equal(cafe_schema_encode(&body, arena, &wire_answer_type, &wire, NULL), CAFE_OK);
+    p.transport.requests[0]->done(p.transport.requests[0], NULL, body);
+    run(&p, 400);
+    assert_true(p.transport.count > 1);
+    assert_int_equal(said.times, 0);
+    close_place(&p);
+    cafe_arena_destroy(arena);
+  }
+}
+
+/* It would be in each event that comes of it. */
+static void a_trace_that_is_none_is_left_out(void **state) {
+  (void)state;
+  place app, pay;
+  answer said;
+  static char trace[600];
+  cafe_arena *arena = cafe_arena_create(NULL);
+  open_place(&app, CAFE_SHOP_APP);
+  open_place(&pay, CAFE_SHOP_PAY);
+  run(&app, 10);
+  order(&app, &said, 0, 0);
+  run(&app, 10);
+  memset(trace, 'x', sizeof trace);
+  for (size_t size = 511; size < 515; size++) {
+    said_request wire;
+    cafe_incoming incoming = {.size = sizeof incoming, .answer = never_answered};
+    assert_int_equal(cafe_schema_decode(&wire, &wire_request_type, app.transport.requests[0]->body, NULL), CAFE_OK);
+    wire.trace = (cafe_slice){trace, size};
+    assert_int_equal(cafe_schema_encode(&incoming.body, arena, &wire_request_type, &wire, NULL), CAFE_OK);
+    incoming.budget.deadline_us = cafe_sim_now_us(pay.loop) + 250000;
+    pay.transport.server->ops->serve(pay.transport.server, &incoming);
+    assert_int_equal(pay.node->ops->prev->act.trace.size, size <= 512 ? size : 0);
+    pay.transport.server->ops->forget_incoming(pay.transport.server, &incoming);
+  }
+  close_place(&pay);
+  close_place(&app);
+  cafe_arena_destroy(arena);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_request_carries_what_is_left_to_who_waits),
       cmocka_unit_test(without_a_budget_the_step_decides),
       cmocka_unit_test(nothing_is_asked_for_who_has_no_time_left),
       cmocka_unit_test(what_is_served_has_the_callers_budget),
+      cmocka_unit_test(an_event_that_is_not_the_peers_is_no_answer),
+      cmocka_unit_test(a_trace_that_is_none_is_left_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
