@@ -142,8 +142,8 @@ typedef struct cafe_transport_ops {
   void (*destroy)(cafe_transport *self);
 
   /* OPTIONAL, for a transport that is told where others are. At any time: visits each service elsewhere that it was
-   * told of, and whether it is connected to that now, without asking anybody. A node that hears any other doesn't start.
-   * service BORROW: until visit returns, which doesn't call the transport. */
+   * told of, and whether it is connected to that now, without asking anybody. A node that hears any other doesn't
+   * start. service BORROW: until visit returns, which doesn't call the transport. */
   void (*peers)(const cafe_transport *self, void (*visit)(const char *service, bool is_up, void *user), void *user);
 } cafe_transport_ops;
 
