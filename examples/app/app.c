@@ -15,6 +15,7 @@
 
 enum {
   COMMIT_MS = 20,         /* of the payment deadline, for the commit that ends a wait */
+  TAKEN_MS = 100,         /* to take up a cancel whose outcome isn't waited for */
   LAST_RESORT_MS = 30000, /* the store itself doesn't answer */
   CANCEL_WAIT_DEFAULT_S = 1,
   CANCEL_WAIT_MAX_S = 30
@@ -192,7 +193,7 @@ static int64_t preferred_wait_ms(http_request *request) {
       break;
     }
   }
-  return wait_s > 0 ? wait_s * 1000 : 1;
+  return wait_s > 0 ? wait_s * 1000 : TAKEN_MS;
 }
 
 static void cancel(http_request *request) {

@@ -45,7 +45,8 @@ typedef struct cafe_outcome {
 } cafe_outcome;
 
 /* err is NULL on success, otherwise outcome is; a refusal is a success. BORROW both, until it returns. CAFE_TIMEOUT:
- * not answered by the deadline, and what was asked for goes on. CAFE_CANCELED: cafe_op_cancel, or the node was closed.
+ * not answered by the deadline, and what was asked for goes on. CAFE_OVERLOADED: the deadline passed before its turn
+ * came, and nothing was done. CAFE_CANCELED: cafe_op_cancel, or the node was closed.
  * CAFE_CONFLICT: with a client key, it was used before for another request; else other writers were first, again and
  * again. CAFE_INVALID: the definition of an aggregate, policy or view is wrong, the text says how. Others are the
  * store's, nothing was written then: CAFE_UNAVAILABLE, CAFE_CORRUPT, CAFE_NOMEM, …. */
@@ -57,7 +58,7 @@ typedef struct cafe_submit {
   uint64_t key;                      /* 1 to CAFE_KEY_MAX; 0: a new one, from the node's block */
   const void *data;                  /* REQUIRED: the struct that command describes. COPY, texts too */
   size_t data_size;                  /* REQUIRED: sizeof that struct (schema.h) */
-  int64_t timeout_ms;                /* from now; 0: none. What it outlasts goes on, only the waiting ends */
+  int64_t timeout_ms;                /* from now; 0: none. What was begun by then goes on, only the waiting ends */
   cafe_slice trace;                  /* COPY. W3C traceparent, or empty */
   const cafe_client_key *client_key; /* COPY, or NULL */
 

@@ -328,7 +328,12 @@ void op_turn(cafe_node *node, int64_t now_us) {
   while ((item = heap_peek(node->deadlines)) && item->due <= now_us) {
     cafe_op *op = CONTAINER(item, cafe_op, deadline);
     cafe_err err;
-    cafe_fail(&err, CAFE_TIMEOUT, "the deadline passed; what was asked for goes on");
+    if (op->is_acting && !op->verdict) /* it isn't decided, and won't be: nobody waits for it any more */
+      cafe_fail(&err, CAFE_OVERLOADED,
+                "the deadline passed before its turn came: nothing was done; later, or with more "
+                "time");
+    else
+      cafe_fail(&err, CAFE_TIMEOUT, "the deadline passed; what was asked for goes on");
     op_answer(op, &err, NULL);
   }
 }

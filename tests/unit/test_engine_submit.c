@@ -175,6 +175,35 @@ static void a_deadline_ends_the_waiting_and_nothing_else(void **state) {
   kit_close(&k);
 }
 
+/* Whoever is told that nothing was done is told the truth, and so is who is told that it goes on. */
+static void a_deadline_before_its_turn_leaves_nothing_done(void **state) {
+  (void)state;
+  int seen[2] = {0, 0};
+  for (int64_t timeout_ms = 1; timeout_ms < 40; timeout_ms++) {
+    kit k;
+    call late, after;
+    add data = {5, {NULL, 0}};
+    kit_open(&k, true);
+    cafe_sim_set_job_delay(k.loop, 10000, 12000); /* to load the key, and then to commit */
+    cafe_submit submit = CAFE_SUBMIT_INIT;
+    submit.command = &add_type;
+    submit.key = 9;
+    submit.data = &data;
+    submit.data_size = sizeof data;
+    submit.timeout_ms = timeout_ms;
+    assert_int_equal(kit_submit(&k, &late, &submit), CAFE_OK);
+    kit_run(&k, 100);
+    assert_int_equal(late.times, 1);
+    cafe_sim_set_job_delay(k.loop, 0, 0);
+    after = kit_add(&k, 9, 1);
+    assert_int_equal(after.version, late.code == CAFE_OVERLOADED ? 1 : 2);
+    if (late.code)
+      seen[late.code == CAFE_TIMEOUT]++;
+    kit_close(&k);
+  }
+  assert_true(seen[0] && seen[1]);
+}
+
 static void giving_up_is_answered_once_in_a_later_turn(void **state) {
   (void)state;
   kit k;
@@ -450,6 +479,7 @@ int main(void) {
       cmocka_unit_test(what_is_submitted_wrongly_is_refused_and_never_calls_back),
       cmocka_unit_test(a_pending_command_is_answered_by_its_outcome),
       cmocka_unit_test(a_deadline_ends_the_waiting_and_nothing_else),
+      cmocka_unit_test(a_deadline_before_its_turn_leaves_nothing_done),
       cmocka_unit_test(giving_up_is_answered_once_in_a_later_turn),
       cmocka_unit_test(a_full_queue_says_so),
       cmocka_unit_test(after_a_failed_commit_the_caller_is_told_and_the_next_command_finds_what_is_stored),
