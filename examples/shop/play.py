@@ -260,10 +260,9 @@ def start(options):
 def serve():
     say(f"\nServing: app :{base + APP}, pay :{base + PAY}, store :{base + STORE}, customer :{base + CUSTOMER}, "
         f"dashboard http://127.0.0.1:{base + DASHBOARD}/orderInfos\nCtrl-C ends it.")
-    while True:
-        for each in processes:
-            each.check()
-        time.sleep(0.2)
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # until one of them has ended, which none of them should
+    for each in processes:
+        each.check()
 
 
 def stop():

@@ -4,7 +4,7 @@
 #include "cafe/loop/uv.h"
 #include "cafe/testing/sim.h"
 #include "cafe/transport/inproc.h"
-#include "transport_suite.h"
+#include "contract_suite.h"
 
 typedef struct world {
   bool is_simulated;

@@ -2,7 +2,7 @@
 
 /* The memory store keeps tier core, on the loop and on two lanes. */
 #include "cafe/store/memory.h"
-#include "store_suite.h"
+#include "contract_suite.h"
 
 typedef struct backend {
   bool is_threaded;

@@ -13,7 +13,7 @@
 #include "cafe/store/sqlite.h"
 #include "disk_vfs.h"
 #include "sqlite_file.h"
-#include "store_suite.h"
+#include "contract_suite.h"
 
 static const char path[] = "contract.db";
 static const char wal_path[] = "contract.db-wal";

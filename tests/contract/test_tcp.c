@@ -11,7 +11,7 @@
 #include "cafe/transport/tcp.h"
 #include "certificates.h"
 #include "tcp_proxy.h"
-#include "transport_suite.h"
+#include "contract_suite.h"
 
 enum { ENDS = CAFE_TRANSPORT_ENDS, SILENT_MS = 150 };
 

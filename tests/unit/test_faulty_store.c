@@ -11,7 +11,7 @@
 
 #include "cafe/store/memory.h"
 #include "failing_alloc.h"
-#include "store_suite.h"
+#include "contract_suite.h"
 
 static const cafe_store_setup setup = {sizeof(setup), "test", NULL};
 
