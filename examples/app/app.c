@@ -168,7 +168,8 @@ static void answer_cancel(http_request *request, const cafe_outcome *outcome, ht
 }
 
 static unsigned canceled_or_not_yet(const void *row) {
-  return ((const cafe_order_row *)row)->status == CAFE_ORDER_CANCELED ? 200 : 202;
+  cafe_order_status status = ((const cafe_order_row *)row)->status;
+  return status == CAFE_ORDER_CANCELED ? 200 : status == CAFE_ORDER_CANCELING ? 202 : 0;
 }
 
 /* The store hasn't said whether it has started, or not before the wait was over. */

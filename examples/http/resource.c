@@ -318,6 +318,12 @@ static void answer_kept(const as_of *self, const cafe_page *stream) {
   }
 }
 
+/* False: it doesn't show what was asked for. */
+static bool judge_row(as_of *self, const void *row) {
+  self->status = self->judge ? self->judge(row) : self->status;
+  return self->status != 0;
+}
+
 static void on_history(const cafe_err *err, const cafe_page *stream, void *user) {
   as_of *self = user;
   http_request *request = self->request;
@@ -344,13 +350,15 @@ static void on_history(const cafe_err *err, const cafe_page *stream, void *user)
   }
   if (code) {
     http_problem(request, HTTP_OVERLOADED, "There is no memory to answer");
-  } else if (shown == CAFE_FOLD_PUT) {
+  } else if (shown != CAFE_FOLD_PUT) {
+    answer_missing(request);
+  } else if (!judge_row(self, data)) {
+    http_problem(request, HTTP_OVERLOADED, "What was asked for isn't written yet; ask again");
+  } else {
     cafe_row row = {.key = request->id, .data = data};
     resource_write(http_body(request), self->resource, &row, NULL);
     http_add_position(request, &last->position);
-    http_send(request, self->judge ? self->judge(data) : self->status);
-  } else {
-    answer_missing(request);
+    http_send(request, self->status);
   }
 }
 

@@ -37,7 +37,8 @@ void resource_as_of(http_request *request, const resource *self, unsigned status
  * the kept bytes can't hold, since they are made before they are written. Takes the verdict's body. */
 void resource_kept(http_request *request, const resource *self, http_verdict *verdict);
 
-/* Answers with the row as it is now, with the status that `judge` gives it. */
+/* Answers with the row as it is now, with the status that `judge` gives it; 503 where that is 0: what was asked for isn't
+ * written yet. */
 void resource_as_is(http_request *request, const resource *self, unsigned (*judge)(const void *row));
 
 /* Writes a row as an object. page: what it was read with, or NULL if it wasn't. */

@@ -98,8 +98,8 @@ CAFE_EXPORT int cafe_node_employ(cafe_node *node, const cafe_worker *worker, caf
  * An operation whose command begins such a call, by deciding one of `begins` and being pending, takes a permit of the
  * guard's breaker and limit before anything of that is kept. Without one nothing is written, nor is it an answer to
  * keep under a client's key (cafe_submit.reply isn't called): it is CAFE_REFUSED with the guard's reason, a text, and
- * retry_after_ms. Commands that begin nothing need no permit: one that joins what was
- * begun, one that is refused, a repeat whose answer is kept under its client's key.
+ * retry_after_ms. Commands that begin nothing need no permit: one that joins what was begun, one that is refused, a
+ * repeat whose answer is kept under its client's key.
  *
  * The permit is given back when the operation is answered, by its outcome; by CAFE_TIMEOUT as failed; unused when its
  * unit fails, or nobody waits any more. Commands that aren't operations of this node (policies', sagas') aren't

@@ -47,8 +47,8 @@ class BadDisk(Watched):
         self.shop = Shop(BINARY, self.folder.name, "--payment-deadline", "3s")
         self.addCleanup(self.shop.stop, signal.SIGKILL)
         self.fault = os.path.join(self.folder.name, "fault")
-        self.shop.environment = {"LD_PRELOAD": preloaded(BAD_DISK, self.folder.name), "BAD_DISK": self.fault, "BAD_DISK_FILES": "/shop.db",
-                                 "ASAN_OPTIONS": "verify_asan_link_order=0"}
+        self.shop.environment = {"LD_PRELOAD": preloaded(BAD_DISK, self.folder.name), "BAD_DISK": self.fault,
+                                 "BAD_DISK_FILES": "/shop.db", "ASAN_OPTIONS": "verify_asan_link_order=0"}
         self.shop.start()
 
     def fail(self, how):
@@ -89,6 +89,18 @@ class BadDisk(Watched):
         self.shop.act(open_, "accept", "start", "ready", "pickup")
         self.assert_kept([done, open_, again.json["orderId"]])
         self.assertEqual(self.shop.stop(), 0)
+
+    # X8: whoever is told that his cancel is under way is told the truth, though the disk stands still meanwhile.
+    def test_a_cancel_that_is_not_written_is_not_called_accepted(self):
+        order = self.shop.order()
+        self.fail("hang")
+        for key in (None, "mine"):
+            headers = {"Prefer": "wait=0", **({"Idempotency_Key": key} if key else {})}
+            self.assert_problem(self.shop.post(APP, f"/orders/{order}/cancel", None, **headers), 503, "overloaded")
+        self.assertEqual(self.status(APP, f"/orders/{order}"), "Ordered")
+        self.mend()
+        asked = self.shop.post(APP, f"/orders/{order}/cancel", None, Prefer="wait=30")
+        self.assertEqual((asked.status, asked.json["status"]), (200, "Canceled"), asked)
 
     # X8: the money has moved, and the disk is full when that is to be written.
     def test_a_disk_that_fills_while_payment_is_in_flight_loses_no_money(self):

@@ -56,7 +56,7 @@ and arguments that aren't, are ignored. A number may be a string of digits; a nu
 | header | |
 |---|---|
 | `Idempotency-Key` | On each POST of app and store: 1 to 255 visible ASCII characters, else 400. For this method and path the same key and body get the same answer, with `Idempotency-Replayed: true`, also after a restart; equals that come meanwhile wait for the first. Another body: 422. Kept, for `--idempotency-retention`: 402, 409, and every 2xx but 202; after any other answer the key may try again |
-| `Prefer` | `wait=N`, on a cancel: waits up to N seconds for its outcome before it is 202; 1 without it, 30 at most; `Preference-Applied` says what holds. An order waits for `--payment-deadline` |
+| `Prefer` | `wait=N`, on a cancel: waits up to N seconds for its outcome before it is 202; 1 without it, 30 at most, and for 0 a tenth of a second, until it is written; where it isn't by then, 503 `overloaded`; `Preference-Applied` says what holds. An order waits for `--payment-deadline` |
 | `Last-Event-ID` | on the stream, below |
 | `traceparent` | goes on to all that comes of the request, and into the log |
 
